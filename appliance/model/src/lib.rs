@@ -1,0 +1,16 @@
+//! The words every other crate speaks: label set, sample, native histogram, time, matcher.
+//!
+//! Never: I/O, a clock, a lock.
+
+#![forbid(unsafe_code)]
+
+pub mod bitmap;
+pub mod duration;
+pub mod label_name;
+pub mod label_set;
+pub mod matcher;
+pub mod native_histogram;
+pub mod number;
+pub mod regex;
+pub mod staleness;
+pub mod time;

@@ -1,0 +1,9 @@
+//! PromQL: parse, plan, evaluate. Knows columns, not where they live.
+//!
+//! Never: I/O, a clock, a lock.
+
+#![forbid(unsafe_code)]
+
+pub mod ast;
+pub mod function;
+pub mod source;

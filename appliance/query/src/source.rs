@@ -1,0 +1,127 @@
+//! What a query needs of a store: series by matchers, their samples as columns.
+
+use std::sync::Arc;
+
+use model::label_set::LabelSet;
+use model::matcher::Matcher;
+use model::native_histogram::NativeHistogram;
+use model::time::TimestampMs;
+use thiserror::Error;
+
+/// What one selector asks for.
+#[derive(Clone, Debug)]
+pub struct Selection {
+    /// All must match.
+    pub matchers: Vec<Matcher>,
+    /// Only samples after this time can matter (exclusive).
+    pub after: TimestampMs,
+    /// Only samples up to this time can matter (inclusive).
+    pub until: TimestampMs,
+    /// Most series the asker can bear; more is an error, not a cut.
+    pub series_max: usize,
+}
+
+/// Why a store could not answer.
+#[derive(Clone, Debug, Error)]
+pub enum SourceError {
+    /// More series match than the asker can bear.
+    #[error("selector matches more than {series_max} series")]
+    TooManySeries {
+        /// The bound that was passed.
+        series_max: usize,
+    },
+    /// The store did not answer in time, or is stopping.
+    #[error("storage is unavailable: {0}")]
+    Unavailable(String),
+    /// Bytes on disk are damaged; the text names file and place.
+    #[error("storage is damaged: {0}")]
+    Damaged(String),
+}
+
+/// A store that queries read. One call is one snapshot.
+pub trait Source: Send + Sync {
+    /// Series that fulfil all matchers, each label set once, in any order. A series without a
+    /// sample in the range may be among them.
+    ///
+    /// # Errors
+    /// See [`SourceError`].
+    fn select(&self, selection: &Selection) -> Result<Vec<Series>, SourceError>;
+
+    /// Values of label `name` (sorted, each once) among series that fulfil any of the matcher
+    /// sets, or among all when there is none, with a sample in the range as far as the index knows.
+    ///
+    /// # Errors
+    /// See [`SourceError`].
+    fn label_values(&self, name: &str, wanted: &LabelQuery) -> Result<Vec<String>, SourceError>;
+
+    /// Label names, as [`Source::label_values`].
+    ///
+    /// # Errors
+    /// See [`SourceError`].
+    fn label_names(&self, wanted: &LabelQuery) -> Result<Vec<String>, SourceError>;
+}
+
+/// Which series a question about labels looks at.
+#[derive(Clone, Debug)]
+pub struct LabelQuery {
+    /// A series counts that fulfils all of any one set; no set means every series.
+    pub matcher_sets: Vec<Vec<Matcher>>,
+    /// Time range, both ends included.
+    pub from: TimestampMs,
+    /// Time range, both ends included.
+    pub to: TimestampMs,
+}
+
+/// One series of a selection: a handle, not its samples.
+#[derive(Clone)]
+pub struct Series {
+    /// Its labels.
+    pub labels: LabelSet,
+    /// Its samples.
+    pub column: Arc<dyn Column>,
+}
+
+/// The samples of one series, immutable.
+pub trait Column: Send + Sync {
+    /// Appends to `samples` the samples with `after < timestamp <= until` in order of time, each
+    /// time once, staleness markers included.
+    ///
+    /// # Errors
+    /// See [`SourceError`].
+    fn decode(
+        &self,
+        after: TimestampMs,
+        until: TimestampMs,
+        samples: &mut Samples,
+    ) -> Result<(), SourceError>;
+}
+
+/// Samples of one series, decoded: parallel arrays in order of time.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Samples {
+    /// Milliseconds since the Unix epoch, strictly increasing.
+    pub timestamps_ms: Vec<i64>,
+    /// The float value; for a native histogram whatever, see `histograms`. A staleness marker
+    /// keeps its bits.
+    pub values: Vec<f64>,
+    /// Native histograms: (index into `timestamps_ms`, histogram), in order; empty for most series.
+    pub histograms: Vec<(u32, Arc<NativeHistogram>)>,
+    /// Start timestamps (milliseconds, 0 unknown), one a sample, or empty when none is known.
+    pub start_timestamps_ms: Vec<i64>,
+}
+
+impl Samples {
+    /// Empties the arrays and keeps their memory.
+    pub fn clear(&mut self) {
+        self.timestamps_ms.clear();
+        self.values.clear();
+        self.histograms.clear();
+        self.start_timestamps_ms.clear();
+    }
+
+    /// Appends a float sample.
+    pub fn push(&mut self, timestamp: TimestampMs, value: f64) {
+        self.timestamps_ms.push(timestamp.0);
+        self.values.push(value);
+    }
+}
