@@ -7,3 +7,6 @@
 pub mod ast;
 pub mod function;
 pub mod source;
+pub mod value;
+
+pub mod evaluate;

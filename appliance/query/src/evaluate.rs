@@ -1,0 +1,161 @@
+//! Evaluation: a query's text and a store in, its value and annotations out.
+//!
+//! Path: `api` → **evaluate** → `plan`, [`Source`]; children compute columns of steps.
+//! Never: reads a clock (the caller's [`Control`] does), holds more than its budgets.
+
+use model::time::TimestampMs;
+use thiserror::Error;
+
+use crate::source::{Source, SourceError};
+use crate::value::Value;
+
+/// A query as it was asked.
+#[derive(Clone, Debug)]
+pub struct Query {
+    /// PromQL text.
+    pub text: String,
+    /// First step; the only one of an instant query.
+    pub start: TimestampMs,
+    /// No step is after it; equal to `start` for an instant query.
+    pub end: TimestampMs,
+    /// Milliseconds between steps; 0 for an instant query.
+    pub step_ms: i64,
+    /// How far an instant selector looks back (exclusive). Default 5 minutes.
+    pub lookback_ms: i64,
+    /// Limits and switches.
+    pub options: EngineOptions,
+}
+
+/// Milliseconds that selectors look back unless the query says otherwise: Prometheus's 5 minutes.
+pub const LOOKBACK_MS_DEFAULT: i64 = 300_000;
+
+/// Limits and switches of the engine; the server's flags set them.
+#[derive(Clone, Debug)]
+pub struct EngineOptions {
+    /// Most samples in memory at once. Default 50,000,000, as Prometheus's `--query.max-samples`.
+    pub samples_max: u64,
+    /// Most bytes that one query may hold. Default 1 GiB.
+    pub memory_bytes_max: u64,
+    /// Most series that one selector may match. Default 10,000,000.
+    pub series_max: usize,
+    /// Step of a subquery that names none: Prometheus's global evaluation interval, 1 minute.
+    pub default_subquery_step_ms: i64,
+    /// Metric names go at the end of the query instead of at each operation (Prometheus's
+    /// `promql-delayed-name-removal`). Default off.
+    pub delayed_name_removal: bool,
+    /// Start timestamps of samples count as resets (`use-start-timestamps`). Default off.
+    pub use_start_timestamps: bool,
+    /// Counters are known by `__type__` instead of their names' endings (`type-and-unit-labels`).
+    /// Default off.
+    pub type_and_unit_labels: bool,
+    /// Counts samples of every step apart (`stats=all`). Default off.
+    pub per_step_stats: bool,
+}
+
+impl Default for EngineOptions {
+    fn default() -> EngineOptions {
+        EngineOptions {
+            samples_max: 50_000_000,
+            memory_bytes_max: 1 << 30,
+            series_max: 10_000_000,
+            default_subquery_step_ms: 60_000,
+            delayed_name_removal: false,
+            use_start_timestamps: false,
+            type_and_unit_labels: false,
+            per_step_stats: false,
+        }
+    }
+}
+
+/// Whether a query goes on; asked between batches.
+pub trait Control {
+    /// Why the query must end at once, if it must.
+    fn stop(&self) -> Option<Stop>;
+}
+
+/// Why a query was ended from outside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stop {
+    /// Its deadline has passed.
+    Timeout,
+    /// Its asker went away, or somebody killed it.
+    Canceled,
+}
+
+/// A control that never stops a query.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Unbounded;
+
+impl Control for Unbounded {
+    fn stop(&self) -> Option<Stop> {
+        None
+    }
+}
+
+/// What a query answers beside its value.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answer {
+    /// The value.
+    pub value: Value,
+    /// Warnings with their places, `PromQL warning: ... (1:5)`, sorted.
+    pub warnings: Vec<String>,
+    /// Infos with their places, sorted.
+    pub infos: Vec<String>,
+    /// What the query cost.
+    pub stats: Stats,
+}
+
+/// Samples that a query touched.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Samples looked at, once for every step that looked (`totalQueryableSamples`).
+    pub samples_total: u64,
+    /// Samples looked at, each once (`samplesRead`).
+    pub samples_read: u64,
+    /// Most samples in memory at once (`peakSamples`).
+    pub samples_peak: u64,
+    /// `samples_total` by step (milliseconds, samples); empty unless asked for.
+    pub samples_per_step: Vec<(TimestampMs, u64)>,
+}
+
+/// Why a query has no answer.
+#[derive(Clone, Debug, Error)]
+pub enum QueryError {
+    /// The text is no query (`bad_data`). The text is Prometheus's, place included.
+    #[error("{0}")]
+    Parse(String),
+    /// The query cannot be computed on this data (`execution`).
+    #[error("{0}")]
+    Execution(String),
+    /// The deadline passed (`timeout`).
+    #[error("query timed out in expression evaluation")]
+    Timeout,
+    /// Ended from outside (`canceled`).
+    #[error("query was canceled in expression evaluation")]
+    Canceled,
+    /// Over `samples_max` (`execution`).
+    #[error("query processing would load too many samples into memory in query execution")]
+    TooManySamples,
+    /// Over `memory_bytes_max` (`execution`).
+    #[error("query needs more than {bytes_max} bytes of memory in query execution")]
+    Memory {
+        /// The budget.
+        bytes_max: u64,
+    },
+    /// The store failed.
+    #[error("expanding series: {0}")]
+    Source(#[from] SourceError),
+}
+
+/// Answers `query` from `source`.
+///
+/// # Errors
+/// See [`QueryError`].
+pub fn evaluate(
+    query: &Query,
+    source: &dyn Source,
+    control: &dyn Control,
+) -> Result<Answer, QueryError> {
+    let _ = (source, control);
+    Err(QueryError::Execution(format!("{:?} cannot be evaluated yet", query.text)))
+}
