@@ -1,0 +1,157 @@
+//! The fleet: what a target shows, as a pure function of its number and the time.
+//!
+//! Three in ten series stand still; the others are counters that grow unevenly, gauges with two
+//! decimals, sizes in bytes and full-precision floats, about as real exporters mix them.
+
+/// Series in one family.
+const FAMILY_SERIES: usize = 20;
+
+/// A fleet of equal-sized targets.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fleet {
+    /// Series of each target, `bench_clock_ms` included.
+    pub(crate) series: usize,
+}
+
+impl Fleet {
+    /// Appends the page of `target` at `now_ms`.
+    pub(crate) fn page(self, target: u64, now_ms: u64, page: &mut Vec<u8>) {
+        let mut number = itoa::Buffer::new();
+        page.extend_from_slice(b"# TYPE bench_clock_ms gauge\nbench_clock_ms ");
+        page.extend_from_slice(number.format(now_ms).as_bytes());
+        page.push(b'\n');
+        for index in 1..self.series {
+            let family = index / FAMILY_SERIES;
+            let member = index % FAMILY_SERIES;
+            let kind = Kind::of(family);
+            if member == 0 || index == 1 {
+                let lines = format!(
+                    "# HELP bench_{name}_{family} Family {family} of the made-up fleet.\n\
+                     # TYPE bench_{name}_{family} {kind}\n",
+                    name = kind.name(),
+                    kind = kind.exposition_type(),
+                );
+                page.extend_from_slice(lines.as_bytes());
+            }
+            page.extend_from_slice(b"bench_");
+            page.extend_from_slice(kind.name().as_bytes());
+            page.push(b'_');
+            page.extend_from_slice(number.format(family).as_bytes());
+            page.extend_from_slice(b"{device=\"disk");
+            page.extend_from_slice(number.format(member / 4).as_bytes());
+            page.extend_from_slice(b"\",mode=\"");
+            page.extend_from_slice(MODES[member % 4].as_bytes());
+            page.extend_from_slice(b"\"} ");
+            write_value(kind, mix(target, index as u64), now_ms, page);
+            page.push(b'\n');
+        }
+    }
+}
+
+const MODES: [&str; 4] = ["idle", "system", "user", "iowait"];
+
+#[derive(Clone, Copy)]
+enum Kind {
+    Constant,
+    Counter,
+    Decimal,
+    Bytes,
+    Float,
+}
+
+impl Kind {
+    fn of(family: usize) -> Kind {
+        match family % 10 {
+            0..=2 => Kind::Constant,
+            3..=6 => Kind::Counter,
+            7 => Kind::Decimal,
+            8 => Kind::Bytes,
+            _ => Kind::Float,
+        }
+    }
+
+    fn name(self) -> &'static str {
+        match self {
+            Kind::Constant => "info",
+            Kind::Counter => "events_total",
+            Kind::Decimal => "load",
+            Kind::Bytes => "size_bytes",
+            Kind::Float => "seconds",
+        }
+    }
+
+    fn exposition_type(self) -> &'static str {
+        match self {
+            Kind::Counter => "counter",
+            Kind::Constant | Kind::Decimal | Kind::Bytes | Kind::Float => "gauge",
+        }
+    }
+}
+
+fn write_value(kind: Kind, seed: u64, now_ms: u64, page: &mut Vec<u8>) {
+    let mut number = itoa::Buffer::new();
+    let seconds = now_ms / 1000;
+    match kind {
+        Kind::Constant => page.extend_from_slice(number.format(seed % 4).as_bytes()),
+        Kind::Counter => page.extend_from_slice(number.format(counter(seed, seconds)).as_bytes()),
+        Kind::Decimal => {
+            let hundredths = mix(seed, seconds / 5) % 10_000;
+            page.extend_from_slice(number.format(hundredths / 100).as_bytes());
+            page.push(b'.');
+            page.push(b'0' + u8::try_from(hundredths / 10 % 10).expect("a digit"));
+            page.push(b'0' + u8::try_from(hundredths % 10).expect("a digit"));
+        }
+        Kind::Bytes => {
+            let pages = mix(seed, seconds / 10) % 65_536;
+            page.extend_from_slice(number.format(pages * 4096).as_bytes());
+        }
+        Kind::Float => {
+            page.extend_from_slice(b"0.");
+            page.extend_from_slice(number.format(mix(seed, seconds) >> 11).as_bytes());
+        }
+    }
+}
+
+/// Grows by up to ten times a slope in each ten seconds, never falls; a third of them stand still.
+fn counter(seed: u64, seconds: u64) -> u64 {
+    let slope = if seed.is_multiple_of(3) { 0 } else { seed % 97 };
+    let now_slope = mix(seed, seconds / 10) % (slope + 1);
+    (seconds / 10) % 100_000 * 10 * slope + seconds % 10 * now_slope
+}
+
+/// A number that looks random and depends on both (SplitMix64's finaliser).
+pub(crate) fn mix(a: u64, b: u64) -> u64 {
+    let mut x = a.wrapping_mul(0x9e37_79b9_7f4a_7c15).wrapping_add(b).wrapping_add(0x632b_e59b);
+    x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ (x >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_has_its_series_and_depends_on_target_and_time_alone() {
+        let fleet = Fleet { series: 100 };
+        let page = |target, now_ms| {
+            let mut page = Vec::new();
+            fleet.page(target, now_ms, &mut page);
+            String::from_utf8(page).expect("pages are ASCII")
+        };
+        let samples = page(1, 5_000).lines().filter(|line| !line.starts_with('#')).count();
+        assert_eq!(samples, 100);
+        assert_eq!(page(1, 5_000), page(1, 5_000));
+        assert_ne!(page(1, 5_000), page(2, 5_000));
+        assert_ne!(page(1, 5_000), page(1, 9_000));
+    }
+
+    #[test]
+    fn counters_never_fall() {
+        for seed in 0..50 {
+            for seconds in 0..1_000 {
+                assert!(counter(seed, seconds) <= counter(seed, seconds + 1));
+            }
+        }
+    }
+}
