@@ -1,1 +1,11 @@
-//! To be written.
+//! Judges the appliance by public test data, suite by suite.
+//!
+//! Never: part of the product; reads files below the directory it is given, nothing else.
+
+#![forbid(unsafe_code)]
+
+pub mod report;
+
+pub mod cases;
+pub mod promql_parse;
+pub mod suite;

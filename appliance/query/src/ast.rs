@@ -301,7 +301,7 @@ pub struct LabelMatcher {
 /// `offset`, `@`, `anchored`, `smoothed`: what moves or widens a selector.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Modifiers {
-    /// `offset d`; positive looks back.
+    /// `offset d`; positive looks back. `offset 0s` is as if not written.
     pub offset: Option<Duration>,
     /// `@ t`
     pub at: Option<At>,
@@ -325,10 +325,9 @@ pub enum At {
 /// `name{matchers}` with its modifiers.
 #[derive(Clone, Debug, PartialEq)]
 pub struct VectorSelector {
-    /// Metric name as written before the braces or quoted first in them; its matcher is the first
-    /// of `matchers`' own `__name__` matchers as well.
+    /// Metric name as written before the braces; one quoted inside them is only a matcher.
     pub name: Option<String>,
-    /// Every matcher, `__name__="name"` included.
+    /// Every matcher as written, then `__name__="name"` where `name` is some.
     pub matchers: Vec<LabelMatcher>,
     /// offset, @ ...
     pub modifiers: Modifiers,

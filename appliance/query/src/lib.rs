@@ -6,6 +6,7 @@
 
 pub mod ast;
 pub mod function;
+pub mod parse;
 pub mod source;
 pub mod value;
 
