@@ -1,0 +1,72 @@
+//! Stats: what `/api/v1/status/tsdb` and the memory budget want to know of a store.
+
+/// A name with a count; tables of them are sorted by falling count, then name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Named {
+    /// Metric name, label name or `name=value`.
+    pub name: String,
+    /// Series, values or bytes, as the table says.
+    pub count: u64,
+}
+
+/// Bytes of memory by purpose.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct MemoryBytes {
+    /// Open tiles and the last row of each group.
+    pub tiles: u64,
+    /// Sealed tiles that wait for the disk.
+    pub sealed: u64,
+    /// References to tiles on disk.
+    pub directory: u64,
+    /// Series table and postings.
+    pub index: u64,
+    /// Label names and values.
+    pub symbols: u64,
+    /// Definitions that wait for the catalog, and its symbol numbers.
+    pub catalog: u64,
+    /// Log records that wait for the disk.
+    pub log: u64,
+}
+
+impl MemoryBytes {
+    /// Sum of all purposes.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.tiles
+            + self.sealed
+            + self.directory
+            + self.index
+            + self.symbols
+            + self.catalog
+            + self.log
+    }
+}
+
+/// A store at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stats {
+    /// Live series.
+    pub series: u64,
+    /// Live groups.
+    pub groups: u64,
+    /// Label pairs (name and value) in use.
+    pub label_pairs: u64,
+    /// Chunks of the open tiles: columns with a sample in them.
+    pub chunks: u64,
+    /// Tiles on disk.
+    pub tiles: u64,
+    /// Oldest sample of the open and sealed tiles, milliseconds; `None` without samples.
+    pub min_time_ms: Option<i64>,
+    /// Newest sample, milliseconds; `None` without samples.
+    pub max_time_ms: Option<i64>,
+    /// Bytes of memory by purpose.
+    pub memory: MemoryBytes,
+    /// Metric names by series.
+    pub series_by_metric_name: Vec<Named>,
+    /// Label names by number of values.
+    pub values_by_label_name: Vec<Named>,
+    /// Label names by bytes of their values.
+    pub bytes_by_label_name: Vec<Named>,
+    /// `name=value` by series.
+    pub series_by_label_pair: Vec<Named>,
+}
