@@ -1,0 +1,325 @@
+//! Layout: what a target's last body looked like, values left out.
+//!
+//! Path: first body → `learn` → **layout** → `scan` of the bodies that follow.
+//! Owns: for each sample in order all bytes before its value, one behind the other in an arena.
+//! Never: changes once made; so targets that answer alike share one.
+//!
+//! Invariants
+//! - Y1: no two samples of a layout have the same series text.
+//! - Y2: the prefixes of all samples, then the tail, fill the arena without a gap.
+
+use std::sync::{Arc, Weak};
+
+use hashbrown::HashTable;
+use xxhash_rust::xxh3::{Xxh3, xxh3_64};
+
+use crate::error::TextError;
+use crate::metric_type::MetricType;
+use crate::text::{Entry, Sample, TextParser};
+
+/// Bytes of a body that offsets can name.
+const BODY_BYTES_MAX: usize = u32::MAX as usize;
+
+/// What a body looked like: its samples without explicit timestamps, each series once.
+pub struct Layout {
+    arena: Box<[u8]>,
+    /// For each sample where its prefix ends in `arena`, which is where its value would stand.
+    prefix_ends: Box<[u32]>,
+    /// For each sample where its series text begins in `arena`.
+    series_starts: Box<[u32]>,
+    /// Where another type begins to hold, ordinals rising.
+    types: Box<[TypeFrom]>,
+    /// Comments that stood above samples that are not in the layout.
+    other_comments: Box<[u8]>,
+    /// Ordinals by series text.
+    ordinals: HashTable<u32>,
+    hash: u64,
+}
+
+/// From sample `ordinal` on the type is `metric_type`.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct TypeFrom {
+    ordinal: u32,
+    metric_type: MetricType,
+    /// Whether the `# TYPE` line is in the prefix of that sample; else it stood above samples that
+    /// are not in the layout.
+    in_prefix: bool,
+}
+
+impl Default for Layout {
+    /// The layout of an empty body: it predicts nothing.
+    fn default() -> Layout {
+        Learner::default().finish(b"")
+    }
+}
+
+impl Layout {
+    /// Number of samples.
+    #[must_use]
+    pub fn samples(&self) -> usize {
+        self.prefix_ends.len()
+    }
+
+    /// Name and labels of sample `ordinal` as they stood in the body.
+    ///
+    /// # Panics
+    /// `ordinal < samples()` is the caller's part.
+    #[must_use]
+    pub fn series_text(&self, ordinal: usize) -> &[u8] {
+        let start = self.series_starts[ordinal] as usize;
+        self.arena[start..self.prefix_ends[ordinal] as usize].trim_ascii_end()
+    }
+
+    /// Type that the last `# TYPE` line above sample `ordinal` declared.
+    #[must_use]
+    pub fn metric_type(&self, ordinal: usize) -> MetricType {
+        let above = self.types_until(ordinal);
+        above.last().map_or(MetricType::Unknown, |from| from.metric_type)
+    }
+
+    /// The type that the last `# TYPE` line within the prefixes of samples `from..until` declared.
+    pub(crate) fn type_within(&self, from: usize, until: usize) -> Option<MetricType> {
+        let above = self.types_until(until.checked_sub(1)?);
+        let within = above.iter().rev().take_while(|types| from <= types.ordinal as usize);
+        within.filter(|types| types.in_prefix).map(|types| types.metric_type).next()
+    }
+
+    fn types_until(&self, ordinal: usize) -> &[TypeFrom] {
+        &self.types[..self.types.partition_point(|from| from.ordinal as usize <= ordinal)]
+    }
+
+    /// The sample whose series text is `series`.
+    #[must_use]
+    pub fn ordinal(&self, series: &[u8]) -> Option<usize> {
+        let same = |ordinal: &u32| self.series_text(*ordinal as usize) == series;
+        self.ordinals.find(xxh3_64(series), same).map(|ordinal| *ordinal as usize)
+    }
+
+    /// Shows `visit` every `# HELP` and `# TYPE` line of the body.
+    pub fn visit_metadata(&self, mut visit: impl FnMut(&Entry<'_>)) {
+        let mut visit_all = |comments: &[u8]| {
+            for entry in TextParser::new(comments).filter_map(Result::ok) {
+                if matches!(entry, Entry::Help { .. } | Entry::Type { .. }) {
+                    visit(&entry);
+                }
+            }
+        };
+        for ordinal in 0..self.samples() {
+            visit_all(
+                &self.arena[self.prefix_start(ordinal)..self.series_starts[ordinal] as usize],
+            );
+        }
+        visit_all(&self.arena[self.prefix_start(self.samples())..]);
+        visit_all(&self.other_comments);
+    }
+
+    /// Hash of everything in the layout; equal layouts have equal hashes.
+    #[must_use]
+    pub fn hash64(&self) -> u64 {
+        self.hash
+    }
+
+    /// Bytes of memory behind the layout.
+    #[must_use]
+    pub fn heap_bytes(&self) -> usize {
+        self.arena.len()
+            + self.other_comments.len()
+            + size_of_val(&*self.prefix_ends)
+            + size_of_val(&*self.series_starts)
+            + size_of_val(&*self.types)
+            + self.ordinals.allocation_size()
+    }
+
+    /// Where the prefix of `ordinal` begins in the arena; that of the tail for `samples()`.
+    pub(crate) fn prefix_start(&self, ordinal: usize) -> usize {
+        ordinal.checked_sub(1).map_or(0, |before| self.prefix_ends[before] as usize)
+    }
+
+    /// All prefixes, one behind the other.
+    pub(crate) fn arena(&self) -> &[u8] {
+        &self.arena
+    }
+
+    /// Where each prefix ends in the arena.
+    pub(crate) fn prefix_ends(&self) -> &[u32] {
+        &self.prefix_ends
+    }
+
+    /// What stood behind the last sample.
+    pub(crate) fn tail(&self) -> &[u8] {
+        &self.arena[self.prefix_start(self.samples())..]
+    }
+
+    fn same_content(&self, other: &Layout) -> bool {
+        self.hash == other.hash
+            && self.prefix_ends == other.prefix_ends
+            && self.series_starts == other.series_starts
+            && self.types == other.types
+            && self.arena == other.arena
+            && self.other_comments == other.other_comments
+    }
+}
+
+/// The layout of `body`. Samples with explicit timestamps, and all but the first of a series that
+/// occurs again, are left out: `scan` gives them as strays.
+///
+/// # Errors
+/// Where and why the body is not text format 0.0.4, or has 4 GiB or more.
+pub fn learn(body: &[u8]) -> Result<Layout, TextError> {
+    if BODY_BYTES_MAX <= body.len() {
+        return Err(TextError::at(b"", 0, "body of 4 GiB or more".to_owned()));
+    }
+    let mut learner = Learner::default();
+    let mut parser = TextParser::new(body);
+    let mut entry_start = 0;
+    while let Some(entry) = parser.next() {
+        match entry? {
+            Entry::Sample(sample) => {
+                learner.add(body, entry_start, &sample);
+                entry_start = parser.position();
+            }
+            Entry::Type { .. } => learner.type_declared = true,
+            Entry::Help { .. } | Entry::Comment { .. } => {}
+        }
+    }
+    Ok(learner.finish(&body[entry_start..]))
+}
+
+#[derive(Default)]
+struct Learner {
+    arena: Vec<u8>,
+    prefix_ends: Vec<u32>,
+    series_starts: Vec<u32>,
+    types: Vec<TypeFrom>,
+    other_comments: Vec<u8>,
+    ordinals: HashTable<u32>,
+    /// Whether a `# TYPE` line stands between the last sample and the next.
+    type_declared: bool,
+}
+
+impl Learner {
+    /// Adds the sample before which, from `entry_start` on, only comments stand.
+    fn add(&mut self, body: &[u8], entry_start: usize, sample: &Sample<'_>) {
+        let in_prefix = std::mem::take(&mut self.type_declared);
+        let hash = xxh3_64(sample.series);
+        let known = self.ordinals.find(hash, |ordinal| self.series(*ordinal) == sample.series);
+        if known.is_some() || sample.timestamp.is_some() {
+            self.other_comments.extend_from_slice(&body[entry_start..sample.series_start]);
+            return;
+        }
+        let ordinal = offset32(self.prefix_ends.len());
+        self.series_starts.push(offset32(self.arena.len() + sample.series_start - entry_start));
+        self.arena.extend_from_slice(&body[entry_start..sample.value_start]);
+        self.prefix_ends.push(offset32(self.arena.len()));
+        let metric_type = sample.metric_type;
+        let last = self.types.last().map_or(MetricType::Unknown, |last| last.metric_type);
+        if in_prefix || last != metric_type {
+            self.types.push(TypeFrom { ordinal, metric_type, in_prefix });
+        }
+        let (arena, starts, ends) = (&self.arena, &self.series_starts, &self.prefix_ends);
+        self.ordinals
+            .insert_unique(hash, ordinal, |ordinal| xxh3_64(series(arena, starts, ends, *ordinal)));
+    }
+
+    fn series(&self, ordinal: u32) -> &[u8] {
+        series(&self.arena, &self.series_starts, &self.prefix_ends, ordinal)
+    }
+
+    fn finish(mut self, tail: &[u8]) -> Layout {
+        assert_eq!(self.ordinals.len(), self.prefix_ends.len(), "Y1: a series text occurs once");
+        assert_eq!(
+            self.prefix_ends.last().copied().unwrap_or(0) as usize,
+            self.arena.len(),
+            "Y2: the tail follows the last prefix"
+        );
+        self.arena.extend_from_slice(tail);
+        let mut hasher = Xxh3::new();
+        hasher.update(&self.arena);
+        hasher.update(&self.other_comments);
+        for ends in self.prefix_ends.chunks(PREFIXES_HASHED_AT_ONCE) {
+            let mut bytes = [0_u8; 4 * PREFIXES_HASHED_AT_ONCE];
+            for (to, end) in bytes.as_chunks_mut::<4>().0.iter_mut().zip(ends) {
+                *to = end.to_le_bytes();
+            }
+            hasher.update(&bytes);
+        }
+        self.ordinals.shrink_to_fit(|_| 0);
+        Layout {
+            arena: self.arena.into(),
+            prefix_ends: self.prefix_ends.into(),
+            series_starts: self.series_starts.into(),
+            types: self.types.into(),
+            other_comments: self.other_comments.into(),
+            ordinals: self.ordinals,
+            hash: hasher.digest(),
+        }
+    }
+}
+
+const PREFIXES_HASHED_AT_ONCE: usize = 64;
+
+fn series<'a>(arena: &'a [u8], starts: &[u32], ends: &[u32], ordinal: u32) -> &'a [u8] {
+    arena[starts[ordinal as usize] as usize..ends[ordinal as usize] as usize].trim_ascii_end()
+}
+
+/// A place in a body as an offset; bodies of 4 GiB and more are refused at the entrance.
+pub(crate) fn offset32(offset: usize) -> u32 {
+    u32::try_from(offset).expect("bodies are shorter than 4 GiB")
+}
+
+/// Layouts of a shard's targets, equal ones kept once. Holds them weakly: one that no target uses
+/// goes with the next sweep.
+pub struct LayoutTable {
+    layouts: HashTable<Weak<Layout>>,
+    layouts_max: usize,
+}
+
+impl LayoutTable {
+    /// An empty table of at most `layouts_max` layouts; beyond that they are handed out unshared.
+    #[must_use]
+    pub fn new(layouts_max: usize) -> LayoutTable {
+        LayoutTable { layouts: HashTable::new(), layouts_max }
+    }
+
+    /// The layout that equals `layout`: an earlier one if there is one.
+    pub fn intern(&mut self, layout: Layout) -> Arc<Layout> {
+        let same = |known: &Weak<Layout>| known.upgrade().filter(|l| l.same_content(&layout));
+        let found = self.layouts.find(layout.hash, |known| same(known).is_some());
+        if let Some(known) = found.and_then(Weak::upgrade) {
+            return known;
+        }
+        if self.layouts_max <= self.layouts.len() {
+            self.sweep();
+        }
+        let layout = Arc::new(layout);
+        if self.layouts.len() < self.layouts_max {
+            let rehash = |known: &Weak<Layout>| known.upgrade().map_or(0, |layout| layout.hash);
+            self.layouts.insert_unique(layout.hash, Arc::downgrade(&layout), rehash);
+        }
+        layout
+    }
+
+    /// Forgets the layouts that no target uses.
+    pub fn sweep(&mut self) {
+        self.layouts.retain(|layout| 0 < layout.strong_count());
+    }
+
+    /// Number of layouts, unused ones included until the next sweep.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.layouts.len()
+    }
+
+    /// Whether there is no layout.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.layouts.is_empty()
+    }
+
+    /// Bytes of memory of the table and the layouts in it.
+    #[must_use]
+    pub fn heap_bytes(&self) -> usize {
+        let layouts = self.layouts.iter().filter_map(Weak::upgrade);
+        layouts.map(|layout| layout.heap_bytes()).sum::<usize>() + self.layouts.allocation_size()
+    }
+}

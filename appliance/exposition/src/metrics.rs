@@ -1,0 +1,256 @@
+//! How every crate reports its counters, and the encoder of `/metrics`.
+//!
+//! Path: `collect` of each shard and of the server → **metrics** → body of `/metrics`.
+//! Never: knows what a metric means; a name, a type and labels come from who counts.
+//!
+//! Invariants
+//! - M1: a family has one type.
+//! - M2: the samples of a histogram have the same buckets.
+
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+
+use model::label_name::{is_legacy_label_name, is_legacy_metric_name};
+
+use crate::metric_type::MetricType;
+use crate::number::format_shortest;
+
+/// Label pairs in order of name.
+type Labels = Vec<(String, String)>;
+
+/// Families by name, samples by labels. Adding a sample that is there sums, so that the counts of
+/// shards become one.
+#[derive(Clone, Debug, Default)]
+pub struct Collected {
+    families: BTreeMap<&'static str, Family>,
+}
+
+#[derive(Clone, Debug)]
+struct Family {
+    metric_type: MetricType,
+    help: &'static str,
+    samples: BTreeMap<Labels, Value>,
+}
+
+#[derive(Clone, Debug)]
+enum Value {
+    Number(f64),
+    Histogram { buckets: Vec<(f64, u64)>, sum: f64, count: u64 },
+}
+
+impl Collected {
+    /// Adds `value` to the counter `name` with `labels`.
+    pub fn counter(
+        &mut self,
+        name: &'static str,
+        help: &'static str,
+        labels: &[(&str, &str)],
+        value: f64,
+    ) {
+        self.add(name, MetricType::Counter, help, owned(labels), Value::Number(value));
+    }
+
+    /// Adds `value` to the gauge `name` with `labels`.
+    pub fn gauge(
+        &mut self,
+        name: &'static str,
+        help: &'static str,
+        labels: &[(&str, &str)],
+        value: f64,
+    ) {
+        self.add(name, MetricType::Gauge, help, owned(labels), Value::Number(value));
+    }
+
+    /// Adds to the histogram `name` with `labels`: cumulative `buckets` by upper bound (`+Inf`
+    /// may be left out: it is `count`), and `sum` and `count` of all observations.
+    pub fn histogram(
+        &mut self,
+        name: &'static str,
+        help: &'static str,
+        labels: &[(&str, &str)],
+        buckets: &[(f64, u64)],
+        sum: f64,
+        count: u64,
+    ) {
+        let finite = buckets.iter().copied().filter(|(le, _)| le.is_finite());
+        let value = Value::Histogram { buckets: finite.collect(), sum, count };
+        self.add(name, MetricType::Histogram, help, owned(labels), value);
+    }
+
+    /// Adds all samples of `other`.
+    pub fn merge(&mut self, other: &Collected) {
+        for (name, family) in &other.families {
+            for (labels, value) in &family.samples {
+                self.add(name, family.metric_type, family.help, labels.clone(), value.clone());
+            }
+        }
+    }
+
+    /// Everything in text format 0.0.4, families in order of name, samples in order of labels.
+    #[must_use]
+    pub fn to_text(&self) -> String {
+        let mut text = String::new();
+        for (name, family) in &self.families {
+            text.push_str(&format!("# HELP {name} {}\n", escaped(family.help, false)));
+            text.push_str(&format!("# TYPE {name} {}\n", family.metric_type.text()));
+            for (labels, value) in &family.samples {
+                value.write(&mut text, name, labels);
+            }
+        }
+        text
+    }
+
+    fn add(
+        &mut self,
+        name: &'static str,
+        metric_type: MetricType,
+        help: &'static str,
+        labels: Labels,
+        value: Value,
+    ) {
+        assert!(is_legacy_metric_name(name), "{name:?} is no metric name");
+        let new = || Family { metric_type, help, samples: BTreeMap::new() };
+        let family = self.families.entry(name).or_insert_with(new);
+        assert_eq!(family.metric_type, metric_type, "M1: {name} has one type");
+        match family.samples.entry(labels) {
+            Entry::Vacant(entry) => {
+                entry.insert(value);
+            }
+            Entry::Occupied(mut entry) => entry.get_mut().add(name, &value),
+        }
+    }
+}
+
+impl Value {
+    fn add(&mut self, name: &str, other: &Value) {
+        match (self, other) {
+            (Value::Number(number), Value::Number(more)) => *number += more,
+            (
+                Value::Histogram { buckets, sum, count },
+                Value::Histogram { buckets: more, sum: more_sum, count: more_count },
+            ) => {
+                let bounds = |buckets: &[(f64, u64)]| -> Vec<u64> {
+                    buckets.iter().map(|(le, _)| le.to_bits()).collect()
+                };
+                assert_eq!(bounds(buckets), bounds(more), "M2: {name} has one set of buckets");
+                for ((_, number), (_, more)) in buckets.iter_mut().zip(more) {
+                    *number += more;
+                }
+                *sum += more_sum;
+                *count += more_count;
+            }
+            _ => unreachable!("M1: {name} has one type"),
+        }
+    }
+
+    fn write(&self, text: &mut String, name: &str, labels: &Labels) {
+        match self {
+            Value::Number(value) => write_sample(text, name, "", labels, None, *value),
+            Value::Histogram { buckets, sum, count } => {
+                for (le, count) in buckets {
+                    write_sample(text, name, "_bucket", labels, Some(*le), count_value(*count));
+                }
+                let count = count_value(*count);
+                write_sample(text, name, "_bucket", labels, Some(f64::INFINITY), count);
+                write_sample(text, name, "_sum", labels, None, *sum);
+                write_sample(text, name, "_count", labels, None, count);
+            }
+        }
+    }
+}
+
+/// Counts beyond 2^53 lose their last digits, as every sample value does.
+fn count_value(count: u64) -> f64 {
+    count as f64
+}
+
+fn write_sample(
+    text: &mut String,
+    name: &str,
+    suffix: &str,
+    labels: &Labels,
+    le: Option<f64>,
+    value: f64,
+) {
+    let mut pairs: Vec<String> =
+        labels.iter().map(|(name, value)| format!("{name}=\"{}\"", escaped(value, true))).collect();
+    pairs.extend(le.map(|le| format!("le=\"{}\"", format_shortest(le))));
+    text.push_str(name);
+    text.push_str(suffix);
+    if !pairs.is_empty() {
+        text.push_str(&format!("{{{}}}", pairs.join(",")));
+    }
+    text.push_str(&format!(" {}\n", format_shortest(value)));
+}
+
+fn escaped(text: &str, quotes: bool) -> String {
+    let escaped = text.replace('\\', "\\\\").replace('\n', "\\n");
+    if quotes { escaped.replace('"', "\\\"") } else { escaped }
+}
+
+fn owned(labels: &[(&str, &str)]) -> Labels {
+    for (name, _) in labels {
+        assert!(is_legacy_label_name(name), "{name:?} is no label name");
+    }
+    let pairs = labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    let mut owned: Labels = pairs.collect();
+    owned.sort_unstable();
+    owned
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::text::TextParser;
+
+    #[test]
+    fn families_are_sorted_summed_and_escaped() {
+        let mut shard = Collected::default();
+        shard.gauge("b", "Two\nlines \\.", &[("path", "a\"b\\\n")], 1.5);
+        shard.counter("a_total", "Ones.", &[("y", "2"), ("x", "1")], 1.0);
+        shard.counter("a_total", "Ones.", &[("x", "1"), ("y", "2")], 2.0);
+        let mut all = shard.clone();
+        all.merge(&shard);
+        all.gauge("c", "Three.", &[], f64::INFINITY);
+        let expected = concat!(
+            "# HELP a_total Ones.\n# TYPE a_total counter\na_total{x=\"1\",y=\"2\"} 6\n",
+            "# HELP b Two\\nlines \\\\.\n# TYPE b gauge\nb{path=\"a\\\"b\\\\\\n\"} 3\n",
+            "# HELP c Three.\n# TYPE c gauge\nc +Inf\n",
+        );
+        assert_eq!(all.to_text(), expected);
+    }
+
+    #[test]
+    fn histograms_have_buckets_sum_and_count() {
+        let mut all = Collected::default();
+        let buckets = [(0.005, 1), (1.0, 2), (f64::INFINITY, 3)];
+        all.histogram("h_seconds", "H.", &[("a", "b")], &buckets, 7.25, 3);
+        let mut twice = all.clone();
+        twice.merge(&all);
+        let expected = concat!(
+            "# HELP h_seconds H.\n# TYPE h_seconds histogram\n",
+            "h_seconds_bucket{a=\"b\",le=\"0.005\"} 2\n",
+            "h_seconds_bucket{a=\"b\",le=\"1\"} 4\n",
+            "h_seconds_bucket{a=\"b\",le=\"+Inf\"} 6\n",
+            "h_seconds_sum{a=\"b\"} 14.5\nh_seconds_count{a=\"b\"} 6\n",
+        );
+        assert_eq!(twice.to_text(), expected);
+        assert_eq!(TextParser::new(expected.as_bytes()).filter_map(Result::ok).count(), 7);
+    }
+
+    #[test]
+    #[should_panic(expected = "M1: a has one type")]
+    fn m1_a_family_has_one_type() {
+        let mut all = Collected::default();
+        all.counter("a", "", &[], 1.0);
+        all.gauge("a", "", &[], 1.0);
+    }
+
+    #[test]
+    #[should_panic(expected = "M2: a has one set of buckets")]
+    fn m2_a_family_has_one_set_of_buckets() {
+        let mut all = Collected::default();
+        all.histogram("a", "", &[], &[(1.0, 1)], 1.0, 1);
+        all.histogram("a", "", &[], &[(2.0, 1)], 1.0, 1);
+    }
+}

@@ -1,0 +1,229 @@
+//! Scan: reading a body by the layout of the one before.
+//!
+//! Path: body, `layout` → **scan** → values by ordinal, strays for whatever was not predicted.
+//! While the bytes at the cursor are those the layout has, only values are parsed. Where they
+//! differ the general parser reads up to the next sample, which is looked up by its series text:
+//! a known one sets the prediction to its successor, an unknown one is a stray.
+//! Never: looks at anything but the body and the layout; two scans of them give the same.
+//!
+//! Invariants
+//! - C1: a scan gives the samples that the general parser gives, or its error.
+
+use std::ops::Range;
+
+use hashbrown::HashTable;
+use model::bitmap::Bitmap;
+use model::time::TimestampMs;
+use xxhash_rust::xxh3::xxh3_64;
+
+use crate::error::TextError;
+use crate::layout::{Layout, offset32};
+use crate::metric_type::MetricType;
+use crate::number;
+use crate::simd;
+use crate::text::{Entry, Sample, TextParser};
+
+/// What a scan found; reused, so that its memory is kept.
+#[derive(Default)]
+pub struct Scan {
+    /// Value by ordinal of the layout; meaningful where `seen` is set.
+    pub values: Vec<f64>,
+    /// Ordinals of the layout that the body has without a timestamp.
+    pub seen: Bitmap,
+    /// Samples that are not among `values`, in order of the body.
+    pub strays: Vec<Stray>,
+    /// All samples of the body.
+    pub samples: usize,
+    /// Strays that are a further sample of a series without a timestamp.
+    pub duplicates: usize,
+    /// Samples that were not where the layout predicted them; many ask for a new layout.
+    pub unpredicted: usize,
+    /// Strays without a timestamp by series text.
+    stray_series: HashTable<u32>,
+}
+
+/// A sample that has no place among the values of the scan.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stray {
+    /// Where in the body its name and labels stand; read by `parse_series`.
+    pub series: Range<u32>,
+    /// Its ordinal if the layout has the series: then it has a timestamp or is a duplicate.
+    pub ordinal: Option<u32>,
+    /// Its value.
+    pub value: f64,
+    /// Its explicit timestamp.
+    pub timestamp: Option<TimestampMs>,
+    /// Type that `parse_series` wants.
+    pub metric_type: MetricType,
+    /// Whether neither this sample nor an earlier one of the same series has a timestamp; the
+    /// first of them counts.
+    pub duplicate: bool,
+}
+
+impl Stray {
+    /// Name and labels as they stand in `body`.
+    #[must_use]
+    pub fn series_text<'a>(&self, body: &'a [u8]) -> &'a [u8] {
+        &body[self.series.start as usize..self.series.end as usize]
+    }
+}
+
+/// Reads `body` by `layout` into `scan`, whose former content goes. With an empty layout every
+/// sample is a stray.
+///
+/// # Errors
+/// Where and why the body is not text format 0.0.4; `scan` then holds what was read before.
+pub fn scan(body: &[u8], layout: &Layout, scan: &mut Scan) -> Result<(), TextError> {
+    if u32::MAX as usize <= body.len() {
+        return Err(TextError::at(b"", 0, "body of 4 GiB or more".to_owned()));
+    }
+    scan.reset(layout.samples());
+    let mut cursor =
+        Cursor { body, layout, at: 0, ordinal: 0, seen_end: 0, metric_type: MetricType::Unknown };
+    loop {
+        cursor.follow(scan);
+        if cursor.at_end() || !cursor.step(scan)? {
+            return Ok(());
+        }
+    }
+}
+
+impl Scan {
+    fn reset(&mut self, samples: usize) {
+        self.values.resize(samples, 0.0);
+        self.seen.reset(samples);
+        self.strays.clear();
+        self.stray_series.clear();
+        self.samples = 0;
+        self.duplicates = 0;
+        self.unpredicted = 0;
+    }
+
+    /// Adds a stray; one that the layout knows and that has no timestamp is a duplicate.
+    fn stray(&mut self, body: &[u8], sample: &Sample<'_>, ordinal: Option<usize>) {
+        let duplicate = sample.timestamp.is_none()
+            && (ordinal.is_some() || !self.first_of_series(body, sample.series));
+        let start = offset32(sample.series_start);
+        self.duplicates += usize::from(duplicate);
+        self.strays.push(Stray {
+            series: start..start + offset32(sample.series.len()),
+            ordinal: ordinal.map(offset32),
+            value: sample.value,
+            timestamp: sample.timestamp,
+            metric_type: sample.metric_type,
+            duplicate,
+        });
+    }
+
+    /// Whether no stray without timestamp had this series; the next stray to be added is noted.
+    fn first_of_series(&mut self, body: &[u8], series: &[u8]) -> bool {
+        let text = |at: &u32| self.strays[*at as usize].series_text(body);
+        let hash = xxh3_64(series);
+        if self.stray_series.find(hash, |at| text(at) == series).is_some() {
+            return false;
+        }
+        let at = offset32(self.strays.len());
+        self.stray_series.insert_unique(hash, at, |at| xxh3_64(text(at)));
+        true
+    }
+}
+
+struct Cursor<'a> {
+    body: &'a [u8],
+    layout: &'a Layout,
+    /// Where the next entry of the body begins.
+    at: usize,
+    /// The sample that is predicted there.
+    ordinal: usize,
+    /// No ordinal from here on has been seen.
+    seen_end: usize,
+    /// Type of the last `# TYPE` line.
+    metric_type: MetricType,
+}
+
+impl Cursor<'_> {
+    fn at_end(&self) -> bool {
+        let rest = &self.body[self.at..];
+        rest.is_empty() || (self.ordinal == self.layout.samples() && rest == self.layout.tail())
+    }
+
+    /// Goes on as long as the body is as predicted.
+    fn follow(&mut self, scan: &mut Scan) {
+        let from = self.ordinal;
+        let until = self.first_seen(&scan.seen);
+        self.at =
+            follow(self.body, self.at, self.layout, &mut self.ordinal, &mut scan.values[..until]);
+        for ordinal in from..self.ordinal {
+            scan.seen.set(ordinal);
+        }
+        scan.samples += self.ordinal - from;
+        self.seen_end = self.seen_end.max(self.ordinal);
+        let declared = self.layout.type_within(from, self.ordinal);
+        self.metric_type = declared.unwrap_or(self.metric_type);
+    }
+
+    /// The first ordinal from the predicted one on that has been seen, else the number of samples.
+    fn first_seen(&self, seen: &Bitmap) -> usize {
+        let samples = self.layout.samples();
+        if self.seen_end <= self.ordinal {
+            return samples;
+        }
+        (self.ordinal..self.seen_end).find(|ordinal| seen.get(*ordinal)).unwrap_or(samples)
+    }
+
+    /// Reads entries up to and with the next sample by the general parser; whether there was one.
+    fn step(&mut self, scan: &mut Scan) -> Result<bool, TextError> {
+        let mut parser = TextParser::resume(self.body, self.at, self.metric_type);
+        for entry in parser.by_ref() {
+            let Entry::Sample(sample) = entry? else { continue };
+            self.place(&sample, scan);
+            self.metric_type = sample.metric_type;
+            self.at = parser.position();
+            return Ok(true);
+        }
+        Ok(false)
+    }
+
+    fn place(&mut self, sample: &Sample<'_>, scan: &mut Scan) {
+        scan.samples += 1;
+        scan.unpredicted += 1;
+        let ordinal = self.layout.ordinal(sample.series);
+        match ordinal.filter(|ordinal| sample.timestamp.is_none() && !scan.seen.get(*ordinal)) {
+            Some(ordinal) => {
+                scan.values[ordinal] = sample.value;
+                scan.seen.set(ordinal);
+                self.ordinal = ordinal + 1;
+                self.seen_end = self.seen_end.max(self.ordinal);
+            }
+            None => scan.stray(self.body, sample, ordinal),
+        }
+    }
+}
+
+/// Reads values as long as the bytes at `at` are the prefix of sample `ordinal`, a number and a
+/// line end; `values` ends where it must stop. Gives where the body no longer is as predicted.
+fn follow(
+    body: &[u8],
+    at: usize,
+    layout: &Layout,
+    ordinal: &mut usize,
+    values: &mut [f64],
+) -> usize {
+    let mut at = at;
+    let mut prefix_start = layout.prefix_start(*ordinal);
+    let ends = &layout.prefix_ends()[*ordinal..values.len().max(*ordinal)];
+    let first = (*ordinal).min(values.len());
+    for (end, value) in ends.iter().zip(&mut values[first..]) {
+        let prefix = &layout.arena()[prefix_start..*end as usize];
+        let rest = &body[at..];
+        if !simd::starts_with(rest, prefix) {
+            break;
+        }
+        let Some((number, bytes)) = number::parse_line(&rest[prefix.len()..]) else { break };
+        *value = number;
+        at += prefix.len() + bytes;
+        prefix_start = *end as usize;
+        *ordinal += 1;
+    }
+    at
+}
