@@ -1,1 +1,10 @@
-//! To be written.
+//! Shard: one core's share of targets and samples; events in, effects out.
+//!
+//! Never: I/O, a clock, a lock, chance; the same events give the same effects, byte by byte.
+
+#![forbid(unsafe_code)]
+
+pub mod effect;
+pub mod event;
+pub mod options;
+pub mod shard;

@@ -1,0 +1,67 @@
+//! Effects: everything a shard can ask of the machine.
+//!
+//! | effect | performed by | comes back as |
+//! |---|---|---|
+//! | `Fetch` | the shard's ring | `Fetched`, once, by the deadline |
+//! | `Storage` | the WAL thread, the file threads | `Storage`, as storage's effect says |
+//! | `Arm` | the ring's timeout; the newest replaces | `Due` |
+//! | `Reply` | the mailbox of who asked | – |
+//! | `Stopped` | the machine ends the loop | – |
+
+use std::fmt;
+
+use model::time::Tick;
+use scrape::fetch::Fetch;
+use scrape::status::TargetStatus;
+use storage::effect::Effect as StorageEffect;
+use storage::selection::{SelectError, SelectedSeries};
+use storage::stats::Stats;
+
+use crate::event::RequestId;
+
+/// One thing to do. Effects are done in the order in which they are given.
+#[derive(Debug)]
+pub enum Effect {
+    /// Perform one scrape.
+    Fetch(Fetch),
+    /// Write or change files.
+    Storage(StorageEffect),
+    /// Give `Due` at this tick. One is pending at a time: the newest replaces.
+    Arm(Tick),
+    /// The answer to a question.
+    Reply {
+        /// As asked.
+        request: RequestId,
+        /// The answer.
+        answer: Answer,
+    },
+    /// Everything that was accepted is durable, or cannot become so: the loop may end.
+    Stopped,
+}
+
+/// The answer to each kind of question.
+pub enum Answer {
+    /// To `Select`.
+    Select(Result<Vec<SelectedSeries>, SelectError>),
+    /// To `LabelValues`: sorted, each once.
+    LabelValues(Vec<String>),
+    /// To `LabelNames`: sorted, each once.
+    LabelNames(Vec<String>),
+    /// To `Targets`: by job, then URL.
+    Targets(Vec<TargetStatus>),
+    /// To `Stats`.
+    Stats(Box<Stats>),
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Answer::Select(Ok(series)) => write!(f, "Select({} series)", series.len()),
+            Answer::Select(Err(error)) => write!(f, "Select({error})"),
+            Answer::LabelValues(values) => write!(f, "LabelValues({})", values.len()),
+            Answer::LabelNames(names) => write!(f, "LabelNames({})", names.len()),
+            Answer::Targets(targets) => write!(f, "Targets({})", targets.len()),
+            Answer::Stats(_) => f.write_str("Stats"),
+        }
+    }
+}

@@ -1,0 +1,78 @@
+//! Events: everything that can happen to a shard.
+//!
+//! Closed: a new variant needs its row in this table.
+//!
+//! | event | sent by | after | bounded by |
+//! |---|---|---|---|
+//! | `Targets` | the server, through the mailbox | boot, reload, discovery | the mailbox; the newest list replaces |
+//! | `Fetched` | the machine, once a `Fetch` | effect `Fetch` | `in_flight_max` of the scraper |
+//! | `Due` | the machine, once the armed tick passed | effect `Arm` | one armed tick |
+//! | `Storage` | the machine's WAL thread and file threads | effect `Storage` | one commit and the files in flight |
+//! | `Ask` | the server, through the mailbox | a request | the mailbox; answered at once |
+//! | `Stop` | the server | SIGTERM | once |
+
+use std::sync::Arc;
+
+use scrape::fetch::{FetchFault, Fetched, Timings};
+use scrape::target::{TargetId, TargetSpec};
+use storage::effect::Event as StorageEvent;
+use storage::row::Slot;
+use storage::selection::{LabelRequest, SelectRequest};
+
+/// Names one question; chosen by who asks, given back with the answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestId(pub u64);
+
+/// One thing that happened.
+#[derive(Debug)]
+pub enum Event<'a> {
+    /// These, and no others, are the targets of this shard. Those whose identity is known keep
+    /// everything; those that are gone get staleness markers after upstream's delay.
+    Targets(Vec<Arc<TargetSpec>>),
+    /// A fetch ended. One that the shard did not ask for, or no longer wants, is dropped.
+    Fetched {
+        /// As in the `Fetch`.
+        target: TargetId,
+        /// As in the `Fetch`.
+        slot: Slot,
+        /// The response, or why there is none.
+        outcome: Result<Fetched<'a>, FetchFault>,
+        /// When it began and how long it took.
+        timings: Timings,
+    },
+    /// The armed tick has passed (early is harmless: the shard arms again).
+    Due,
+    /// Something that storage asked for is done or failed.
+    Storage(StorageEvent),
+    /// A question, answered by one `Reply` of the same request before `on_event` returns.
+    Ask {
+        /// Given back with the answer.
+        request: RequestId,
+        /// What is asked.
+        question: Question,
+    },
+    /// No more scrapes; finish the open commit, then `Stopped`.
+    Stop,
+}
+
+/// What may be asked of a shard.
+#[derive(Clone, Debug)]
+pub enum Question {
+    /// Series by matchers. Its `series_max` is held to the shard's own bound.
+    Select(SelectRequest),
+    /// Values of one label.
+    LabelValues {
+        /// The label.
+        name: String,
+        /// Which series count.
+        wanted: LabelRequest,
+    },
+    /// Names of labels.
+    LabelNames(LabelRequest),
+    /// States of all targets.
+    Targets,
+    /// What the head holds.
+    Stats,
+    /// The counters of the shard.
+    Metrics,
+}
