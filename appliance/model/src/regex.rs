@@ -1,6 +1,29 @@
-//! Regular expressions with the meaning of Go's regexp package (RE2).
+//! Regular expressions with the meaning of Go's regexp package (RE2), anchored at both ends.
+//!
+//! Path: matchers, relabelling → **regex** → `regex` crate, behind our own reader of the pattern.
+//! Never: gives the pattern as the user wrote it to the `regex` crate, whose notation differs.
+//!
+//! Most patterns of dashboards and rules need no regex engine: a set of literals, `prefix.*`,
+//! `.*suffix` and `.*text.*` are compared as text.
 
+mod class;
+mod rewrite;
+mod shape;
+mod template;
+
+use std::borrow::Cow;
+
+use memchr::memmem::Finder;
 use thiserror::Error;
+
+use self::rewrite::rewrite;
+use self::shape::Shape;
+
+/// Bytes that a compiled pattern may take, the `regex` crate's own default; what it refuses, such as
+/// `\pL{1000}`, Go would compile.
+const COMPILED_BYTES_MAX: usize = 10 << 20;
+/// Nesting the `regex` crate may meet: four levels for each of ours.
+const NEST_MAX: u32 = 1000;
 
 /// A pattern that Go refuses, or that is too large to compile.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -13,7 +36,14 @@ pub struct RegexError {
 /// A compiled pattern, anchored at both ends as matchers and relabelling use it.
 #[derive(Clone, Debug)]
 pub struct GoRegex {
-    regex: regex::Regex,
+    shape: Shape,
+    /// Set when the shape is `Contains`.
+    finder: Option<Finder<'static>>,
+    /// Set when no short cut applies, or there are groups to expand.
+    regex: Option<regex::Regex>,
+    /// Names of the groups, "" for one without name; group 0 is the whole.
+    names: Vec<String>,
+    prefix: String,
 }
 
 impl GoRegex {
@@ -22,37 +52,174 @@ impl GoRegex {
     /// # Errors
     /// The pattern is none that Go accepts, or too large.
     pub fn anchored(pattern: &str) -> Result<GoRegex, RegexError> {
-        let whole = format!("^(?s:{pattern})$");
-        let regex =
-            regex::Regex::new(&whole).map_err(|error| RegexError { reason: error.to_string() })?;
-        Ok(GoRegex { regex })
+        let rewritten =
+            rewrite(pattern).map_err(|error| RegexError { reason: error.to_string() })?;
+        let whole = format!(r"\A(?s:{})\z", rewritten.text);
+        let too_large = || RegexError { reason: format!("expression too large: `{pattern}`") };
+        let mut parser = regex_syntax::ParserBuilder::new()
+            .nest_limit(NEST_MAX)
+            .dot_matches_new_line(true)
+            .build();
+        let hir = parser.parse(&rewritten.text).map_err(|_| too_large())?;
+        let shape = shape::shape(&hir, pattern.len());
+        let groups = 1 < rewritten.names.len();
+        let regex = if groups || shape == Shape::Other {
+            let mut builder = regex::RegexBuilder::new(&whole);
+            builder.size_limit(COMPILED_BYTES_MAX).nest_limit(NEST_MAX);
+            Some(builder.build().map_err(|_| too_large())?)
+        } else {
+            None
+        };
+        let finder = match &shape {
+            Shape::Contains(text) => Some(Finder::new(text.as_bytes()).into_owned()),
+            _ => None,
+        };
+        let prefix = shape::prefix(&hir);
+        Ok(GoRegex { shape, finder, regex, names: rewritten.names, prefix })
     }
 
     /// Whether the whole of `text` matches.
     #[must_use]
     pub fn is_match(&self, text: &str) -> bool {
-        self.regex.is_match(text)
+        match (&self.shape, &self.finder, &self.regex) {
+            (Shape::Literals(literals), _, _) => {
+                literals.binary_search_by(|literal| literal.as_str().cmp(text)).is_ok()
+            }
+            (Shape::Affix { prefix, suffix, middle_bytes_min }, _, _) => {
+                prefix.len() + middle_bytes_min + suffix.len() <= text.len()
+                    && text.starts_with(prefix)
+                    && text.ends_with(suffix)
+            }
+            (Shape::Contains(_), Some(finder), _) => finder.find(text.as_bytes()).is_some(),
+            (_, _, Some(regex)) => regex.is_match(text),
+            (_, _, None) => unreachable!("a pattern without short cut is compiled"),
+        }
     }
 
-    /// `template` with `$1`, `${name}` replaced by the groups of the match, as Go's `Expand`;
-    /// `None` when `text` does not match.
+    /// `template` with `$1`, `${name}` replaced by the groups of the match, as Go's `Expand`:
+    /// `$1x` is the group named `1x`, unknown groups are empty, `$$` is a dollar; `None` when
+    /// `text` does not match.
     #[must_use]
     pub fn expand(&self, text: &str, template: &str) -> Option<String> {
-        let captures = self.regex.captures(text)?;
-        let mut expanded = String::new();
-        captures.expand(template, &mut expanded);
-        Some(expanded)
+        let Some(regex) = &self.regex else {
+            let whole = |number| (number == 0).then_some(Cow::Borrowed(text));
+            return self.is_match(text).then(|| template::expand(template, whole, |_| None));
+        };
+        let captures = regex.captures(text)?;
+        let group = |number| captures.get(number).map(|found| Cow::Borrowed(found.as_str()));
+        // Two groups may share a name: Go takes the first that took part in the match.
+        let named = |name: &str| {
+            let numbers = self.names.iter().enumerate().filter(|(_, group)| *group == name);
+            numbers.filter_map(|(number, _)| group(number)).next()
+        };
+        Some(template::expand(template, group, named))
     }
 
-    /// The finite set of texts that match, when the pattern is one (`a|b|c`); sorted.
+    /// The finite set of texts that match, when the pattern is one (`a|b|c`, `ba[zx]`); sorted.
     #[must_use]
     pub fn literals(&self) -> Option<&[String]> {
-        None
+        match &self.shape {
+            Shape::Literals(literals) => Some(literals),
+            _ => None,
+        }
     }
 
     /// Text with which every match begins; "" when none is known.
     #[must_use]
     pub fn prefix(&self) -> &str {
-        ""
+        &self.prefix
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check_match(pattern: &str, matching: &[&str], other: &[&str]) {
+        let regex = GoRegex::anchored(pattern).expect(pattern);
+        for text in matching {
+            assert!(regex.is_match(text), "{pattern} matches {text:?}");
+        }
+        for text in other {
+            assert!(!regex.is_match(text), "{pattern} does not match {text:?}");
+        }
+    }
+
+    #[track_caller]
+    fn check_refused(pattern: &str, reason: &str) {
+        let error = GoRegex::anchored(pattern).expect_err(pattern);
+        assert_eq!(error.reason, reason);
+    }
+
+    #[test]
+    fn what_the_regex_crate_refuses_is_accepted() {
+        check_match(r"\Qa.b\Ec", &["a.bc"], &["axbc"]);
+        check_match(r"\Qa.b", &["a.b"], &["axb"]);
+        check_match(r"\07|\0|\101", &["\u{7}", "\0", "A"], &["7"]);
+        check_match("a{,2}|{|x{a}", &["a{,2}", "{", "x{a}"], &["aa"]);
+        check_match("(?s-s:a.b)", &["axb"], &["a\nb"]);
+        check_match(r"\<a\_", &["<a_"], &["a_"]);
+        check_match("a*(?i)*b", &["aab", "B"], &["c"]);
+    }
+
+    #[test]
+    fn what_differs_has_the_meaning_of_go() {
+        check_match(r"\d\w\s", &["1a "], &["\u{661}a ", "1\u{e9} ", "1a\u{a0}", "1a\u{b}"]);
+        check_match(r"a\b.*", &["a", "a b", "a\u{e9}"], &["ab"]);
+        check_match("[a&&b]", &["a", "&", "b"], &["c"]);
+        check_match("[a[b]", &["a", "[", "b"], &["]"]);
+        check_match("[a~~b]", &["~"], &["c"]);
+        check_match("[[:word:]é]+", &["a_é"], &["-"]);
+        check_match("(?i)stra\u{df}e|\\x{212a}", &["STRA\u{1e9e}E", "k", "K"], &["STRASSE"]);
+        check_match(".", &["\n", "\u{1f600}"], &["", "ab"]);
+        check_match("a # b", &["a # b"], &["a"]);
+        check_match("(?U)a+(a*)", &["aaa"], &["b"]);
+        check_match("(?m)a$.^b", &["a\nb"], &["ab"]);
+        check_match(r"\pL\p{^Greek}\P{Lu}[\p{Nd}\D]", &["axb1", "axbc"], &["a\u{3b1}b1", "axB1"]);
+        check_match(r"\x{D800}|a", &["a"], &["\u{fffd}"]);
+    }
+
+    #[test]
+    fn refusals_have_the_words_of_go() {
+        check_refused("[a", "missing closing ]: `[a`");
+        check_refused("a**", "invalid nested repetition operator: `**`");
+        check_refused("a{2}*?", "invalid nested repetition operator: `{2}*?`");
+        check_refused("a{1001}", "invalid repeat count: `{1001}`");
+        check_refused("a{99999999999}", "invalid repeat count: `{99999999999}`");
+        check_refused("a{3,2}", "invalid repeat count: `{3,2}`");
+        check_refused("((a{10}){10}){11}", "invalid repeat count: `{11}`");
+        check_refused("(?x)a", "invalid or unsupported Perl syntax: `(?x`");
+        check_refused("(?i", "invalid or unsupported Perl syntax: `(?i`");
+        check_refused("(?i-)", "invalid or unsupported Perl syntax: `(?i-)`");
+        check_refused("(?=a)", "invalid or unsupported Perl syntax: `(?=`");
+        check_refused(r"\u0041", r"invalid escape sequence: `\u`");
+        check_refused(r"\8", r"invalid escape sequence: `\8`");
+        check_refused(r"a\", "trailing backslash at end of expression: ``");
+        check_refused("(a", "missing closing ): `(a`");
+        check_refused("a)", "unexpected ): `a)`");
+        check_refused("*a", "missing argument to repetition operator: `*`");
+        check_refused("a|*?", "missing argument to repetition operator: `*?`");
+        check_refused("[z-a]", "invalid character class range: `z-a`");
+        check_refused("[[:foo:]]", "invalid character class range: `[:foo:]`");
+        check_refused(r"\p{Foo}", r"invalid character class range: `\p{Foo}`");
+        check_refused("(?P<a-b>c)", "invalid named capture: `(?P<a-b>`");
+        check_refused("(?P<a", "invalid named capture: `(?P<a`");
+    }
+
+    #[test]
+    fn templates_see_the_groups() {
+        let regex = GoRegex::anchored("(?P<host>[^:]+):(\\d+)?").expect("valid");
+        assert_eq!(regex.expand("db1:90", "$host-${2}x$1x").as_deref(), Some("db1-90x"));
+        assert_eq!(regex.expand("db1:", "[$2$3$9]").as_deref(), Some("[]"));
+        assert_eq!(regex.expand("db1", "$1"), None);
+        let plain = GoRegex::anchored("a|b").expect("valid");
+        assert_eq!(plain.expand("b", "<$0$1>").as_deref(), Some("<b>"));
+        let default = GoRegex::anchored("(.*)").expect("valid");
+        assert_eq!(default.expand("x\ny", "$1").as_deref(), Some("x\ny"));
+        let dropped = GoRegex::anchored("(a){0}(b)").expect("valid");
+        assert_eq!(dropped.expand("b", "<$1$2>").as_deref(), Some("<b>"));
+        let nested = GoRegex::anchored("(?:a+(?i))?(a*)").expect("valid");
+        assert_eq!(nested.expand("aa", "<$1>").as_deref(), Some("<>"));
     }
 }
