@@ -1,0 +1,265 @@
+//! Backend: what the HTTP API needs of the server that runs it.
+//!
+//! Never: HTTP. The server implements it over its shards, tests over values.
+
+use std::sync::Arc;
+
+use exposition::metrics::Collected;
+use model::label_set::LabelSet;
+use model::time::{Now, TimestampMs};
+use query::evaluate::EngineOptions;
+use query::source::Source;
+use serde::Serialize;
+
+/// Work for a query thread, told whether its turn came.
+pub type Job = Box<dyn FnOnce(Turn) + Send>;
+
+/// What became of a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// It runs.
+    Run,
+    /// Too many wait: it says so to its asker, and ends.
+    Refused,
+}
+
+/// The server behind the API. Methods that say so may wait; they are called on threads that may.
+pub trait Backend: Send + Sync + 'static {
+    /// One reading of both clocks.
+    fn now(&self) -> Now;
+
+    /// Settings that stay for the life of the process.
+    fn settings(&self) -> &Settings;
+
+    /// Whether questions can be answered.
+    fn phase(&self) -> Phase;
+
+    /// How far the replay of the log has come.
+    fn replay(&self) -> Replay;
+
+    /// The samples.
+    fn source(&self) -> Arc<dyn Source>;
+
+    /// The engine's limits and switches under the configuration in force.
+    fn engine(&self) -> EngineOptions;
+
+    /// Runs `job` on a query thread when its turn comes; gives it back when too many wait.
+    ///
+    /// # Errors
+    /// The queue is full.
+    fn run(&self, job: Job) -> Result<(), Job>;
+
+    /// Every target, sorted by pool and address. May wait for the shards.
+    ///
+    /// # Errors
+    /// A shard did not answer.
+    fn targets(&self) -> Result<Targets, String>;
+
+    /// Counts of the head, with at most `limit` rows a table. May wait for the shards.
+    ///
+    /// # Errors
+    /// A shard did not answer.
+    fn tsdb(&self, limit: usize) -> Result<TsdbStatus, String>;
+
+    /// The configuration in force, as YAML without secrets.
+    fn config_yaml(&self) -> String;
+
+    /// Every flag and its value, without dashes.
+    fn flags(&self) -> Vec<(String, String)>;
+
+    /// What the process runs on.
+    fn runtime(&self) -> RuntimeStatus;
+
+    /// Adds the server's own metrics. May wait for the shards.
+    fn collect(&self, into: &mut Collected);
+
+    /// Adds the machine's metrics. May read files of `/proc`.
+    fn collect_host(&self, into: &mut Collected);
+
+    /// Reads the configuration again; the old one stays in force when the new one is refused. May
+    /// wait.
+    ///
+    /// # Errors
+    /// Why it was refused.
+    fn reload(&self) -> Result<(), String>;
+
+    /// Ends the process in order.
+    fn quit(&self);
+
+    /// Counts a finished query: `slice` is upstream's name of a part of the work.
+    fn observe_query(&self, slice: &'static str, nanos: u64);
+}
+
+/// Settings that the flags fix.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Longest time that a query may take; `timeout` can only shorten it. Default 2 minutes.
+    pub query_timeout_ms: u64,
+    /// How far an instant selector looks back. Default 5 minutes.
+    pub lookback_ms: i64,
+    /// Whether browsers may read answers from any origin (`.*`).
+    pub cors_any: bool,
+    /// Origins that browsers may read answers from: a pattern over the whole origin.
+    pub cors_origin: model::regex::GoRegex,
+    /// Whether reload and quit are allowed over HTTP. Default off.
+    pub lifecycle: bool,
+    /// The server's own version.
+    pub version: &'static str,
+    /// Title of the page at `/`.
+    pub page_title: String,
+}
+
+/// Where the process is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// The log is being replayed.
+    Starting,
+    /// Questions are answered.
+    Ready,
+    /// The process ends.
+    Stopping,
+}
+
+/// Progress of the replay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Replay {
+    /// First part.
+    pub min: u64,
+    /// Last part.
+    pub max: u64,
+    /// Parts done.
+    pub current: u64,
+    /// `waiting`, `in progress` or `done`.
+    pub state: &'static str,
+}
+
+/// Targets in upstream's shape.
+#[derive(Clone, Debug, Default)]
+pub struct Targets {
+    /// Targets that are scraped.
+    pub active: Vec<ActiveTarget>,
+    /// Targets that relabelling dropped: labels as discovered, and the pool.
+    pub dropped: Vec<DroppedTarget>,
+    /// Dropped targets a pool, those not kept included.
+    pub dropped_counts: Vec<(String, u64)>,
+}
+
+/// A target that is scraped.
+#[derive(Clone, Debug)]
+pub struct ActiveTarget {
+    /// Labels before relabelling.
+    pub discovered_labels: LabelSet,
+    /// Labels of its series.
+    pub labels: LabelSet,
+    /// Its job's name in the configuration.
+    pub scrape_pool: String,
+    /// What is fetched.
+    pub scrape_url: String,
+    /// The same with a host that others can reach.
+    pub global_url: String,
+    /// Why the last scrape failed; "" when it did not.
+    pub last_error: String,
+    /// When it was last scraped, if it was.
+    pub last_scrape: Option<TimestampMs>,
+    /// Seconds that the last scrape took.
+    pub last_scrape_seconds: f64,
+    /// `up`, `down` or `unknown`.
+    pub health: &'static str,
+    /// Milliseconds between scrapes.
+    pub interval_ms: u64,
+    /// Milliseconds after which a scrape is given up.
+    pub timeout_ms: u64,
+}
+
+/// A target that relabelling dropped.
+#[derive(Clone, Debug)]
+pub struct DroppedTarget {
+    /// Labels before relabelling.
+    pub discovered_labels: LabelSet,
+    /// Its job's name in the configuration.
+    pub scrape_pool: String,
+}
+
+/// A row of the tables of [`TsdbStatus`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct TsdbRow {
+    /// What is counted.
+    pub name: String,
+    /// How many.
+    pub value: u64,
+}
+
+/// Head counts in upstream's shape.
+#[derive(Clone, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct TsdbStatus {
+    /// Totals.
+    pub head_stats: HeadStatus,
+    /// Metric names with most series.
+    pub series_count_by_metric_name: Vec<TsdbRow>,
+    /// Label names with most values.
+    pub label_value_count_by_label_name: Vec<TsdbRow>,
+    /// Label names with most bytes.
+    pub memory_in_bytes_by_label_name: Vec<TsdbRow>,
+    /// Label pairs with most series.
+    pub series_count_by_label_value_pair: Vec<TsdbRow>,
+}
+
+/// Totals of the head.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HeadStatus {
+    /// Series.
+    pub num_series: u64,
+    /// Distinct label pairs.
+    pub num_label_pairs: u64,
+    /// Chunks.
+    pub chunk_count: u64,
+    /// Time of the oldest sample, milliseconds.
+    pub min_time: i64,
+    /// Time of the newest sample, milliseconds.
+    pub max_time: i64,
+}
+
+/// What the process runs on, in upstream's shape; what Go has and this process has not is "".
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct RuntimeStatus {
+    /// RFC 3339.
+    #[serde(rename = "startTime")]
+    pub start_time: String,
+    /// Working directory.
+    #[serde(rename = "CWD")]
+    pub cwd: String,
+    /// The machine's name.
+    pub hostname: String,
+    /// RFC 3339.
+    #[serde(rename = "serverTime")]
+    pub server_time: String,
+    /// Whether the last reload was accepted.
+    #[serde(rename = "reloadConfigSuccess")]
+    pub reload_config_success: bool,
+    /// RFC 3339.
+    #[serde(rename = "lastConfigTime")]
+    pub last_config_time: String,
+    /// Damaged places met in the log.
+    #[serde(rename = "corruptionCount")]
+    pub corruption_count: u64,
+    /// Threads of the process.
+    #[serde(rename = "goroutineCount")]
+    pub goroutine_count: u64,
+    /// Processors that the process may use.
+    #[serde(rename = "GOMAXPROCS")]
+    pub gomaxprocs: u64,
+    /// Always 0: no collector, no limit.
+    #[serde(rename = "GOMEMLIMIT")]
+    pub gomemlimit: u64,
+    /// Always "".
+    #[serde(rename = "GOGC")]
+    pub gogc: String,
+    /// Always "".
+    #[serde(rename = "GODEBUG")]
+    pub godebug: String,
+    /// How long samples are kept.
+    #[serde(rename = "storageRetention")]
+    pub storage_retention: String,
+}

@@ -1,0 +1,102 @@
+//! Call: one request on its way to an endpoint.
+
+use model::label_name::quote;
+use model::matcher::Matcher;
+use model::time::{Now, TimestampMs};
+use query::evaluate::{Control, Stop};
+
+use crate::answer::Answer;
+use crate::backend::Backend;
+use crate::failure::Failure;
+use crate::parameters::Parameters;
+use crate::requests::Requests;
+use crate::selector::parse_selector;
+use crate::stream::Cancel;
+use crate::timestamp::{TIME_MAX, TIME_MIN};
+
+/// What every endpoint may use.
+pub struct Context {
+    /// The server.
+    pub backend: std::sync::Arc<dyn Backend>,
+    /// Counters of requests.
+    pub requests: Requests,
+}
+
+/// One request.
+#[derive(Debug)]
+pub struct Call {
+    /// Form of URL and body.
+    pub parameters: Parameters,
+    /// The part of the path between the route's fixed parts, decoded; "" for a fixed route.
+    pub path_part: String,
+    /// When the request was read.
+    pub received: Now,
+    /// Whether anybody still waits.
+    pub cancel: Cancel,
+}
+
+/// An endpoint. It runs on a thread that may wait.
+pub type Endpoint = fn(&Context, &Call) -> Result<Answer, Failure>;
+
+/// Stops a query whose deadline passed or whose asker left.
+pub struct Watch<'a> {
+    backend: &'a dyn Backend,
+    cancel: &'a Cancel,
+    deadline: model::time::Tick,
+}
+
+impl<'a> Watch<'a> {
+    /// Watch over a query of `call` that may take until `timeout_ms` after it was received.
+    #[must_use]
+    pub fn new(context: &'a Context, call: &'a Call, timeout_ms: u64) -> Watch<'a> {
+        let deadline = call.received.tick.after_ms(timeout_ms);
+        Watch { backend: &*context.backend, cancel: &call.cancel, deadline }
+    }
+}
+
+impl Control for Watch<'_> {
+    fn stop(&self) -> Option<Stop> {
+        if self.cancel.is_cancelled() {
+            return Some(Stop::Canceled);
+        }
+        (self.deadline <= self.backend.now().tick).then_some(Stop::Timeout)
+    }
+}
+
+impl Call {
+    /// The range that `start` and `end` give; everything where they are absent.
+    ///
+    /// # Errors
+    /// One of them is no time.
+    pub fn range(&self) -> Result<(TimestampMs, TimestampMs), Failure> {
+        Ok((self.parameters.time("start", TIME_MIN)?, self.parameters.time("end", TIME_MAX)?))
+    }
+
+    /// The matcher sets of every `match[]`.
+    ///
+    /// # Errors
+    /// One is no selector, or fits every series.
+    pub fn matcher_sets(&self) -> Result<Vec<Vec<Matcher>>, String> {
+        let mut sets = Vec::new();
+        for text in self.parameters.all("match[]") {
+            let matchers = parse_selector(text)?;
+            if matchers.iter().all(|matcher| matcher.matches("")) {
+                return Err("match[] must contain at least one non-empty matcher".to_owned());
+            }
+            sets.push(matchers);
+        }
+        Ok(sets)
+    }
+
+    /// The label name of the path.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn label_name(&self) -> Result<String, Failure> {
+        let name = crate::label_escape::unescape(&self.path_part);
+        if name.is_empty() || name.contains('\u{fffd}') {
+            return Err(Failure::bad_data(format!("invalid label name: {}", quote(&name))));
+        }
+        Ok(name)
+    }
+}

@@ -1,0 +1,162 @@
+//! Routes: every path, its methods, when it answers and where it runs.
+
+use crate::call::Endpoint;
+use crate::{query_endpoints, series_endpoints, status_endpoints, target_endpoints};
+
+/// Methods that a path answers. OPTIONS is answered wherever cross-origin headers are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Methods {
+    /// GET
+    Get,
+    /// GET and HEAD
+    GetHead,
+    /// GET and POST
+    GetPost,
+    /// POST and PUT; GET is told so.
+    PostPut,
+}
+
+impl Methods {
+    /// Value of the Allow header.
+    #[must_use]
+    pub fn text(self) -> &'static str {
+        match self {
+            Methods::Get => "GET, OPTIONS",
+            Methods::GetHead => "GET, HEAD",
+            Methods::GetPost => "GET, OPTIONS, POST",
+            Methods::PostPut => "POST, PUT",
+        }
+    }
+
+    /// Whether `method` is one of them.
+    #[must_use]
+    pub fn contain(self, method: &str) -> bool {
+        match self {
+            Methods::Get => method == "GET",
+            Methods::GetHead => matches!(method, "GET" | "HEAD"),
+            Methods::GetPost => matches!(method, "GET" | "POST"),
+            Methods::PostPut => matches!(method, "POST" | "PUT"),
+        }
+    }
+}
+
+/// Where an endpoint runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lane {
+    /// On the service thread: it never waits.
+    Service,
+    /// On a thread that may wait for shards.
+    Ask,
+    /// On a query thread, after its turn in the queue.
+    Query,
+}
+
+/// One path.
+pub struct Route {
+    /// The path as axum matches it.
+    pub path: &'static str,
+    /// The path as upstream's metrics name it.
+    pub handler: &'static str,
+    /// Which methods it answers.
+    pub methods: Methods,
+    /// Whether it answers only when the server is ready.
+    pub gated: bool,
+    /// Where it runs.
+    pub lane: Lane,
+    /// What it does.
+    pub endpoint: Endpoint,
+}
+
+const fn route(
+    path: &'static str,
+    methods: Methods,
+    gated: bool,
+    lane: Lane,
+    endpoint: Endpoint,
+) -> Route {
+    Route { path, handler: path, methods, gated, lane, endpoint }
+}
+
+/// Path of the values of a label.
+pub const LABEL_VALUES: &str = "/api/v1/label/{name}/values";
+
+/// Every route.
+pub const ROUTES: &[Route] = &[
+    route("/api/v1/query", Methods::GetPost, true, Lane::Query, query_endpoints::query),
+    route("/api/v1/query_range", Methods::GetPost, true, Lane::Query, query_endpoints::query_range),
+    route(
+        "/api/v1/query_exemplars",
+        Methods::GetPost,
+        true,
+        Lane::Service,
+        status_endpoints::exemplars,
+    ),
+    route("/api/v1/series", Methods::GetPost, true, Lane::Query, series_endpoints::series),
+    route("/api/v1/labels", Methods::GetPost, true, Lane::Query, series_endpoints::labels),
+    Route {
+        path: LABEL_VALUES,
+        handler: "/api/v1/label/:name/values",
+        methods: Methods::Get,
+        gated: true,
+        lane: Lane::Query,
+        endpoint: series_endpoints::label_values,
+    },
+    route("/api/v1/targets", Methods::Get, true, Lane::Ask, target_endpoints::targets),
+    route("/api/v1/scrape_pools", Methods::Get, true, Lane::Ask, target_endpoints::scrape_pools),
+    route(
+        "/api/v1/targets/metadata",
+        Methods::Get,
+        true,
+        Lane::Service,
+        status_endpoints::targets_metadata,
+    ),
+    route("/api/v1/metadata", Methods::Get, true, Lane::Service, status_endpoints::metadata),
+    route("/api/v1/rules", Methods::Get, true, Lane::Service, status_endpoints::rules),
+    route("/api/v1/alerts", Methods::Get, true, Lane::Service, status_endpoints::alerts),
+    route(
+        "/api/v1/alertmanagers",
+        Methods::Get,
+        true,
+        Lane::Service,
+        status_endpoints::alertmanagers,
+    ),
+    route(
+        "/api/v1/notifications",
+        Methods::Get,
+        false,
+        Lane::Service,
+        status_endpoints::notifications,
+    ),
+    route(
+        "/api/v1/status/buildinfo",
+        Methods::Get,
+        true,
+        Lane::Service,
+        status_endpoints::buildinfo,
+    ),
+    route("/api/v1/status/config", Methods::Get, true, Lane::Service, status_endpoints::config),
+    route("/api/v1/status/flags", Methods::Get, true, Lane::Service, status_endpoints::flags),
+    route(
+        "/api/v1/status/runtimeinfo",
+        Methods::Get,
+        true,
+        Lane::Ask,
+        status_endpoints::runtimeinfo,
+    ),
+    route("/api/v1/status/tsdb", Methods::Get, true, Lane::Ask, status_endpoints::tsdb),
+    route(
+        "/api/v1/status/walreplay",
+        Methods::Get,
+        false,
+        Lane::Service,
+        status_endpoints::walreplay,
+    ),
+    route("/metrics", Methods::Get, false, Lane::Ask, status_endpoints::metrics),
+    route("/metrics/host", Methods::Get, false, Lane::Ask, status_endpoints::metrics_host),
+    route("/version", Methods::Get, false, Lane::Service, status_endpoints::version),
+    route("/-/healthy", Methods::GetHead, false, Lane::Service, status_endpoints::healthy),
+    route("/-/ready", Methods::GetHead, true, Lane::Service, status_endpoints::ready),
+    route("/-/reload", Methods::PostPut, false, Lane::Ask, status_endpoints::reload),
+    route("/-/quit", Methods::PostPut, false, Lane::Service, status_endpoints::quit),
+    route("/", Methods::Get, false, Lane::Service, status_endpoints::page),
+];

@@ -1,0 +1,209 @@
+//! Endpoints about the server: `status/*`, metrics, health, lifecycle, and the lists that are
+//! empty while nothing feeds them.
+
+use std::collections::BTreeMap;
+
+use exposition::metrics::Collected;
+
+use crate::answer::{Answer, Data};
+use crate::backend::Phase;
+use crate::call::{Call, Context};
+use crate::failure::{Failure, Kind};
+
+/// Version of Prometheus whose API this is; clients read features off it.
+const PROMETHEUS_VERSION: &str = "3.14.0";
+
+/// Rows of a table of `status/tsdb` unless `limit` says otherwise, and the most it can say.
+const TSDB_ROWS: usize = 10;
+const TSDB_ROWS_MAX: usize = 10_000;
+
+const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
+
+fn build(context: &Context) -> BTreeMap<&'static str, String> {
+    let own = format!("cresset-{}", context.backend.settings().version);
+    BTreeMap::from([
+        ("version", PROMETHEUS_VERSION.to_owned()),
+        ("revision", own),
+        ("branch", "cresset".to_owned()),
+        ("buildUser", String::new()),
+        ("buildDate", String::new()),
+        ("goVersion", String::new()),
+    ])
+}
+
+/// `/api/v1/status/buildinfo`
+pub fn buildinfo(context: &Context, _call: &Call) -> Result<Answer, Failure> {
+    Answer::json(&build(context))
+}
+
+/// `/version`
+pub fn version(context: &Context, _call: &Call) -> Result<Answer, Failure> {
+    let text = serde_json::to_string(&build(context))
+        .map_err(|error| Failure::new(Kind::Internal, error.to_string()))?;
+    Ok(Answer::Text(crate::answer::Text {
+        status: 200,
+        content_type: "application/json",
+        body: text,
+    }))
+}
+
+/// `/api/v1/status/config`
+pub fn config(context: &Context, _call: &Call) -> Result<Answer, Failure> {
+    Answer::json(&BTreeMap::from([("yaml", context.backend.config_yaml())]))
+}
+
+/// `/api/v1/status/flags`
+pub fn flags(context: &Context, _call: &Call) -> Result<Answer, Failure> {
+    Answer::json(&BTreeMap::from_iter(context.backend.flags()))
+}
+
+/// `/api/v1/status/runtimeinfo`
+pub fn runtimeinfo(context: &Context, _call: &Call) -> Result<Answer, Failure> {
+    Answer::json(&context.backend.runtime())
+}
+
+/// `/api/v1/status/walreplay`
+pub fn walreplay(context: &Context, _call: &Call) -> Result<Answer, Failure> {
+    Answer::json(&context.backend.replay())
+}
+
+/// `/api/v1/status/tsdb`
+pub fn tsdb(context: &Context, call: &Call) -> Result<Answer, Failure> {
+    let limit = match call.parameters.first("limit") {
+        "" => TSDB_ROWS,
+        text => match text.parse::<usize>() {
+            Ok(rows @ 1..=TSDB_ROWS_MAX) => rows,
+            Ok(rows) if TSDB_ROWS_MAX < rows => {
+                return Err(Failure::bad_data(format!("limit must not exceed {TSDB_ROWS_MAX}")));
+            }
+            _ => return Err(Failure::bad_data("limit must be a positive number")),
+        },
+    };
+    let status = context.backend.tsdb(limit);
+    Answer::json(&status.map_err(|reason| Failure::new(Kind::Unavailable, reason))?)
+}
+
+/// An endpoint that answers fixed JSON.
+macro_rules! fixed {
+    ($name:ident, $path:literal, $json:literal) => {
+        #[doc = concat!("`", $path, "`: well-formed and empty.")]
+        pub fn $name(_context: &Context, _call: &Call) -> Result<Answer, Failure> {
+            Ok(Data::Json($json.to_owned()).into())
+        }
+    };
+}
+
+fixed!(rules, "/api/v1/rules", "{\"groups\":[]}");
+fixed!(alerts, "/api/v1/alerts", "{\"alerts\":[]}");
+fixed!(
+    alertmanagers,
+    "/api/v1/alertmanagers",
+    "{\"activeAlertmanagers\":[],\"droppedAlertmanagers\":[]}"
+);
+fixed!(metadata, "/api/v1/metadata", "{}");
+fixed!(targets_metadata, "/api/v1/targets/metadata", "[]");
+fixed!(exemplars, "/api/v1/query_exemplars", "[]");
+fixed!(notifications, "/api/v1/notifications", "[]");
+
+/// `/metrics`
+pub fn metrics(context: &Context, _call: &Call) -> Result<Answer, Failure> {
+    let mut collected = Collected::default();
+    context.backend.collect(&mut collected);
+    context.requests.collect(&mut collected);
+    Ok(exposition(&collected))
+}
+
+/// `/metrics/host`
+pub fn metrics_host(context: &Context, _call: &Call) -> Result<Answer, Failure> {
+    let mut collected = Collected::default();
+    context.backend.collect_host(&mut collected);
+    Ok(exposition(&collected))
+}
+
+fn exposition(collected: &Collected) -> Answer {
+    Answer::Text(crate::answer::Text {
+        status: 200,
+        content_type: TEXT_FORMAT,
+        body: collected.to_text(),
+    })
+}
+
+/// `/-/healthy`
+pub fn healthy(_context: &Context, _call: &Call) -> Result<Answer, Failure> {
+    Ok(Answer::text("Prometheus Server is Healthy.\n"))
+}
+
+/// `/-/ready`
+pub fn ready(_context: &Context, _call: &Call) -> Result<Answer, Failure> {
+    Ok(Answer::text("Prometheus Server is Ready.\n"))
+}
+
+/// `/-/reload`
+pub fn reload(context: &Context, _call: &Call) -> Result<Answer, Failure> {
+    if !context.backend.settings().lifecycle {
+        return Ok(lifecycle_off());
+    }
+    Ok(match context.backend.reload() {
+        Ok(()) => Answer::text(""),
+        Err(reason) => Answer::status_text(500, format!("failed to reload config: {reason}\n")),
+    })
+}
+
+/// `/-/quit`
+pub fn quit(context: &Context, _call: &Call) -> Result<Answer, Failure> {
+    if !context.backend.settings().lifecycle {
+        return Ok(lifecycle_off());
+    }
+    context.backend.quit();
+    Ok(Answer::text("Requesting termination... Goodbye!"))
+}
+
+fn lifecycle_off() -> Answer {
+    Answer::status_text(403, "Lifecycle API is not enabled.")
+}
+
+/// `/`: what is here, for whoever opens the address in a browser.
+pub fn page(context: &Context, _call: &Call) -> Result<Answer, Failure> {
+    let settings = context.backend.settings();
+    let state = match context.backend.phase() {
+        Phase::Starting => "starting: the log is being replayed",
+        Phase::Ready => "ready",
+        Phase::Stopping => "stopping",
+    };
+    let title = escape_html(&settings.page_title);
+    let body = PAGE
+        .replace("{title}", &title)
+        .replace("{version}", settings.version)
+        .replace("{state}", state);
+    Ok(Answer::Text(crate::answer::Text {
+        status: 200,
+        content_type: "text/html; charset=utf-8",
+        body,
+    }))
+}
+
+fn escape_html(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
+}
+
+const PAGE: &str = "<!doctype html>
+<html lang=\"en\"><meta charset=\"utf-8\"><title>{title}</title>
+<style>body{font:16px/1.5 system-ui,sans-serif;max-width:44em;margin:3em auto;padding:0 1em}
+input{font:inherit;width:100%;padding:.4em;box-sizing:border-box}</style>
+<h1>{title}</h1>
+<p>Cresset {version}, {state}. It scrapes, stores and answers PromQL over Prometheus's HTTP API.</p>
+<form action=\"api/v1/query\"><label>A first query, answered as JSON:
+<input name=\"query\" value=\"up\"></label></form>
+<ul>
+<li><a href=\"api/v1/query?query=up\">up</a>: which targets answer</li>
+<li><a href=\"api/v1/query?query=rate(node_cpu_seconds_total%5B1m%5D)\"
+>rate(node_cpu_seconds_total[1m])</a>: what this machine's processors do</li>
+<li><a href=\"api/v1/targets\">targets</a>: what is scraped, and what failed</li>
+<li><a href=\"api/v1/status/config\">configuration</a>,
+<a href=\"api/v1/status/flags\">flags</a>, <a href=\"api/v1/status/tsdb\">storage</a></li>
+<li><a href=\"metrics\">metrics of this server</a>,
+<a href=\"metrics/host\">of this machine</a></li>
+</ul>
+<p>Grafana: add a data source of type Prometheus with this address.</p>
+</html>
+";

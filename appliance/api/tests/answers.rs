@@ -1,0 +1,455 @@
+//! Requests against the router over a backend of values: statuses, headers and bodies.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use api::backend::{
+    ActiveTarget, Backend, DroppedTarget, HeadStatus, Job, Phase, Replay, RuntimeStatus, Settings,
+    Targets, TsdbStatus,
+};
+use axum::body::Body;
+use exposition::metrics::Collected;
+use http_body_util::BodyExt as _;
+use hyper::{Request, Response};
+use model::label_set::LabelSet;
+use model::matcher::Matcher;
+use model::regex::GoRegex;
+use model::time::{Now, Tick, TimestampMs};
+use query::evaluate::EngineOptions;
+use query::source::{Column, LabelQuery, Samples, Selection, Series, Source, SourceError};
+use tower::ServiceExt as _;
+
+/// A server of fixed values.
+struct Fixed {
+    settings: Settings,
+    phase: Phase,
+    full: AtomicBool,
+}
+
+impl Default for Fixed {
+    fn default() -> Fixed {
+        Fixed {
+            settings: Settings {
+                query_timeout_ms: 120_000,
+                lookback_ms: 300_000,
+                cors_any: true,
+                cors_origin: GoRegex::anchored(".*").expect("pattern"),
+                lifecycle: false,
+                version: "0.1.0",
+                page_title: "Cresset <1>".to_owned(),
+            },
+            phase: Phase::Ready,
+            full: AtomicBool::new(false),
+        }
+    }
+}
+
+/// Three series without samples.
+struct Store;
+
+struct Empty;
+
+impl Column for Empty {
+    fn decode(
+        &self,
+        _after: TimestampMs,
+        _until: TimestampMs,
+        _samples: &mut Samples,
+    ) -> Result<(), SourceError> {
+        Ok(())
+    }
+}
+
+fn all() -> Vec<LabelSet> {
+    vec![
+        LabelSet::new([("__name__", "up"), ("job", "b")]),
+        LabelSet::new([("__name__", "up"), ("job", "a")]),
+        LabelSet::new([("__name__", "http.status"), ("job", "a")]),
+    ]
+}
+
+fn matching(sets: &[Vec<Matcher>]) -> Vec<LabelSet> {
+    let fits = |labels: &LabelSet| {
+        let fits_set = |set: &Vec<Matcher>| set.iter().all(|m| m.matches_labels(labels));
+        sets.is_empty() || sets.iter().any(fits_set)
+    };
+    all().into_iter().filter(fits).collect()
+}
+
+impl Source for Store {
+    fn select(&self, selection: &Selection) -> Result<Vec<Series>, SourceError> {
+        let found = matching(std::slice::from_ref(&selection.matchers));
+        if selection.series_max < found.len() {
+            return Err(SourceError::TooManySeries { series_max: selection.series_max });
+        }
+        Ok(found.into_iter().map(|labels| Series { labels, column: Arc::new(Empty) }).collect())
+    }
+
+    fn label_values(&self, name: &str, wanted: &LabelQuery) -> Result<Vec<String>, SourceError> {
+        let series = matching(&wanted.matcher_sets);
+        let mut values: Vec<String> =
+            series.iter().filter_map(|labels| labels.get(name).map(str::to_owned)).collect();
+        values.sort();
+        values.dedup();
+        Ok(values)
+    }
+
+    fn label_names(&self, _wanted: &LabelQuery) -> Result<Vec<String>, SourceError> {
+        Err(SourceError::Unavailable("shard 1 did not answer".to_owned()))
+    }
+}
+
+impl Backend for Fixed {
+    fn now(&self) -> Now {
+        Now { tick: Tick(1_000_000), wall: TimestampMs(1_700_000_000_000) }
+    }
+
+    fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    fn replay(&self) -> Replay {
+        Replay { min: 0, max: 7, current: 3, state: "in progress" }
+    }
+
+    fn source(&self) -> Arc<dyn Source> {
+        Arc::new(Store)
+    }
+
+    fn engine(&self) -> EngineOptions {
+        EngineOptions::default()
+    }
+
+    fn run(&self, job: Job) -> Result<(), Job> {
+        if self.full.load(Ordering::Relaxed) {
+            return Err(job);
+        }
+        std::thread::spawn(move || job(api::backend::Turn::Run));
+        Ok(())
+    }
+
+    fn targets(&self) -> Result<Targets, String> {
+        Ok(Targets {
+            active: vec![ActiveTarget {
+                discovered_labels: LabelSet::new([("__address__", "localhost:9090")]),
+                labels: LabelSet::new([("job", "a")]),
+                scrape_pool: "a".to_owned(),
+                scrape_url: "http://localhost:9090/metrics".to_owned(),
+                global_url: "http://host:9090/metrics".to_owned(),
+                last_error: String::new(),
+                last_scrape: None,
+                last_scrape_seconds: 0.25,
+                health: "unknown",
+                interval_ms: 15_000,
+                timeout_ms: 10_000,
+            }],
+            dropped: vec![DroppedTarget {
+                discovered_labels: LabelSet::new([("__address__", "x")]),
+                scrape_pool: "b".to_owned(),
+            }],
+            dropped_counts: vec![("b".to_owned(), 1)],
+        })
+    }
+
+    fn tsdb(&self, _limit: usize) -> Result<TsdbStatus, String> {
+        let head_stats = HeadStatus { num_series: 3, ..HeadStatus::default() };
+        Ok(TsdbStatus { head_stats, ..TsdbStatus::default() })
+    }
+
+    fn config_yaml(&self) -> String {
+        "global: {}\n".to_owned()
+    }
+
+    fn flags(&self) -> Vec<(String, String)> {
+        vec![("config.file".to_owned(), "x.yml".to_owned())]
+    }
+
+    fn runtime(&self) -> RuntimeStatus {
+        RuntimeStatus::default()
+    }
+
+    fn collect(&self, into: &mut Collected) {
+        into.gauge("prometheus_ready", "Whether it is ready.", &[], 1.0);
+    }
+
+    fn collect_host(&self, into: &mut Collected) {
+        into.gauge("node_load1", "1m load average.", &[], 0.5);
+    }
+
+    fn reload(&self) -> Result<(), String> {
+        Err("line 3: no".to_owned())
+    }
+
+    fn quit(&self) {}
+
+    fn observe_query(&self, _slice: &'static str, _nanos: u64) {}
+}
+
+/// Status and body, and the response's head for who looks closer.
+async fn ask(backend: Fixed, request: Request<Body>) -> (Response<()>, String) {
+    let router = api::router::router(Arc::new(backend));
+    let response = router.oneshot(request).await.expect("infallible");
+    let (parts, body) = response.into_parts();
+    let bytes = body.collect().await.expect("body").to_bytes();
+    let text = String::from_utf8(bytes.to_vec()).expect("text");
+    (Response::from_parts(parts, ()), text)
+}
+
+fn request(line: &str) -> Request<Body> {
+    let (method, rest) = line.split_once(' ').expect("method and path");
+    let (path, form) = rest.split_once(' ').unwrap_or((rest, ""));
+    Request::builder()
+        .method(method)
+        .uri(path)
+        .header("content-type", "application/x-www-form-urlencoded")
+        .body(Body::from(form.to_owned()))
+        .expect("request")
+}
+
+/// `expected` is the status, a space and the body.
+#[track_caller]
+fn check(line: &str, expected: &str) {
+    check_on(Fixed::default(), line, expected);
+}
+
+#[track_caller]
+fn check_on(backend: Fixed, line: &str, expected: &str) {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("runtime");
+    let (head, body) = runtime.block_on(ask(backend, request(line)));
+    assert_eq!(format!("{} {body}", head.status().as_u16()), expected, "{line}");
+}
+
+fn failure(status: u16, kind: &str, text: &str) -> String {
+    let text = text.replace('"', "\\\"");
+    format!(r#"{status} {{"status":"error","errorType":"{kind}","error":"{text}"}}"#)
+}
+
+fn success(data: &str) -> String {
+    format!(r#"200 {{"status":"success","data":{data}}}"#)
+}
+
+#[test]
+fn health_is_plain_text() {
+    check("GET /-/healthy", "200 Prometheus Server is Healthy.\n");
+    check("HEAD /-/ready", "200 ");
+    check("POST /-/ready", "405 Method Not Allowed\n");
+}
+
+#[test]
+fn nothing_is_answered_before_ready_but_health_and_progress() {
+    let starting = || Fixed { phase: Phase::Starting, ..Fixed::default() };
+    check_on(starting(), "GET /-/ready", "503 Service Unavailable");
+    check_on(starting(), "GET /api/v1/query?query=up", "503 Service Unavailable");
+    check_on(starting(), "GET /-/healthy", "200 Prometheus Server is Healthy.\n");
+    let progress = success(r#"{"min":0,"max":7,"current":3,"state":"in progress"}"#);
+    check_on(starting(), "GET /api/v1/status/walreplay", &progress);
+}
+
+#[test]
+fn paths_and_methods_are_refused_as_upstream_does() {
+    check("GET /api/v1/nothing", "404 404 page not found\n");
+    check("OPTIONS /api/v1/nothing", "204 ");
+    check("OPTIONS /api/v1/query", "204 ");
+    check("DELETE /api/v1/query", "405 Method Not Allowed\n");
+    check("HEAD /api/v1/query", "405 ");
+    check("POST /api/v1/targets", "405 Method Not Allowed\n");
+    check("GET /-/reload", "405 Only POST or PUT requests allowed");
+}
+
+#[test]
+fn lifecycle_needs_its_flag() {
+    check("POST /-/reload", "403 Lifecycle API is not enabled.");
+    let mut backend = Fixed::default();
+    backend.settings.lifecycle = true;
+    check_on(backend, "PUT /-/reload", "500 failed to reload config: line 3: no\n");
+}
+
+#[test]
+fn parameters_of_queries_are_checked_in_order() {
+    let bad = |name: &str, text: &str| {
+        failure(400, "bad_data", &format!("invalid parameter \"{name}\": {text}"))
+    };
+    check(
+        "GET /api/v1/query?query=up&time=x",
+        &bad("time", "invalid time value for 'time': cannot parse \"x\" to a valid timestamp"),
+    );
+    check(
+        "POST /api/v1/query query=up&timeout=x",
+        &bad("timeout", "cannot parse \"x\" to a valid duration"),
+    );
+    check("GET /api/v1/query?query=up&limit=-1", &bad("limit", "limit must be non-negative"));
+    check(
+        "GET /api/v1/query?query=up&lookback_delta=y",
+        &failure(
+            400,
+            "bad_data",
+            "error parsing lookback delta duration: cannot parse \"y\" to a valid duration",
+        ),
+    );
+    let range = "GET /api/v1/query_range?query=up";
+    check(range, &bad("start", "cannot parse \"\" to a valid timestamp"));
+    check(
+        &format!("{range}&start=2&end=1&step=1"),
+        &bad("end", "end timestamp must not be before start time"),
+    );
+    check(
+        &format!("{range}&start=1&end=2&step=0"),
+        &bad(
+            "step",
+            "zero or negative query resolution step widths are not accepted. Try a positive \
+             integer",
+        ),
+    );
+    check(
+        &format!("{range}&start=0&end=11001&step=1"),
+        &failure(
+            400,
+            "bad_data",
+            "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the \
+             query resolution (?step=XX)",
+        ),
+    );
+    check(
+        "GET /api/v1/query?query=up&timeout=0",
+        &failure(503, "timeout", "query timed out in query queue"),
+    );
+}
+
+#[test]
+fn a_full_queue_refuses() {
+    let backend = Fixed { full: AtomicBool::new(true), ..Fixed::default() };
+    check_on(
+        backend,
+        "GET /api/v1/query?query=up",
+        &failure(503, "timeout", "query timed out in query queue: too many queries wait"),
+    );
+}
+
+#[test]
+fn bodies_are_bounded() {
+    let form = "a=1&".repeat(api::router::FORM_BYTES_MAX / 4 + 1);
+    check(
+        &format!("POST /api/v1/query {form}"),
+        &failure(400, "bad_data", "error parsing form values: length limit exceeded"),
+    );
+}
+
+#[test]
+fn labels_have_values_by_escaped_names() {
+    check("GET /api/v1/label/job/values", &success(r#"["a","b"]"#));
+    check("GET /api/v1/label/U__job/values", &success(r#"["a","b"]"#));
+    check("GET /api/v1/label/none/values", &success("[]"));
+    check(
+        "GET /api/v1/label/%ff/values",
+        &failure(400, "bad_data", "invalid label name: \"\u{fffd}\""),
+    );
+    check(
+        "GET /api/v1/label/job/values?limit=1",
+        r#"200 {"status":"success","data":["a"],"warnings":["results truncated due to limit"]}"#,
+    );
+    check(
+        "GET /api/v1/labels",
+        &failure(500, "unavailable", "storage is unavailable: shard 1 did not answer"),
+    );
+}
+
+#[test]
+fn series_need_a_selector() {
+    check("GET /api/v1/series", &failure(400, "bad_data", "no match[] parameter provided"));
+}
+
+#[test]
+fn targets_are_filtered_by_state_and_pool() {
+    let active = concat!(
+        r#"[{"discoveredLabels":{"__address__":"localhost:9090"},"labels":{"job":"a"},"#,
+        r#""scrapePool":"a","scrapeUrl":"http://localhost:9090/metrics","#,
+        r#""globalUrl":"http://host:9090/metrics","lastError":"","#,
+        r#""lastScrape":"0001-01-01T00:00:00Z","lastScrapeDuration":0.25,"health":"unknown","#,
+        r#""scrapeInterval":"15s","scrapeTimeout":"10s"}]"#
+    );
+    let dropped = r#"[{"discoveredLabels":{"__address__":"x"},"scrapePool":"b"}]"#;
+    let data = |active: &str, dropped: &str, counts: &str| {
+        let lists = format!(r#""activeTargets":{active},"droppedTargets":{dropped}"#);
+        success(&format!(r#"{{{lists},"droppedTargetCounts":{counts}}}"#))
+    };
+    check("GET /api/v1/targets", &data(active, dropped, r#"{"b":1}"#));
+    check("GET /api/v1/targets?state=active", &data(active, "[]", "{}"));
+    check("GET /api/v1/targets?state=dropped", &data("[]", dropped, r#"{"b":1}"#));
+    check("GET /api/v1/targets?scrapePool=a", &data(active, "[]", "{}"));
+    check("GET /api/v1/scrape_pools", &success(r#"{"scrapePools":["a","b"]}"#));
+}
+
+#[test]
+fn statuses_are_json() {
+    check("GET /api/v1/status/config", &success(r#"{"yaml":"global: {}\n"}"#));
+    check("GET /api/v1/status/flags", &success(r#"{"config.file":"x.yml"}"#));
+    check("GET /api/v1/rules", &success(r#"{"groups":[]}"#));
+    check("GET /api/v1/metadata", &success("{}"));
+    check(
+        "GET /api/v1/status/tsdb?limit=1",
+        &success(concat!(
+            r#"{"headStats":{"numSeries":3,"numLabelPairs":0,"chunkCount":0,"minTime":0,"#,
+            r#""maxTime":0},"seriesCountByMetricName":[],"labelValueCountByLabelName":[],"#,
+            r#""memoryInBytesByLabelName":[],"seriesCountByLabelValuePair":[]}"#
+        )),
+    );
+    check(
+        "GET /api/v1/status/tsdb?limit=0",
+        &failure(400, "bad_data", "limit must be a positive number"),
+    );
+}
+
+#[test]
+fn metrics_are_text() {
+    check(
+        "GET /metrics/host",
+        "200 # HELP node_load1 1m load average.\n# TYPE node_load1 gauge\nnode_load1 0.5\n",
+    );
+}
+
+#[test]
+fn requests_are_counted_by_handler_and_code() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("runtime");
+    let router = api::router::router(Arc::new(Fixed::default()));
+    let body = runtime.block_on(async {
+        for path in ["/api/v1/label/job/values", "/api/v1/label/a/values", "/-/healthy"] {
+            let request = request(&format!("GET {path}"));
+            router.clone().oneshot(request).await.expect("infallible");
+        }
+        let response = router.oneshot(request("GET /metrics")).await.expect("infallible");
+        response.into_body().collect().await.expect("body").to_bytes()
+    });
+    let text = String::from_utf8(body.to_vec()).expect("text");
+    for line in [
+        "prometheus_http_requests_total{code=\"200\",handler=\"/-/healthy\"} 1\n",
+        "prometheus_http_requests_total{code=\"200\",handler=\"/api/v1/label/:name/values\"} 2\n",
+        "prometheus_http_request_duration_seconds_count{handler=\"/-/healthy\"} 1\n",
+    ] {
+        assert!(text.contains(line), "{line} in {text}");
+    }
+}
+
+#[test]
+fn headers_say_origin_and_coding() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("runtime");
+    let router = api::router::router(Arc::new(Fixed::default()));
+    let ask = |path: &str| {
+        let request = Request::get(path.to_owned())
+            .header("origin", "http://grafana")
+            .header("accept-encoding", "deflate, gzip;q=0.5");
+        let request = request.body(Body::empty()).expect("request");
+        runtime.block_on(router.clone().oneshot(request)).expect("infallible")
+    };
+    let answer = ask("/api/v1/query?query=up&time=x");
+    let header = |name: &str| answer.headers().get(name).map(|v| v.to_str().expect("text"));
+    assert_eq!(header("access-control-allow-origin"), Some("*"));
+    assert_eq!(header("content-encoding"), None, "too short to compress");
+    assert_eq!(header("content-type"), Some("application/json"));
+    let page = ask("/");
+    assert_eq!(page.headers().get("content-encoding").map(|v| v.as_bytes()), Some(&b"gzip"[..]));
+    assert_eq!(page.headers().get("access-control-allow-origin"), None);
+}
