@@ -43,8 +43,7 @@ pub fn run(directory: &Path) -> Result<Vec<Report>> {
 }
 
 fn judge(case: &Case, text: &[u8]) -> Result<(), String> {
-    let text = String::from_utf8_lossy(text);
-    match (query::parse::parse(&text, &Options::ALL), case.fail) {
+    match (query::parse::parse_bytes(text, &Options::ALL), case.fail) {
         (Ok(expr), false) => match &case.root {
             Some(root) if root != node_name(&expr) => {
                 Err(format!("is a {}, not a {root}", node_name(&expr)))

@@ -323,7 +323,7 @@ pub enum At {
 }
 
 /// `name{matchers}` with its modifiers.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct VectorSelector {
     /// Metric name as written before the braces; one quoted inside them is only a matcher.
     pub name: Option<String>,

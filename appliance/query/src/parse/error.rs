@@ -1,6 +1,7 @@
 //! Faults of a query text: where and what, in Prometheus's words.
 
 use std::fmt;
+use std::ops::Range;
 
 /// One fault and its place.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,6 +16,23 @@ pub struct ParseError {
     pub column: u32,
     /// What is wrong, without the place.
     pub reason: String,
+}
+
+impl ParseError {
+    /// A fault of bytes `place` of `text`.
+    pub(crate) fn new(text: &[u8], place: Range<usize>, reason: String) -> ParseError {
+        let number = |count: usize| u32::try_from(count).unwrap_or(u32::MAX);
+        let before = &text[..place.start.min(text.len())];
+        let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+        let line_start = before.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        ParseError {
+            start: number(place.start),
+            end: number(place.end),
+            line: if text.is_empty() { 0 } else { number(line) },
+            column: number(before.len() - line_start + 1),
+            reason,
+        }
+    }
 }
 
 impl fmt::Display for ParseError {
