@@ -1,6 +1,10 @@
 //! Durations in Prometheus's notation: `1h30m`, `15s`, `100ms`.
 
+use std::fmt::Write;
+
 use thiserror::Error;
+
+use crate::label_name::quote;
 
 /// Why a text is no duration.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
@@ -9,7 +13,7 @@ pub enum DurationError {
     #[error("empty duration string")]
     Empty,
     /// The text is not a sequence of numbers and units in falling order of unit.
-    #[error("not a valid duration string: {0:?}")]
+    #[error("not a valid duration string: {}", quote(.0))]
     Invalid(String),
     /// The duration is longer than 64 bits of nanoseconds hold.
     #[error("duration out of range")]
@@ -54,9 +58,8 @@ pub fn parse_duration_ms(text: &str) -> Result<i64, DurationError> {
         if digits == 0 {
             return Err(invalid());
         }
-        let count: i64 = rest[..digits].parse().map_err(|_| DurationError::OutOfRange)?;
-        let ms = count.checked_mul(units_left[at].1).ok_or(DurationError::OutOfRange)?;
-        total = total.checked_add(ms).ok_or(DurationError::OutOfRange)?;
+        let count: i64 = rest[..digits].parse().unwrap_or(i64::MAX);
+        total = total.saturating_add(count.saturating_mul(units_left[at].1));
         units_left = &units_left[at + 1..];
         rest = &rest[unit_end..];
     }
@@ -66,8 +69,8 @@ pub fn parse_duration_ms(text: &str) -> Result<i64, DurationError> {
     Ok(total)
 }
 
-/// The duration as Prometheus prints it: `90000` → `1m30s`, `0` → `0s`; years, weeks and days only
-/// where they divide the whole.
+/// The duration as Prometheus prints it: `90000` → `1m30s`, `0` → `0s`; years and weeks only where
+/// they divide the whole, as 90d is easier to read than 12w6d.
 #[must_use]
 pub fn format_duration_ms(ms: i64) -> String {
     if ms == 0 {
@@ -80,12 +83,12 @@ pub fn format_duration_ms(ms: i64) -> String {
     }
     for (unit, unit_ms) in UNITS {
         let unit_ms = unit_ms.unsigned_abs();
-        let exact_only = matches!(unit, "y" | "w" | "d");
+        let exact_only = matches!(unit, "y" | "w");
         if exact_only && !rest.is_multiple_of(unit_ms) {
             continue;
         }
         if unit_ms <= rest {
-            text.push_str(&format!("{}{unit}", rest / unit_ms));
+            write!(text, "{}{unit}", rest / unit_ms).expect("a String takes what is written to it");
             rest %= unit_ms;
         }
     }
@@ -94,6 +97,8 @@ pub fn format_duration_ms(ms: i64) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[track_caller]
@@ -107,7 +112,9 @@ mod tests {
         check("0", 0, "0s");
         check("0s", 0, "0s");
         check("324ms", 324, "324ms");
-        check("4d1h", 349_200_000, "97h");
+        check("4d1h", 349_200_000, "4d1h");
+        check("90d", 7_776_000_000, "90d");
+        check("1w1ms", 604_800_001, "7d1ms");
         check("14d", 1_209_600_000, "2w");
         check("1h30m", 5_400_000, "1h30m");
         check("10y", 315_360_000_000, "10y");
@@ -119,5 +126,17 @@ mod tests {
             assert!(parse_duration_ms(text).is_err(), "{text:?}");
         }
         assert_eq!(parse_duration_ms("294y"), Err(DurationError::OutOfRange));
+    }
+
+    proptest! {
+        #[test]
+        fn printed_durations_read_back(ms in 0..=DURATION_MS_MAX) {
+            prop_assert_eq!(parse_duration_ms(&format_duration_ms(ms)), Ok(ms));
+        }
+
+        #[test]
+        fn any_text_is_read_without_panic(text in "[0-9ywdhms.é-]{0,12}") {
+            let _ = parse_duration_ms(&text);
+        }
     }
 }

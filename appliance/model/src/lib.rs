@@ -5,12 +5,13 @@
 #![forbid(unsafe_code)]
 
 pub mod bitmap;
-pub mod duration;
-pub mod label_name;
-pub mod label_set;
-pub mod matcher;
-pub mod native_histogram;
-pub mod number;
-pub mod regex;
-pub mod staleness;
 pub mod time;
+pub mod staleness;
+pub mod number;
+pub mod float_text;
+pub mod label_name;
+pub mod duration;
+pub mod label_set;
+pub mod native_histogram;
+pub mod regex;
+pub mod matcher;
