@@ -1,1 +1,16 @@
-//! To be written.
+//! The machine: performs the effects of shards with clocks, system calls and threads.
+//!
+//! Never: decides what a shard means; a loop only reaps, calls and submits.
+
+#![deny(unsafe_code)]
+
+pub mod clock;
+pub mod slab;
+pub mod block;
+pub mod wake;
+pub mod operation;
+pub mod fault;
+#[expect(unsafe_code, reason = "the one module that speaks io_uring")]
+pub mod ring;
+pub mod epoll;
+pub mod reactor;
