@@ -14,8 +14,8 @@ use std::collections::VecDeque;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::buffer::spare_capacity;
-use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::event::Timespec;
+use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, SocketFlags};
 
@@ -363,8 +363,7 @@ impl Epoll {
             file.polled = polled;
             return;
         }
-        let waiting =
-            if place.kind == Kind::Recv { &mut file.reading } else { &mut file.writing };
+        let waiting = if place.kind == Kind::Recv { &mut file.reading } else { &mut file.writing };
         *waiting = None;
         self.ended.push_back((key, result));
     }

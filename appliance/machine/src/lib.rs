@@ -4,13 +4,38 @@
 
 #![deny(unsafe_code)]
 
+// In reading order: a module imports only those above it. The empty lines keep rustfmt from sorting.
+
 pub mod clock;
+
 pub mod slab;
+
 pub mod block;
+
 pub mod wake;
+
 pub mod operation;
+
 pub mod fault;
+
 #[expect(unsafe_code, reason = "the one module that speaks io_uring")]
 pub mod ring;
+
 pub mod epoll;
+
 pub mod reactor;
+
+pub mod probe;
+
+pub mod http;
+
+pub mod mailbox;
+
+pub mod options;
+
+pub mod handle;
+
+pub mod start;
+
+#[cfg(test)]
+mod reactor_tests;

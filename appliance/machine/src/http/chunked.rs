@@ -63,8 +63,7 @@ impl Chunked {
                     read += bytes;
                     write += bytes;
                     let left = left - bytes as u64;
-                    self.state =
-                        if left == 0 { State::ContentEnd } else { State::Content(left) };
+                    self.state = if left == 0 { State::ContentEnd } else { State::Content(left) };
                     if 0 < left {
                         break;
                     }

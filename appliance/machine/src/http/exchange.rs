@@ -110,11 +110,7 @@ impl Exchange {
     ///
     /// # Errors
     /// `Closed` when the response was not complete.
-    pub fn close(
-        &mut self,
-        buffer: &mut Vec<u8>,
-        inflated: &mut Vec<u8>,
-    ) -> Result<(), FetchFault> {
+    pub fn close(&mut self, buffer: &[u8], inflated: &mut Vec<u8>) -> Result<(), FetchFault> {
         if !matches!(self.state, State::Body(Body::UntilClose)) {
             return Err(FetchFault::Closed);
         }
@@ -247,11 +243,7 @@ impl Exchange {
         Ok(())
     }
 
-    fn finish(
-        &mut self,
-        buffer: &mut Vec<u8>,
-        inflated: &mut Vec<u8>,
-    ) -> Result<(), FetchFault> {
+    fn finish(&mut self, buffer: &[u8], inflated: &mut Vec<u8>) -> Result<(), FetchFault> {
         if self.body_end < buffer.len() {
             return Err(FetchFault::Malformed("bytes after the end of the response"));
         }

@@ -31,7 +31,7 @@ fn receive(bytes: &[u8], cuts: &[usize], limits: Limits) -> Outcome {
         from = until;
     }
     if !done {
-        exchange.close(&mut buffer, &mut inflated)?;
+        exchange.close(&buffer, &mut inflated)?;
     }
     let head = exchange.head().expect("a complete response has a head");
     let body = exchange.body(&buffer, &inflated).to_vec();
@@ -63,7 +63,10 @@ fn response(head: &str, body: &[u8]) -> Vec<u8> {
 #[test]
 fn framings() {
     check("HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\nabc", "200 \"\" \"abc\" true");
-    check("HTTP/1.1 200 OK\r\ncontent-type: text/plain \r\n\r\nabc", "200 \"text/plain\" \"abc\" false");
+    check(
+        "HTTP/1.1 200 OK\r\ncontent-type: text/plain \r\n\r\nabc",
+        "200 \"text/plain\" \"abc\" false",
+    );
     check("HTTP/1.0 200 OK\nContent-Length: 1\n\na", "200 \"\" \"a\" false");
     let kept = "HTTP/1.0 200 OK\r\nConnection: Keep-Alive\r\nContent-Length: 1\r\n\r\na";
     check(kept, "200 \"\" \"a\" true");
@@ -82,7 +85,10 @@ fn framings() {
 fn faults_name_what_is_wrong() {
     check("SSH-2.0-OpenSSH\r\n", "malformed HTTP response: not an HTTP/1 response");
     check("HTTP/2 200\r\n\r\n", "malformed HTTP response: not an HTTP/1 response");
-    check("HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n", "malformed HTTP response: bad Content-Length");
+    check(
+        "HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n",
+        "malformed HTTP response: bad Content-Length",
+    );
     let two = "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\na";
     check(two, "malformed HTTP response: two different content lengths");
     let more = "HTTP/1.1 200 OK\r\nContent-Length: 1\r\n\r\nab";
@@ -96,7 +102,10 @@ fn faults_name_what_is_wrong() {
     check(size, "malformed HTTP response: invalid byte in chunk length");
     let long = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nab\r\n0\r\n\r\n";
     check(long, "malformed HTTP response: chunk longer than its size");
-    check("HTTP/1.1 101 Switching\r\n\r\n", "malformed HTTP response: switch of protocols nobody asked for");
+    check(
+        "HTTP/1.1 101 Switching\r\n\r\n",
+        "malformed HTTP response: switch of protocols nobody asked for",
+    );
 }
 
 #[test]

@@ -127,8 +127,7 @@ impl Seen {
             }
             self.chunked = true;
         } else if name.eq_ignore_ascii_case("content-encoding") {
-            let gzip =
-                value.eq_ignore_ascii_case(b"gzip") || value.eq_ignore_ascii_case(b"x-gzip");
+            let gzip = value.eq_ignore_ascii_case(b"gzip") || value.eq_ignore_ascii_case(b"x-gzip");
             if !(gzip || value.is_empty() || value.eq_ignore_ascii_case(b"identity")) {
                 return Err(unsupported("content encoding", value));
             }

@@ -172,7 +172,10 @@ mod tests {
         };
         let rendered = match base.follow(location.as_bytes()) {
             Ok(place) => {
-                format!("{} {} {} {}", place.host, place.port, place.authority, place.path_and_query)
+                format!(
+                    "{} {} {} {}",
+                    place.host, place.port, place.authority, place.path_and_query
+                )
             }
             Err(fault) => fault.to_string(),
         };

@@ -1,0 +1,229 @@
+//! Handle: what the server holds of the running shards.
+//!
+//! Path: `api`'s glue in the server → **handle** → `mailbox` → `shard_loop`.
+//! Never: waits without a deadline.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use crossbeam::channel::{Receiver, RecvTimeoutError, bounded};
+use exposition::metrics::Collected;
+use scrape::target::TargetSpec;
+use shard::effect::Answer;
+use shard::event::Question;
+use storage::selection::TileRead;
+use thiserror::Error;
+
+use crate::clock;
+use crate::mailbox::{Ask, PostError, Postbox};
+use crate::reactor::IoKind;
+
+/// Why there is no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum AskError {
+    /// As many questions wait as may: try again later.
+    #[error("shard {0} has too many questions waiting")]
+    Busy(usize),
+    /// The deadline passed; an answer may still be computed, and is dropped.
+    #[error("shard {0} did not answer in time")]
+    Deadline(usize),
+    /// The shard has stopped.
+    #[error("shard {0} has stopped")]
+    Gone(usize),
+}
+
+/// Why a stop was not clean.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+pub enum StopError {
+    /// The deadline passed; the process may exit all the same: what was acknowledged is on disk.
+    #[error("{0} did not stop in time")]
+    Deadline(String),
+    /// A thread died.
+    #[error("{0} ended by a bug")]
+    Died(String),
+}
+
+/// One shard, seen from outside.
+pub(crate) struct ShardEnd {
+    pub(crate) postbox: Postbox,
+    pub(crate) tiles: Arc<dyn TileRead>,
+}
+
+/// A thread that ends when it is told to, or when those it serves have gone.
+pub(crate) struct Worker {
+    pub(crate) name: String,
+    pub(crate) thread: JoinHandle<()>,
+    /// Disconnected when the thread has ended.
+    pub(crate) ended: Receiver<()>,
+}
+
+/// Source of counters that live outside the shards' loops.
+pub(crate) trait Gauges: Send + Sync {
+    fn collect(&self, into: &mut Collected);
+}
+
+/// The running machine.
+pub struct Handle {
+    pub(crate) shards: Vec<ShardEnd>,
+    /// In the order in which they end.
+    pub(crate) workers: Vec<Worker>,
+    pub(crate) gauges: Vec<Arc<dyn Gauges>>,
+    pub(crate) io: IoKind,
+    pub(crate) notes: Vec<String>,
+}
+
+impl Handle {
+    /// Number of shards.
+    #[must_use]
+    pub fn shards(&self) -> usize {
+        self.shards.len()
+    }
+
+    /// The way of I/O that was taken.
+    #[must_use]
+    pub fn io(&self) -> IoKind {
+        self.io
+    }
+
+    /// The plan of cores and what is missing on this machine, a line each, for the log and the
+    /// status page.
+    #[must_use]
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// Asks one shard and waits for the answer.
+    ///
+    /// # Errors
+    /// See [`AskError`].
+    pub fn ask(
+        &self,
+        shard: usize,
+        question: Question,
+        timeout: Duration,
+    ) -> Result<Answer, AskError> {
+        let receiver = self.post(shard, question)?;
+        wait(shard, &receiver, timeout)
+    }
+
+    /// Asks one shard; `reply` runs on the shard's thread and must not block. It is dropped
+    /// without a call when the shard stops first.
+    ///
+    /// # Errors
+    /// `Busy` or `Gone`; then `reply` is dropped.
+    pub fn ask_with(
+        &self,
+        shard: usize,
+        question: Question,
+        reply: impl FnOnce(Answer) + Send + 'static,
+    ) -> Result<(), AskError> {
+        let ask = Ask { question, reply: Box::new(reply) };
+        self.shards[shard].postbox.ask(ask).map_err(|refused| match refused {
+            PostError::Full => AskError::Busy(shard),
+            PostError::Gone => AskError::Gone(shard),
+        })
+    }
+
+    /// Asks all shards at once; the answers are in order of shard.
+    ///
+    /// # Errors
+    /// The first shard's that has no answer.
+    pub fn ask_all(&self, question: &Question, timeout: Duration) -> Result<Vec<Answer>, AskError> {
+        let began = clock::tick();
+        let receivers: Vec<Receiver<Answer>> = (0..self.shards.len())
+            .map(|shard| self.post(shard, question.clone()))
+            .collect::<Result<_, _>>()?;
+        let answers = receivers.iter().enumerate().map(|(shard, receiver)| {
+            let gone = Duration::from_nanos(clock::tick().since(began));
+            wait(shard, receiver, timeout.saturating_sub(gone))
+        });
+        answers.collect()
+    }
+
+    fn post(&self, shard: usize, question: Question) -> Result<Receiver<Answer>, AskError> {
+        let (sender, receiver) = bounded(1);
+        self.ask_with(shard, question, move |answer| {
+            let _ = sender.try_send(answer);
+        })?;
+        Ok(receiver)
+    }
+
+    /// Gives each shard its share of `targets`, by identity. These, and no others, are scraped
+    /// from then on.
+    pub fn set_targets(&self, targets: Vec<Arc<TargetSpec>>) {
+        let count = self.shards.len();
+        let mut shares: Vec<Vec<Arc<TargetSpec>>> = (0..count).map(|_| Vec::new()).collect();
+        for target in targets {
+            shares[shard_of(target.identity().0, count)].push(target);
+        }
+        for (shard, share) in self.shards.iter().zip(shares) {
+            shard.postbox.set_targets(share);
+        }
+    }
+
+    /// Reads the tile files of one shard, from any thread.
+    #[must_use]
+    pub fn tiles(&self, shard: usize) -> Arc<dyn TileRead> {
+        Arc::clone(&self.shards[shard].tiles)
+    }
+
+    /// Adds the counters of the machine's own threads. Those of a shard and its loop come with
+    /// the answer to `Question::Metrics`.
+    pub fn collect(&self, into: &mut Collected) {
+        for gauges in &self.gauges {
+            gauges.collect(into);
+        }
+    }
+
+    /// Stops all shards, then the threads that served them.
+    ///
+    /// # Errors
+    /// See [`StopError`].
+    pub fn stop(self, timeout: Duration) -> Result<(), StopError> {
+        let Handle { shards, workers, .. } = self;
+        for shard in &shards {
+            shard.postbox.stop();
+        }
+        // The background threads end when the last postbox and queue to them has gone.
+        drop(shards);
+        let began = clock::tick();
+        for worker in workers {
+            let gone = Duration::from_nanos(clock::tick().since(began));
+            if let Err(RecvTimeoutError::Timeout) =
+                worker.ended.recv_timeout(timeout.saturating_sub(gone))
+            {
+                return Err(StopError::Deadline(worker.name));
+            }
+            let Worker { name, thread, .. } = worker;
+            thread.join().map_err(|_| StopError::Died(name))?;
+        }
+        Ok(())
+    }
+}
+
+fn wait(shard: usize, receiver: &Receiver<Answer>, timeout: Duration) -> Result<Answer, AskError> {
+    receiver.recv_timeout(timeout).map_err(|cause| match cause {
+        RecvTimeoutError::Timeout => AskError::Deadline(shard),
+        RecvTimeoutError::Disconnected => AskError::Gone(shard),
+    })
+}
+
+/// Shard of an identity: its high bits scaled, so that no remainder favours low shards.
+fn shard_of(identity: u128, count: usize) -> usize {
+    let scaled = ((identity >> 64) * count as u128) >> 64;
+    usize::try_from(scaled).expect("less than the count of shards")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn identities_spread_over_all_shards() {
+        for count in [1, 2, 3, 7] {
+            let ends = [0, u128::MAX];
+            assert_eq!(ends.map(|identity| shard_of(identity, count)), [0, count - 1]);
+        }
+    }
+}
