@@ -58,11 +58,8 @@ pub fn parse_decimal_prefix(text: &[u8]) -> Option<(f64, usize)> {
         exponent += explicit;
         at = end;
     }
-    // At most 2^53, so exact either way; the conversion from a signed integer is one instruction.
-    let magnitude = mantissa.cast_signed() as f64;
-    let power = *POWERS_OF_TEN.get(usize::try_from(exponent.unsigned_abs()).ok()?)?;
-    let value = if exponent < 0 { magnitude / power } else { magnitude * power };
-    Some((if negative { -value } else { value }, at))
+    let magnitude = scaled(mantissa, exponent)?;
+    Some((if negative { -magnitude } else { magnitude }, at))
 }
 
 /// Reads digits from `at` on into `mantissa` (which wraps beyond 19) and gives where they end.
@@ -159,15 +156,271 @@ pub fn format_shortest(value: f64) -> String {
 #[must_use]
 #[inline]
 pub fn parse_line(text: &[u8]) -> Option<(f64, usize)> {
-    match parse_decimal_prefix(text) {
-        Some((value, bytes)) if text.get(bytes) == Some(&b'\n') => Some((value, bytes + 1)),
-        _ => parse_line_any(text),
+    if let Some(window) = text.first_chunk::<WINDOW_BYTES>()
+        && let Some(parsed) = parse_window(window)
+    {
+        return Some(parsed);
     }
+    parse_line_any(text)
 }
 
+/// Numbers that the fast path does not reach: many digits, other forms, the last line.
 #[cold]
 fn parse_line_any(text: &[u8]) -> Option<(f64, usize)> {
+    let number_start = usize::from(text.first() == Some(&b'-'));
+    if matches!(text.get(number_start), Some(b'0'..=b'9' | b'.')) {
+        let (value, bytes): (f64, usize) = fast_float2::parse_partial(text).ok()?;
+        let whole = text.get(bytes) == Some(&b'\n') && value.is_finite();
+        return whole.then_some((value, bytes + 1));
+    }
     let bytes = text.iter().position(|byte| matches!(byte, b'\n' | b' ' | b'\t' | b'{' | 0))?;
     let value = parse(&text[..bytes]).ok()?;
     (text[bytes] == b'\n').then_some((value, bytes + 1))
+}
+
+/// Bytes that [`parse_window`] may look at: a sign, three groups of digits, a point, an exponent.
+const WINDOW_BYTES: usize = 40;
+/// Digits that are read at once.
+const GROUP: usize = 8;
+/// Powers of ten that shift a mantissa by up to a group.
+const GROUP_POWERS: [u64; GROUP + 1] =
+    [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];
+
+/// The fast path without a loop over bytes: `[-]digits[.digits][e±dd]` and a line end.
+#[inline]
+fn parse_window(window: &[u8; WINDOW_BYTES]) -> Option<(f64, usize)> {
+    let negative = window[0] == b'-';
+    let start = usize::from(negative);
+    let mut mantissa = 0;
+    let mut at = take_groups(window, start, &mut mantissa)?;
+    let mut digits = at - start;
+    let mut exponent = 0;
+    if window[at] != b'\n' {
+        if window[at] == b'.' {
+            let end = take_groups(window, at + 1, &mut mantissa)?;
+            let places = end - at - 1;
+            digits += places;
+            exponent = -i64::try_from(places).ok()?;
+            at = end;
+        }
+        if window[at] != b'\n' {
+            let &[e, sign, tens, ones, ..] = window.get(at..)?.first_chunk::<5>()?;
+            let (tens, ones) = (tens.wrapping_sub(b'0'), ones.wrapping_sub(b'0'));
+            if e | 0x20 != b'e' || !matches!(sign, b'+' | b'-') || 9 < tens || 9 < ones {
+                return None;
+            }
+            let explicit = i64::from(tens) * 10 + i64::from(ones);
+            exponent += if sign == b'-' { -explicit } else { explicit };
+            at += 4;
+        }
+    }
+    if digits == 0 || DIGITS_MAX < digits || MANTISSA_MAX < mantissa || window[at] != b'\n' {
+        return None;
+    }
+    let magnitude = scaled(mantissa, exponent)?;
+    Some((if negative { -magnitude } else { magnitude }, at + 1))
+}
+
+/// Reads up to 16 digits in groups, and their end; `None` when there are more.
+#[inline]
+fn take_groups(window: &[u8; WINDOW_BYTES], at: usize, mantissa: &mut u64) -> Option<usize> {
+    let (first, digits) = group(window, at)?;
+    *mantissa = mantissa.wrapping_mul(GROUP_POWERS[digits]).wrapping_add(first);
+    if digits < GROUP {
+        return Some(at + digits);
+    }
+    let (second, digits) = group(window, at + GROUP)?;
+    *mantissa = mantissa.wrapping_mul(GROUP_POWERS[digits]).wrapping_add(second);
+    (digits < GROUP).then_some(at + GROUP + digits)
+}
+
+/// The digits at `at`, at most eight: the number they make and how many they are.
+///
+/// Source: D. Lemire, "Quickly parsing eight digits" (2018); the digits are moved to the high end,
+/// so that zeros stand before them.
+#[inline]
+fn group(window: &[u8; WINDOW_BYTES], at: usize) -> Option<(u64, usize)> {
+    let bytes = window.get(at..)?.first_chunk::<GROUP>()?;
+    let digits = u64::from_le_bytes(*bytes) ^ 0x3030_3030_3030_3030;
+    // A byte above 9 has its high bit set here; a carry only reaches bytes behind such a one.
+    let others = (digits.wrapping_add(0x7676_7676_7676_7676) | digits) & 0x8080_8080_8080_8080;
+    let count = others.trailing_zeros() / 8;
+    let digits = digits.checked_shl(64 - 8 * count).unwrap_or(0);
+    let pairs = digits.wrapping_mul(10).wrapping_add(digits >> 8);
+    let low = (pairs & 0x0000_00ff_0000_00ff).wrapping_mul(0x000f_4240_0000_0064);
+    let high = ((pairs >> 16) & 0x0000_00ff_0000_00ff).wrapping_mul(0x0000_2710_0000_0001);
+    Some((low.wrapping_add(high) >> 32, count as usize))
+}
+
+/// `mantissa` times ten to the `exponent`, when that takes one exact step.
+#[inline]
+fn scaled(mantissa: u64, exponent: i64) -> Option<f64> {
+    // At most 2^53, so exact either way; the conversion from a signed integer is one instruction.
+    let magnitude = mantissa.cast_signed() as f64;
+    if exponent == 0 {
+        return Some(magnitude);
+    }
+    let power = *POWERS_OF_TEN.get(usize::try_from(exponent.unsigned_abs()).ok()?)?;
+    Some(if exponent < 0 { magnitude / power } else { magnitude * power })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// What upstream takes, by the standard library.
+    fn expected(text: &str) -> Option<f64> {
+        let value: f64 = text.parse().ok()?;
+        let named = text.trim_start_matches(['+', '-']).starts_with(['i', 'I', 'n', 'N']);
+        let signed_nan = value.is_nan() && !text.starts_with(['n', 'N']);
+        (!signed_nan && (named || value.is_finite())).then_some(value)
+    }
+
+    #[track_caller]
+    fn check(text: &str) {
+        let expected = expected(text);
+        let bits = |value: f64| if value.is_nan() { u64::MAX } else { value.to_bits() };
+        assert_eq!(parse(text.as_bytes()).ok().map(bits), expected.map(bits), "{text:?}");
+        for behind in ["\n", "\nup{a=\"b\",c=\"some longer text\"} 1234567890\n"] {
+            let line = parse_line(format!("{text}{behind}").as_bytes());
+            let wanted = expected.map(|value| (bits(value), text.len() + 1));
+            let found = line.map(|(value, bytes)| (bits(value), bytes));
+            assert_eq!(found, wanted, "line {text:?}");
+        }
+        for behind in ["", " ", "\t1\n", "_0\n", "{", "\r\n"] {
+            assert_eq!(parse_line(format!("{text}{behind}").as_bytes()), None, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn n1_numbers_have_the_bits_of_the_standard_library() {
+        for text in [
+            "0",
+            "-0",
+            "1",
+            "-1",
+            "+1",
+            "1.",
+            ".5",
+            "-.5",
+            ".",
+            "-",
+            "",
+            "e5",
+            "1e",
+            "1e+",
+            "1e5",
+            "1E5",
+            "1e+05",
+            "1e-05",
+            "1e22",
+            "1e23",
+            "1e-22",
+            "1e-23",
+            "9007199254740992",
+            "9007199254740993",
+            "12345678",
+            "123456789",
+            "1234567812345678",
+            "12345678123456781",
+            "0.1234567812345678",
+            "1234567890123456789012",
+            "0.00000000000000000001",
+            "1.7976931348623157e308",
+            "1e308",
+            "1e309",
+            "-1e400",
+            "4.9e-324",
+            "1e-400",
+            "0e400",
+            "0e99999999",
+            "1e0005",
+            "1e-0005",
+            "NaN",
+            "nan",
+            "-nan",
+            "+NaN",
+            "Inf",
+            "+inf",
+            "-INF",
+            "Infinity",
+            "-infinity",
+            "infin",
+            "1_000",
+            "1__0",
+            "0x1",
+            "1 ",
+            "1..2",
+            "1.2.3",
+            "--1",
+            "+-1",
+            "1e5.5",
+            "٣",
+            "1:",
+            "1/",
+            "8.",
+            "12345678.",
+            "1234567:",
+        ] {
+            check(text);
+        }
+    }
+
+    #[test]
+    fn what_upstream_refuses_by_its_characters() {
+        for text in ["0x1p-3", "0X1P3", "1_2", "_"] {
+            assert_eq!(parse(text.as_bytes()), Err(NumberError::Unsupported), "{text}");
+        }
+        assert_eq!(parse(b"1e400"), Err(NumberError::Range));
+        assert_eq!(parse(b"true"), Err(NumberError::Syntax));
+    }
+
+    #[test]
+    fn label_floats_have_a_point_or_an_exponent() {
+        for (value, text) in [
+            (1.0, "1.0"),
+            (0.0, "0.0"),
+            (-1.0, "-1.0"),
+            (0.25, "0.25"),
+            (1e6, "1e+06"),
+            (100_000.0, "100000.0"),
+            (1_234_567.0, "1.234567e+06"),
+            (0.0001, "0.0001"),
+            (0.000_01, "1e-05"),
+            (1e100, "1e+100"),
+            (f64::INFINITY, "+Inf"),
+            (f64::NEG_INFINITY, "-Inf"),
+            (f64::NAN, "NaN"),
+        ] {
+            assert_eq!(format_label_float(value), text);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn n1_any_number_text(text in "[+-]?[0-9]{0,20}(\\.[0-9]{0,20})?([eE][+-]?[0-9]{0,4})?") {
+            check(&text);
+        }
+
+        #[test]
+        fn n1_any_double(bits: u64) {
+            let value = f64::from_bits(bits);
+            if value.is_finite() {
+                check(&format!("{value:e}"));
+                check(&format_shortest(value));
+            }
+        }
+
+        #[test]
+        fn n1_any_decimal(mantissa in 0_u64..1 << 54, exponent in -25_i32..25) {
+            check(&format!("{mantissa}e{exponent}"));
+            check(&format!("{mantissa}e{exponent:+03}"));
+        }
+
+        #[test]
+        fn any_bytes_are_read_or_refused(text: Vec<u8>) {
+            let _ = (parse(&text), parse_line(&text), parse_decimal_prefix(&text));
+        }
+    }
 }

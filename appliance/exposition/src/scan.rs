@@ -153,9 +153,7 @@ impl Cursor<'_> {
         let until = self.first_seen(&scan.seen);
         self.at =
             follow(self.body, self.at, self.layout, &mut self.ordinal, &mut scan.values[..until]);
-        for ordinal in from..self.ordinal {
-            scan.seen.set(ordinal);
-        }
+        set_range(&mut scan.seen, from..self.ordinal);
         scan.samples += self.ordinal - from;
         self.seen_end = self.seen_end.max(self.ordinal);
         let declared = self.layout.type_within(from, self.ordinal);
@@ -197,6 +195,18 @@ impl Cursor<'_> {
             }
             None => scan.stray(self.body, sample, ordinal),
         }
+    }
+}
+
+/// Makes the bits of `range` 1, a word at a time.
+fn set_range(bits: &mut Bitmap, range: Range<usize>) {
+    let words = bits.words_mut();
+    let mut from = range.start;
+    while from < range.end {
+        let (word, bit) = (from / 64, from % 64);
+        let count = (64 - bit).min(range.end - from);
+        words[word] |= (u64::MAX >> (64 - count)) << bit;
+        from += count;
     }
 }
 
