@@ -299,7 +299,55 @@ fn take<'a>(rest: &mut &'a str) -> Option<&'a str> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    type Pairs = Vec<(String, String)>;
+
+    /// Labels with short names, so that equal names and empty values happen.
+    fn pairs() -> impl Strategy<Value = Pairs> {
+        prop::collection::vec(("[abé]{0,2}", "[0-9x\u{7f}é]{0,70}"), 0..8)
+    }
+
+    fn set_of(pairs: &Pairs) -> LabelSet {
+        LabelSet::new(pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())))
+    }
+
+    fn sorted(pairs: &Pairs) -> std::collections::BTreeMap<&str, &str> {
+        let mut labels = std::collections::BTreeMap::new();
+        for (name, value) in pairs {
+            labels.insert(name.as_str(), value.as_str());
+            if value.is_empty() {
+                labels.remove(name.as_str());
+            }
+        }
+        labels
+    }
+
+    proptest! {
+        #[test]
+        fn a_label_set_is_a_sorted_map(left in pairs(), right in pairs()) {
+            let (a, b) = (set_of(&left), set_of(&right));
+            let (map_a, map_b) = (sorted(&left), sorted(&right));
+            prop_assert!(a.iter().eq(map_a.iter().map(|(name, value)| (*name, *value))));
+            prop_assert_eq!(a.cmp(&b), map_a.iter().cmp(map_b.iter()));
+            prop_assert_eq!(a == b, map_a == map_b);
+            prop_assert_eq!(a == b, a.key() == b.key());
+            for (name, _) in &right {
+                prop_assert_eq!(a.get(name), map_a.get(name.as_str()).copied());
+            }
+            prop_assert_eq!(LabelSet::from_packed(a.packed()), Some(a));
+        }
+
+        #[test]
+        fn l1_any_packed_text_is_read_or_refused(packed in "[\0-\u{5}a-cA-C]{0,12}") {
+            if let Some(labels) = LabelSet::from_packed(&packed) {
+                let again = LabelSet::new(labels.iter());
+                prop_assert_eq!(again.packed(), packed, "L1: one form a set");
+            }
+        }
+    }
 
     #[test]
     fn labels_are_sorted_and_empty_values_left_out() {

@@ -5,6 +5,9 @@
 //!
 //! Most patterns of dashboards and rules need no regex engine: a set of literals, `prefix.*`,
 //! `.*suffix` and `.*text.*` are compared as text.
+//!
+//! Invariants
+//! - R2: a short cut, the prefix and the literals agree with the pattern as the engine runs it.
 
 mod class;
 mod rewrite;
@@ -75,6 +78,10 @@ impl GoRegex {
             _ => None,
         };
         let prefix = shape::prefix(&hir);
+        if let Shape::Literals(literals) = &shape {
+            let begin = literals.iter().all(|literal| literal.starts_with(&prefix));
+            assert!(begin, "R2: every literal of {pattern} begins with {prefix}");
+        }
         Ok(GoRegex { shape, finder, regex, names: rewritten.names, prefix })
     }
 
@@ -133,6 +140,8 @@ impl GoRegex {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[track_caller]
@@ -221,5 +230,69 @@ mod tests {
         assert_eq!(dropped.expand("b", "<$1$2>").as_deref(), Some("<b>"));
         let nested = GoRegex::anchored("(?:a+(?i))?(a*)").expect("valid");
         assert_eq!(nested.expand("aa", "<$1>").as_deref(), Some("<>"));
+    }
+
+    /// Patterns that Go and the `regex` crate read alike, over a small alphabet.
+    fn common_pattern() -> impl Strategy<Value = String> {
+        let atom = prop_oneof![
+            "[abé]{1,3}",
+            Just(".".to_owned()),
+            Just("[ab]".to_owned()),
+            Just("[^a]".to_owned()),
+            Just(".*".to_owned()),
+            Just(".+".to_owned()),
+            Just("(?i:b)".to_owned()),
+            Just("^".to_owned()),
+            Just("$".to_owned()),
+        ];
+        atom.prop_recursive(4, 24, 4, |inner| {
+            let list = prop::collection::vec(inner.clone(), 1..4);
+            prop_oneof![
+                list.clone().prop_map(|parts| parts.concat()),
+                list.prop_map(|parts| format!("({})", parts.join("|"))),
+                (inner, "[*+?]|[{][0-3][}]|[{]1,2[}]")
+                    .prop_map(|(part, repeat)| format!("(?:{part}){repeat}")),
+            ]
+        })
+    }
+
+    fn text() -> impl Strategy<Value = String> {
+        "[abBAé\n]{0,8}"
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(2000))]
+
+        #[test]
+        fn r2_short_cuts_agree_with_the_plain_regex(
+            pattern in common_pattern(),
+            texts in prop::collection::vec(text(), 8),
+        ) {
+            let ours = GoRegex::anchored(&pattern).expect("a valid pattern");
+            let plain = regex::Regex::new(&format!("^(?s:{pattern})$")).expect("a valid pattern");
+            let literals = ours.literals().unwrap_or_default();
+            for text in texts.iter().chain(literals) {
+                prop_assert_eq!(ours.is_match(text), plain.is_match(text), "R2: {:?}", text);
+                let begins = text.starts_with(ours.prefix());
+                prop_assert!(begins || !plain.is_match(text), "R2: prefix {:?}", ours.prefix());
+                let listed = literals.contains(text);
+                let finite = ours.literals().is_some();
+                prop_assert!(!finite || listed == plain.is_match(text), "R2: literal {:?}", text);
+                let expected = plain.captures(text).map(|groups| {
+                    let group = |at: usize| groups.get(at).map_or("", |group| group.as_str());
+                    format!("{}-{}", group(0), group(1))
+                });
+                prop_assert_eq!(ours.expand(text, "$0-$1"), expected, "R2: {:?}", text);
+            }
+        }
+
+        #[test]
+        fn any_pattern_is_read_without_panic(
+            pattern in r"([ab.*+?|(){}\[\]^$\\é:<>!=-]|\\[pPdDxQEbAz0-9]|\(\?[imsUP<:-]|[0-9,]){0,16}",
+        ) {
+            if let Ok(regex) = GoRegex::anchored(&pattern) {
+                let _ = (regex.is_match("ab"), regex.expand("a", "$1"));
+            }
+        }
     }
 }
