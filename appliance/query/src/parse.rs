@@ -26,6 +26,13 @@ mod modifier;
 
 mod expression;
 
+mod scanner;
+
+mod histogram_sum;
+mod histogram_text;
+
+pub mod series;
+
 use crate::ast::{Expr, ExprKind, LabelMatcher};
 use cursor::{Cursor, Parsed, Stop, TEXT_BYTES_MAX};
 use error::{ParseError, ParseErrors};
