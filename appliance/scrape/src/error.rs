@@ -130,7 +130,11 @@ pub enum ScrapeError {
 }
 
 fn fetch_text(url: &str, fault: &FetchFault) -> String {
-    if fault.is_before_response() { format!("Get {}: {fault}", quote(url)) } else { fault.to_string() }
+    if fault.is_before_response() {
+        format!("Get {}: {fault}", quote(url))
+    } else {
+        fault.to_string()
+    }
 }
 
 fn excerpt(text: &str) -> &str {

@@ -5,10 +5,21 @@
 
 #![forbid(unsafe_code)]
 
+pub mod active;
+pub mod error;
 pub mod fetch;
+pub mod ingest;
 pub mod job;
+pub mod memory;
+pub mod metrics;
 pub mod options;
+pub mod pass;
 pub mod relabel;
+pub mod report;
+pub mod response;
+pub mod scraper;
+pub mod series;
 pub mod slots;
 pub mod status;
 pub mod target;
+pub mod timed;

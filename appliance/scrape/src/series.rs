@@ -92,8 +92,8 @@ fn force_target_labels(spec: &TargetSpec, labels: &mut Builder) {
 fn check_names(spec: &TargetSpec, labels: &LabelSet) -> Result<(), ScrapeError> {
     let Some(metric) = labels.get(METRIC_NAME) else { return Err(ScrapeError::NameMissing) };
     let scheme = spec.name_scheme;
-    let legal = scheme.is_metric_name(metric)
-        && labels.iter().all(|(name, _)| scheme.is_label_name(name));
+    let legal =
+        scheme.is_metric_name(metric) && labels.iter().all(|(name, _)| scheme.is_label_name(name));
     if legal { Ok(()) } else { Err(ScrapeError::Name(labels.clone())) }
 }
 

@@ -68,11 +68,28 @@ impl Schedule {
         Slot(slot.0.saturating_add(self.interval_ms))
     }
 
-    /// Slots from `from` (exclusive) up to `to` (exclusive).
+    /// The slot after `done`, which may lie in the past; when the wall clock was set back meanwhile,
+    /// the first after `wall`.
+    #[must_use]
+    pub fn after(self, done: Slot, wall: TimestampMs) -> Slot {
+        let next = self.at_or_after(TimestampMs(done.0.saturating_add(1)));
+        let first = self.at_or_after(wall.saturating_add(1));
+        if self.next(first) < next { first } else { next }
+    }
+
+    /// The slot to fill at `wall` when `due` waited until then: the last that has come; `due` itself
+    /// when none has come since, also if it is a moment early.
+    #[must_use]
+    pub fn latest(self, due: Slot, wall: TimestampMs) -> Slot {
+        let come = self.at_or_before(wall);
+        let set_back = self.next(come) < due;
+        if set_back || due < come { come } else { due }
+    }
+
+    /// Slots from `from` (inclusive) up to `to` (exclusive).
     #[must_use]
     pub fn between(self, from: Slot, to: Slot) -> u64 {
-        let apart = to.0.saturating_sub(from.0) / self.interval_ms;
-        u64::try_from(apart - 1).unwrap_or(0)
+        u64::try_from(to.0.saturating_sub(from.0) / self.interval_ms).unwrap_or(0)
     }
 
     /// Time of a row of `slot` whose scrape began at `began`: the slot's own within the tolerance.
@@ -151,8 +168,27 @@ mod tests {
     #[test]
     fn slots_between_count_what_was_skipped() {
         let schedule = Schedule::new(GroupKey(0), 1_000);
-        assert_eq!(schedule.between(Slot(1_000), Slot(2_000)), 0);
-        assert_eq!(schedule.between(Slot(1_000), Slot(5_000)), 3);
+        assert_eq!(schedule.between(Slot(1_000), Slot(1_000)), 0);
+        assert_eq!(schedule.between(Slot(1_000), Slot(5_000)), 4);
+    }
+
+    #[test]
+    fn a_late_slot_gives_way_to_the_last_that_came() {
+        let schedule = Schedule::new(GroupKey(7), 1_000);
+        let latest = |wall| schedule.latest(Slot(1_007), TimestampMs(wall)).0;
+        assert_eq!(
+            [1_006, 1_007, 2_006, 2_007, 5_100].map(latest),
+            [1_007, 1_007, 1_007, 2_007, 5_007]
+        );
+        assert_eq!(schedule.latest(Slot(100_007), TimestampMs(5_100)).0, 5_007);
+    }
+
+    #[test]
+    fn slots_go_on_after_the_clock_was_set_back() {
+        let schedule = Schedule::new(GroupKey(7), 1_000);
+        let after = |wall| schedule.after(Slot(9_007), TimestampMs(wall)).0;
+        assert_eq!([9_006, 9_007, 9_500, 20_000].map(after), [10_007; 4]);
+        assert_eq!(after(3_000), 3_007);
     }
 
     #[test]

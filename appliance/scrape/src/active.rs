@@ -1,0 +1,474 @@
+//! Active: one target's state from scrape to scrape.
+//!
+//! Path: `scraper` → **active** → `ingest`, `report` → rows → `storage`.
+//! A scrape ends in one row: samples, markers for the series that stayed away, report series. When
+//! it failed, markers for everything that the last good scrape had, and the report series.
+//!
+//! Invariants
+//! - A1: a cell of a row is a value or a staleness marker, never both.
+
+use std::sync::Arc;
+
+use model::bitmap::Bitmap;
+use model::time::{Tick, TimestampMs};
+use storage::cells::{Cell, Cells};
+use storage::row::{GroupId, GroupKey, Rank, Row, Slot};
+use storage::store::RowError;
+
+use crate::error::ScrapeError;
+use crate::fetch::{FetchFault, FetchRequest, Fetched, HEAD_BYTES_MAX, REDIRECTS_MAX, Timings};
+use crate::ingest::{Bench, Counts, Source};
+use crate::memory::Memory;
+use crate::metrics::{number, seconds};
+use crate::options::Options;
+use crate::pass::Pass;
+use crate::report::{Home, Report};
+use crate::response;
+use crate::slots::Schedule;
+use crate::status::{Health, TargetStatus};
+use crate::target::{Compression, TargetSpec};
+use crate::timed::{Timed, TimedRows};
+
+/// Formats offered, with upstream's weights for this one protocol.
+const ACCEPT: &str = "text/plain;version=0.0.4;q=0.6,*/*;q=0.5";
+
+/// What a target waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Turn {
+    /// Nothing: it is leaving.
+    Idle,
+    /// Its slot.
+    Due(Slot),
+    /// Room for one more fetch, since this slot.
+    Waiting(Slot),
+    /// The end of the fetch for this slot.
+    InFlight(Slot),
+}
+
+/// One target.
+pub struct Active {
+    /// What it is.
+    pub spec: Arc<TargetSpec>,
+    /// Its name on every node.
+    pub identity: GroupKey,
+    /// Its rhythm.
+    pub schedule: Schedule,
+    /// What is fetched.
+    pub request: Arc<FetchRequest>,
+    /// What it waits for.
+    pub turn: Turn,
+    home: Option<Home>,
+    memory: Memory,
+    timed: Timed,
+    /// Columns that the last good scrape had, report series left out.
+    known: Bitmap,
+    /// Whether the last row had the columns of `known`, so that they can end.
+    alive: bool,
+    health: Health,
+    last_error: String,
+    last_scrape: Option<TimestampMs>,
+    last_began: Option<Tick>,
+    last_duration_ns: u64,
+}
+
+/// How a scrape ended, for the status and the counters.
+type Ended = Result<(), ScrapeError>;
+
+impl Active {
+    /// A target that was never scraped.
+    #[must_use]
+    pub fn new(spec: Arc<TargetSpec>, options: &Options) -> Active {
+        Active {
+            identity: spec.identity(),
+            schedule: spec.schedule(),
+            request: Arc::new(request(&spec, options)),
+            spec,
+            turn: Turn::Idle,
+            home: None,
+            memory: Memory::default(),
+            timed: Timed::default(),
+            known: Bitmap::default(),
+            alive: false,
+            health: Health::Unknown,
+            last_error: String::new(),
+            last_scrape: None,
+            last_began: None,
+            last_duration_ns: 0,
+        }
+    }
+
+    /// Takes a changed specification of the same identity. What was resolved under other rules is
+    /// forgotten; series that do not come again get their markers with the next scrape.
+    pub fn change(&mut self, spec: Arc<TargetSpec>, options: &Options) {
+        let (old, new) = (&self.spec, &spec);
+        let same_rules = old.metric_relabel == new.metric_relabel
+            && old.honor_labels == new.honor_labels
+            && old.honor_timestamps == new.honor_timestamps
+            && old.name_scheme == new.name_scheme
+            && old.limits == new.limits;
+        if !same_rules {
+            self.memory.forget();
+            self.timed = Timed::default();
+        }
+        if old.extra_scrape_metrics != new.extra_scrape_metrics {
+            self.home = None;
+        }
+        self.schedule = spec.schedule();
+        self.request = Arc::new(request(&spec, options));
+        self.spec = spec;
+    }
+
+    /// Takes what a fetch gave.
+    pub fn finish(
+        &mut self,
+        slot: Slot,
+        outcome: Result<Fetched<'_>, FetchFault>,
+        timings: Timings,
+        bench: &mut Bench,
+        pass: &mut Pass<'_>,
+    ) {
+        if let Ok(fetched) = &outcome {
+            pass.counters.body_bytes += fetched.body.len() as u64;
+            pass.counters.wire_bytes += fetched.wire_bytes;
+        }
+        if let Some(before) = self.last_began.replace(timings.began.tick) {
+            let apart = timings.began.tick.since(before);
+            pass.counters.observe_interval(self.spec.interval_ms, apart);
+        }
+        let stamp = self.schedule.stamp(slot, timings.began.wall);
+        let url = || self.spec.url.to_string();
+        let body =
+            outcome.map_err(|fault| ScrapeError::Fetch { url: url(), fault }).and_then(|fetched| {
+                response::check(&fetched, self.spec.fallback).map(|()| fetched.body)
+            });
+        let ended = match body {
+            Ok(body) => self.store_body(slot, stamp, body, &timings, bench, pass),
+            Err(error) => {
+                bench.counts = Counts::default();
+                Err(error)
+            }
+        };
+        self.close(slot, stamp, &timings, ended, bench, pass);
+    }
+
+    /// Fails a scrape that is not even tried.
+    pub fn fail(
+        &mut self,
+        slot: Slot,
+        text: Arc<str>,
+        timings: Timings,
+        bench: &mut Bench,
+        pass: &mut Pass<'_>,
+    ) {
+        let stamp = self.schedule.stamp(slot, timings.began.wall);
+        bench.counts = Counts::default();
+        self.close(slot, stamp, &timings, Err(ScrapeError::Forced(text)), bench, pass);
+    }
+
+    /// Writes the row of a failed scrape, and notes how it ended.
+    fn close(
+        &mut self,
+        slot: Slot,
+        stamp: TimestampMs,
+        timings: &Timings,
+        mut ended: Ended,
+        bench: &mut Bench,
+        pass: &mut Pass<'_>,
+    ) {
+        // Where storage refused the row it would refuse this one too.
+        if let Err(error) = &ended
+            && !matches!(error, ScrapeError::Row(_))
+            && let Err(refused) = self.store_failure(slot, stamp, error, timings, bench, pass)
+            && matches!(refused, ScrapeError::Row(_))
+        {
+            ended = Err(refused);
+        }
+        pass.counters.scrapes += 1;
+        pass.counters.duration.observe(seconds(timings.total_ns));
+        self.last_scrape = Some(timings.began.wall);
+        self.last_duration_ns = timings.total_ns;
+        match ended {
+            Ok(()) => {
+                self.health = Health::Up;
+                self.last_error.clear();
+            }
+            Err(error) => {
+                pass.counters.count_failure(&error);
+                self.health = Health::Down;
+                self.last_error = error.to_string();
+            }
+        }
+    }
+
+    /// Stores a body; when storage has dropped the target's columns since, once more from scratch.
+    fn store_body(
+        &mut self,
+        slot: Slot,
+        stamp: TimestampMs,
+        body: &[u8],
+        timings: &Timings,
+        bench: &mut Bench,
+        pass: &mut Pass<'_>,
+    ) -> Ended {
+        match self.try_body(slot, stamp, body, timings, bench, pass) {
+            Err(error) if is_forgotten(&error) => {
+                self.forget_places();
+                self.try_body(slot, stamp, body, timings, bench, pass)
+            }
+            ended => ended,
+        }
+    }
+
+    fn try_body(
+        &mut self,
+        slot: Slot,
+        stamp: TimestampMs,
+        body: &[u8],
+        timings: &Timings,
+        bench: &mut Bench,
+        pass: &mut Pass<'_>,
+    ) -> Ended {
+        let home = self.home(pass)?;
+        let mut source = Source {
+            spec: &self.spec,
+            identity: self.identity,
+            group: home.group,
+            memory: &mut self.memory,
+            timed: &mut self.timed,
+        };
+        let timed = bench.read(&mut source, body, pass)?;
+        let fresh = count_fresh(&bench.cells.present, &self.known);
+        let present = bench.cells.present.clone();
+        bench.counts.added += fresh;
+        if self.alive {
+            mark_gone(&self.known, &mut bench.cells);
+        }
+        let report = Report {
+            up: true,
+            duration_ns: timings.total_ns,
+            counts: bench.counts,
+            body_too_large: false,
+        };
+        home.tell(&self.spec, &report, &mut bench.cells);
+        append(home.group, slot, stamp, &bench.cells, pass)?;
+        pass.counters.samples += present.count_ones() as u64;
+        self.known = present;
+        self.alive = true;
+        self.store_timed(slot, stamp, &timed, bench, pass)
+    }
+
+    fn store_timed(
+        &mut self,
+        slot: Slot,
+        stamp: TimestampMs,
+        rows: &TimedRows,
+        bench: &mut Bench,
+        pass: &mut Pass<'_>,
+    ) -> Ended {
+        if self.timed.is_empty() {
+            return Ok(());
+        }
+        if self.spec.track_timestamps_staleness {
+            self.end_timed(slot, stamp, false, bench, pass)?;
+        }
+        let stored = self.timed.append(pass, rows, &mut bench.cells)?;
+        pass.counters.samples += stored as u64;
+        Ok(())
+    }
+
+    /// Writes markers for series with timestamps of their own that stayed away, or for all.
+    fn end_timed(
+        &mut self,
+        slot: Slot,
+        stamp: TimestampMs,
+        all: bool,
+        bench: &mut Bench,
+        pass: &mut Pass<'_>,
+    ) -> Ended {
+        for (group, columns) in self.timed.gone(all) {
+            let group = GroupId(group);
+            bench.cells.reset(pass.store.columns(group));
+            for column in columns {
+                bench.cells.set(column as usize, Cell::Stale);
+            }
+            append(group, slot, stamp, &bench.cells, pass)?;
+        }
+        Ok(())
+    }
+
+    fn store_failure(
+        &mut self,
+        slot: Slot,
+        stamp: TimestampMs,
+        error: &ScrapeError,
+        timings: &Timings,
+        bench: &mut Bench,
+        pass: &mut Pass<'_>,
+    ) -> Ended {
+        let fault = |fault: &FetchFault| matches!(fault, FetchFault::BodyTooLarge { .. });
+        let report = Report {
+            up: false,
+            duration_ns: timings.total_ns,
+            counts: bench.counts,
+            body_too_large: matches!(error, ScrapeError::Fetch { fault: f, .. } if fault(f)),
+        };
+        let home = self.home(pass)?;
+        self.start_end_row(&home, bench, pass);
+        home.tell(&self.spec, &report, &mut bench.cells);
+        match append(home.group, slot, stamp, &bench.cells, pass) {
+            Err(error) if is_forgotten(&error) => {
+                self.forget_places();
+                let home = self.home(pass)?;
+                self.start_end_row(&home, bench, pass);
+                home.tell(&self.spec, &report, &mut bench.cells);
+                append(home.group, slot, stamp, &bench.cells, pass)?;
+            }
+            ended => ended?,
+        }
+        self.alive = false;
+        if self.spec.track_timestamps_staleness {
+            self.end_timed(slot, stamp, true, bench, pass)?;
+        }
+        Ok(())
+    }
+
+    /// Ends every series of a target that is gone, at the slot where its next scrape would have been.
+    pub fn end(&mut self, slot: Slot, bench: &mut Bench, pass: &mut Pass<'_>) {
+        let Some(home) = self.home.clone() else { return };
+        let stamp = TimestampMs(slot.0);
+        self.start_end_row(&home, bench, pass);
+        home.end(&mut bench.cells);
+        // A refusal leaves the series to end by themselves, five minutes later.
+        let ended = append(home.group, slot, stamp, &bench.cells, pass);
+        self.alive = false;
+        if ended.is_ok() && self.spec.track_timestamps_staleness {
+            let _ = self.end_timed(slot, stamp, true, bench, pass);
+        }
+    }
+
+    /// Makes the cells those of a row that ends what the last row had.
+    fn start_end_row(&self, home: &Home, bench: &mut Bench, pass: &Pass<'_>) {
+        bench.cells.reset(pass.store.columns(home.group));
+        if self.alive {
+            mark_gone(&self.known, &mut bench.cells);
+        }
+    }
+
+    fn home(&mut self, pass: &mut Pass<'_>) -> Result<Home, ScrapeError> {
+        if let Some(home) = &self.home {
+            return Ok(home.clone());
+        }
+        let home = Home::new(&self.spec, pass.store)?;
+        self.home = Some(home.clone());
+        Ok(home)
+    }
+
+    fn forget_places(&mut self) {
+        self.home = None;
+        self.memory.forget();
+        self.known = Bitmap::default();
+        self.alive = false;
+    }
+
+    /// Its state for the API.
+    #[must_use]
+    pub fn status(&self) -> TargetStatus {
+        TargetStatus {
+            spec: self.spec.clone(),
+            health: self.health,
+            last_error: self.last_error.clone(),
+            last_scrape: self.last_scrape,
+            last_scrape_duration_seconds: seconds(self.last_duration_ns),
+        }
+    }
+
+    /// Bytes of memory, specification and shared layout left out.
+    #[must_use]
+    pub fn heap_bytes(&self) -> usize {
+        self.memory.heap_bytes() + self.timed.heap_bytes() + self.known.words().len() * 8
+    }
+}
+
+/// Whether storage has dropped the group or a column after its samples passed retention.
+fn is_forgotten(error: &ScrapeError) -> bool {
+    let row = |error: &RowError| {
+        matches!(error, RowError::UnknownGroup(_) | RowError::UnknownColumn { .. })
+    };
+    let series = |error| matches!(error, storage::store::LimitError::UnknownGroup(_));
+    match error {
+        ScrapeError::Row(error) => row(error),
+        ScrapeError::Series(error) => series(*error),
+        _ => false,
+    }
+}
+
+fn append(
+    group: GroupId,
+    slot: Slot,
+    timestamp: TimestampMs,
+    cells: &Cells,
+    pass: &mut Pass<'_>,
+) -> Ended {
+    let row = Row { group, slot, timestamp, rank: Rank::Owner, cells };
+    match pass.store.append(pass.now, &row, pass.effects) {
+        Ok(done) => {
+            pass.counters.rows_duplicate += u64::from(done.duplicate);
+            Ok(())
+        }
+        Err(error) => {
+            pass.counters.rows_refused += 1;
+            Err(error.into())
+        }
+    }
+}
+
+/// Makes markers of the cells in `known` that have no value.
+fn mark_gone(known: &Bitmap, cells: &mut Cells) {
+    let words = cells.present.words().iter().zip(known.words());
+    for (stale, (present, known)) in cells.stale.words_mut().iter_mut().zip(words) {
+        *stale |= known & !present;
+    }
+    let mut words = cells.stale.words().iter().zip(cells.present.words());
+    assert!(words.all(|(stale, present)| stale & present == 0), "A1: a value or a marker");
+}
+
+/// Bits of `present` that `known` has not.
+fn count_fresh(present: &Bitmap, known: &Bitmap) -> usize {
+    let known = known.words().iter().copied().chain(std::iter::repeat(0));
+    let fresh = present.words().iter().zip(known).map(|(present, known)| present & !known);
+    fresh.map(|word| word.count_ones() as usize).sum()
+}
+
+fn request(spec: &TargetSpec, options: &Options) -> FetchRequest {
+    let encoding = match spec.compression {
+        Compression::Gzip => "gzip",
+        Compression::Identity => "identity",
+    };
+    let timeout_seconds = (number(spec.timeout_ms) / 1e3).to_string();
+    let fixed = [
+        ("Accept", ACCEPT),
+        ("Accept-Encoding", encoding),
+        ("User-Agent", &options.user_agent),
+        ("X-Prometheus-Scrape-Timeout-Seconds", &timeout_seconds),
+    ];
+    let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+    let mut headers: Vec<(String, String)> = fixed.map(owned).into();
+    headers.extend(spec.headers.iter().cloned());
+    headers.extend(spec.secret_headers.iter().cloned());
+    // Upstream refuses a body that reaches the limit.
+    let limit = spec.limits.body_bytes;
+    let body_bytes_max = if limit == 0 { options.body_bytes_max } else { limit - 1 };
+    FetchRequest {
+        scheme: spec.url.scheme,
+        host: spec.url.host.clone(),
+        port: spec.url.port,
+        authority: spec.url.authority.clone(),
+        path_and_query: spec.url.path_and_query.clone(),
+        headers,
+        body_bytes_max,
+        head_bytes_max: HEAD_BYTES_MAX,
+        follow_redirects: spec.follow_redirects,
+        redirects_max: REDIRECTS_MAX,
+        secret_headers: spec.secret_headers.len(),
+    }
+}

@@ -1,0 +1,272 @@
+//! Ingest: a body becomes cells of a row, by what the target's last body taught.
+//!
+//! Path: `active` → **ingest** → `memory`, `series`, `timed` → `storage`.
+//! When the layout predicts the whole body, the values are copied run by run: nothing is allocated,
+//! looked up or parsed a sample but its value.
+//! Never: changes the store before every limit is checked, apart from naming groups and columns.
+
+use std::sync::Arc;
+
+use exposition::layout::{Layout, LayoutTable, learn};
+use exposition::scan::{Scan, Stray, scan};
+use model::label_set::LabelSet;
+use storage::cells::{Cell, Cells};
+use storage::row::{GroupId, GroupKey};
+
+use crate::error::ScrapeError;
+use crate::memory::{Memory, Place, text_hash};
+use crate::pass::Pass;
+use crate::series::{passes, resolve};
+use crate::target::TargetSpec;
+use crate::timed::{Timed, TimedRows, TimedSample};
+
+/// Different layouts that a shard keeps shared.
+const LAYOUTS_MAX: usize = 65_536;
+
+/// Scratch memory and layouts that all targets of a shard share.
+pub struct Bench {
+    /// Layouts by content.
+    pub layouts: LayoutTable,
+    /// The row being made.
+    pub cells: Cells,
+    /// What the body held.
+    pub counts: Counts,
+    scan: Scan,
+    fresh: Vec<Fresh>,
+    timed: Vec<TimedSample>,
+    empty: Arc<Layout>,
+}
+
+/// A series that the target did not have.
+struct Fresh {
+    hash: u128,
+    labels: LabelSet,
+    value: f64,
+}
+
+/// What the report series say of a body.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Samples in the body.
+    pub scraped: usize,
+    /// Samples that metric relabelling kept.
+    pub kept: usize,
+    /// Series that the last good scrape did not have.
+    pub added: usize,
+    /// Bytes of the body.
+    pub body_bytes: usize,
+}
+
+/// What of a target takes part.
+pub struct Source<'a> {
+    /// Its specification.
+    pub spec: &'a TargetSpec,
+    /// Its name.
+    pub identity: GroupKey,
+    /// Its group.
+    pub group: GroupId,
+    /// Where its samples went.
+    pub memory: &'a mut Memory,
+    /// Its series with timestamps of their own.
+    pub timed: &'a mut Timed,
+}
+
+impl Default for Bench {
+    fn default() -> Bench {
+        Bench::new()
+    }
+}
+
+impl Bench {
+    /// No layouts, no memory yet.
+    ///
+    /// # Panics
+    /// Never: the empty body has a layout.
+    #[must_use]
+    pub fn new() -> Bench {
+        Bench {
+            layouts: LayoutTable::new(LAYOUTS_MAX),
+            cells: Cells::default(),
+            counts: Counts::default(),
+            scan: Scan::default(),
+            fresh: Vec::new(),
+            timed: Vec::new(),
+            empty: Arc::new(learn(b"").expect("the empty body is text")),
+        }
+    }
+
+    /// Reads `body` into `cells`; rows of samples with timestamps of their own are given back.
+    ///
+    /// # Errors
+    /// The body is no text, a limit is passed, or storage takes no more series: nothing is stored.
+    /// `counts` tells as much as was known.
+    pub fn read(
+        &mut self,
+        source: &mut Source<'_>,
+        body: &[u8],
+        pass: &mut Pass<'_>,
+    ) -> Result<TimedRows, ScrapeError> {
+        self.counts = Counts { body_bytes: body.len(), ..Counts::default() };
+        let layout = source.memory.layout().unwrap_or(&self.empty).clone();
+        let read = scan(body, &layout, &mut self.scan);
+        self.counts.scraped = self.scan.samples;
+        read?;
+        self.cells.reset(pass.store.columns(source.group).max(source.memory.columns()));
+        let filled = source.memory.fill(&self.scan, &mut self.cells);
+        self.counts.kept = filled.placed + filled.duplicates;
+        let mut duplicates = filled.duplicates;
+        source.memory.make_room(self.scan.samples);
+        duplicates += self.place_strays(source, body)?;
+        let stored = self.counts.kept - duplicates;
+        if passes(stored as u64, source.spec.limits.samples) {
+            return Err(ScrapeError::SampleLimit);
+        }
+        duplicates += self.place_fresh(source, pass)?;
+        pass.counters.duplicates += duplicates as u64;
+        let rows = self.place_timed(source, pass)?;
+        self.counts.added = rows.added;
+        self.relearn(source.memory, &layout, body, pass)?;
+        Ok(rows)
+    }
+
+    /// Places strays whose series are known and resolves the others; gives the duplicates.
+    fn place_strays(&mut self, source: &mut Source<'_>, body: &[u8]) -> Result<usize, ScrapeError> {
+        self.fresh.clear();
+        self.timed.clear();
+        let mut duplicates = 0;
+        for at in 0..self.scan.strays.len() {
+            let stray = &self.scan.strays[at];
+            if stray.timestamp.is_some() && source.spec.honor_timestamps {
+                self.counts.kept += usize::from(keep_timed(source, body, stray, &mut self.timed)?);
+                continue;
+            }
+            let hash = text_hash(stray.series_text(body));
+            let known = match stray.ordinal {
+                Some(ordinal) => Some(source.memory.place(ordinal)),
+                None => source.memory.stray(hash),
+            };
+            if known == Some(Place::Dropped) {
+                continue;
+            }
+            if let Some(Place::Column(column)) = known {
+                duplicates += usize::from(!put(&mut self.cells, column, stray.value));
+            } else if stray.duplicate {
+                duplicates += 1;
+            } else {
+                let text = stray.series_text(body);
+                let Some(labels) = resolve(source.spec, text, stray.metric_type)? else {
+                    source.memory.remember_stray(hash, Place::Dropped);
+                    continue;
+                };
+                self.fresh.push(Fresh { hash, labels, value: stray.value });
+            }
+            self.counts.kept += 1;
+        }
+        Ok(duplicates)
+    }
+
+    /// Makes the columns of new series and sets their cells; gives the duplicates.
+    fn place_fresh(
+        &mut self,
+        source: &mut Source<'_>,
+        pass: &mut Pass<'_>,
+    ) -> Result<usize, ScrapeError> {
+        let mut duplicates = 0;
+        for fresh in self.fresh.drain(..) {
+            let column = pass.store.column(source.group, &fresh.labels)?.0;
+            source.memory.remember_stray(fresh.hash, Place::Column(column));
+            if self.cells.len() <= column as usize {
+                self.cells.resize(column as usize + 1);
+            }
+            duplicates += usize::from(!put(&mut self.cells, column, fresh.value));
+        }
+        self.cells.resize(pass.store.columns(source.group).max(self.cells.len()));
+        Ok(duplicates)
+    }
+
+    fn place_timed(
+        &mut self,
+        source: &mut Source<'_>,
+        pass: &mut Pass<'_>,
+    ) -> Result<TimedRows, ScrapeError> {
+        if self.timed.is_empty() {
+            source.timed.note_empty_scrape();
+            return Ok(TimedRows::default());
+        }
+        source.timed.place(pass, source.identity, &source.spec.labels, &mut self.timed)
+    }
+
+    /// Learns the layout anew when the old one predicted too little of late.
+    fn relearn(
+        &mut self,
+        memory: &mut Memory,
+        old: &Layout,
+        body: &[u8],
+        pass: &mut Pass<'_>,
+    ) -> Result<(), ScrapeError> {
+        let timed = self.scan.strays.iter().filter(|stray| stray.timestamp.is_some()).count();
+        let missing = self.scan.values.len() - self.scan.seen.count_ones();
+        let unpredicted = self.scan.unpredicted.saturating_sub(timed) + missing;
+        pass.counters.unpredicted += unpredicted as u64;
+        if !memory.note_unpredicted(unpredicted, self.scan.samples - timed) {
+            return Ok(());
+        }
+        let layout = self.layouts.intern(learn(body)?);
+        let learned = memory.take_layout(layout, |memory, series| match old.ordinal(series) {
+            Some(ordinal) => Some(memory.place(u32::try_from(ordinal).ok()?)),
+            None => memory.stray(text_hash(series)),
+        });
+        pass.counters.layouts += u64::from(learned);
+        Ok(())
+    }
+
+    /// Bytes of scratch memory and shared layouts.
+    #[must_use]
+    pub fn heap_bytes(&self) -> usize {
+        let scratch = self.cells.values.capacity() + self.scan.values.capacity();
+        scratch * size_of::<f64>()
+            + self.scan.strays.capacity() * size_of::<Stray>()
+            + self.fresh.capacity() * size_of::<Fresh>()
+            + self.timed.capacity() * size_of::<TimedSample>()
+            + self.layouts.heap_bytes()
+    }
+}
+
+/// Sets a cell that has no value yet; false when it has one.
+fn put(cells: &mut Cells, column: u32, value: f64) -> bool {
+    let column = column as usize;
+    if cells.len() <= column {
+        cells.resize(column + 1);
+    }
+    let free = !cells.present.get(column);
+    if free {
+        cells.set(column, Cell::Present(value));
+    }
+    free
+}
+
+/// Takes a sample with a timestamp of its own; false when metric relabelling drops its series.
+fn keep_timed(
+    source: &mut Source<'_>,
+    body: &[u8],
+    stray: &Stray,
+    timed: &mut Vec<TimedSample>,
+) -> Result<bool, ScrapeError> {
+    let Some(timestamp) = stray.timestamp else { return Ok(false) };
+    let text = stray.series_text(body);
+    let hash = text_hash(text);
+    let mut labels = None;
+    match source.timed.is_kept(hash) {
+        Some(true) => {}
+        Some(false) => return Ok(false),
+        None => {
+            labels = resolve(source.spec, text, stray.metric_type)?;
+            if labels.is_none() {
+                source.timed.remember_dropped(hash);
+                return Ok(false);
+            }
+        }
+    }
+    timed.push(TimedSample { hash, timestamp, value: stray.value, labels });
+    Ok(true)
+}

@@ -1,0 +1,22 @@
+//! Pass: what the handling of one event needs besides the target.
+
+use model::time::Now;
+use storage::effect::Effect;
+use storage::store::Store;
+
+use crate::metrics::Counters;
+use crate::options::Options;
+
+/// The surroundings of one event.
+pub struct Pass<'a> {
+    /// When it is handled.
+    pub now: Now,
+    /// Settings.
+    pub options: &'a Options,
+    /// Where rows go.
+    pub store: &'a mut Store,
+    /// What is counted.
+    pub counters: &'a mut Counters,
+    /// What storage asks for.
+    pub effects: &'a mut Vec<Effect>,
+}
