@@ -412,6 +412,7 @@ fn append(
     let row = Row { group, slot, timestamp, rank: Rank::Owner, cells };
     match pass.store.append(pass.now, &row, pass.effects) {
         Ok(done) => {
+            *pass.position = done.position.max(*pass.position);
             pass.counters.rows_duplicate += u64::from(done.duplicate);
             Ok(())
         }

@@ -1,7 +1,7 @@
 //! Pass: what the handling of one event needs besides the target.
 
 use model::time::Now;
-use storage::effect::Effect;
+use storage::effect::{Effect, LogPosition};
 use storage::store::Store;
 
 use crate::metrics::Counters;
@@ -17,6 +17,8 @@ pub struct Pass<'a> {
     pub store: &'a mut Store,
     /// What is counted.
     pub counters: &'a mut Counters,
+    /// Position of the newest row.
+    pub position: &'a mut LogPosition,
     /// What storage asks for.
     pub effects: &'a mut Vec<Effect>,
 }

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use exposition::metrics::Collected;
 use hashbrown::HashMap;
 use model::time::{Now, Tick};
-use storage::effect::Effect;
+use storage::effect::{Effect, LogPosition};
 use storage::row::{GroupKey, Slot};
 use storage::store::Store;
 
@@ -49,6 +49,7 @@ pub struct Scraper {
     in_flight: usize,
     bench: Bench,
     counters: Counters,
+    position: LogPosition,
 }
 
 /// How a target leaves.
@@ -100,6 +101,7 @@ impl Scraper {
             in_flight: 0,
             bench: Bench::new(),
             counters: Counters::default(),
+            position: LogPosition::default(),
         }
     }
 
@@ -226,6 +228,7 @@ impl Scraper {
             options: &self.options,
             store: out.store,
             counters: &mut self.counters,
+            position: &mut self.position,
             effects: out.effects,
         };
         target.finish(slot, ended.outcome, ended.timings, &mut self.bench, &mut pass);
@@ -268,6 +271,7 @@ impl Scraper {
             options: &self.options,
             store: out.store,
             counters: &mut self.counters,
+            position: &mut self.position,
             effects: out.effects,
         };
         let timings = Timings { began: now, ..Timings::default() };
@@ -290,6 +294,7 @@ impl Scraper {
             options: &self.options,
             store: out.store,
             counters: &mut self.counters,
+            position: &mut self.position,
             effects: out.effects,
         };
         target.end(departure.slot, &mut self.bench, &mut pass);
@@ -314,6 +319,12 @@ impl Scraper {
         let due = self.due.first().map(|(slot, _)| self.clock.tick_of(*slot));
         let leaving = self.leaving.first().map(|(at, _)| *at);
         due.into_iter().chain(leaving).min()
+    }
+
+    /// Position of the newest row: when it is durable, every row is.
+    #[must_use]
+    pub fn position(&self) -> LogPosition {
+        self.position
     }
 
     /// Fetches that are out.

@@ -179,7 +179,10 @@ impl Timed {
             let row = Row { group, slot, timestamp, rank: Rank::Owner, cells };
             match pass.store.append(pass.now, &row, pass.effects) {
                 Ok(done) if done.duplicate => pass.counters.duplicates += samples.len() as u64,
-                Ok(_) => stored += samples.len(),
+                Ok(done) => {
+                    *pass.position = done.position.max(*pass.position);
+                    stored += samples.len();
+                }
                 Err(RowError::TooOld { .. }) => pass.counters.out_of_bounds += samples.len() as u64,
                 Err(RowError::UnknownGroup(_) | RowError::UnknownColumn { .. }) => {
                     pass.counters.rows_refused += 1;

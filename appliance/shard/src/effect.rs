@@ -10,6 +10,7 @@
 
 use std::fmt;
 
+use exposition::metrics::Collected;
 use model::time::Tick;
 use scrape::fetch::Fetch;
 use scrape::status::TargetStatus;
@@ -51,6 +52,8 @@ pub enum Answer {
     Targets(Vec<TargetStatus>),
     /// To `Stats`.
     Stats(Box<Stats>),
+    /// To `Metrics`.
+    Metrics(Box<Collected>),
 }
 
 impl fmt::Debug for Answer {
@@ -62,6 +65,7 @@ impl fmt::Debug for Answer {
             Answer::LabelNames(names) => write!(f, "LabelNames({})", names.len()),
             Answer::Targets(targets) => write!(f, "Targets({})", targets.len()),
             Answer::Stats(_) => f.write_str("Stats"),
+            Answer::Metrics(_) => f.write_str("Metrics"),
         }
     }
 }

@@ -1,30 +1,211 @@
 //! Shard: the order in which one core's events are met.
 //!
 //! Path: the machine's loop → **shard** → `scrape`, `storage` → effects → the machine.
+//! Owns: the scraper and the store of this core, and the one armed deadline.
+//! Never: waits; a question is answered before the event's handling ends.
+//!
+//! Invariants
+//! - SH1: while a deadline is ahead, the armed tick is not later than it.
+//! - SH2: after `Stopped` there are no effects.
 
-use model::time::Now;
+use exposition::metrics::Collected;
+use model::time::{Now, Tick};
+use scrape::fetch::Fetch;
+use scrape::scraper::{Ended, Out, Scraper};
+use storage::effect::{Effect as StorageEffect, Event as StorageEvent};
 use storage::store::Store;
 
-use crate::effect::Effect;
-use crate::event::Event;
+use crate::effect::{Answer, Effect};
+use crate::event::{Event, Question};
 use crate::options::Options;
 
+/// Entries of each table of `Stats`: the most that `/api/v1/status/tsdb` may ask for is cut from it.
+const STATS_TOP: usize = 10_000;
+
+/// Whether the shard works.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Running,
+    /// Until everything appended is durable, or this tick.
+    Stopping(Tick),
+    Stopped,
+}
+
 /// One core's targets and samples.
-#[derive(Debug)]
 pub struct Shard {
     options: Options,
+    scraper: Scraper,
     store: Store,
+    phase: Phase,
+    armed: Option<Tick>,
+    /// Scratch, empty between events.
+    fetches: Vec<Fetch>,
+    /// Scratch, empty between events.
+    storage: Vec<StorageEffect>,
+    events: u64,
+    questions: u64,
 }
 
 impl Shard {
-    /// A shard without targets over `store`.
+    /// A shard without targets over `store`. Its first event should be `Due`, which starts the store.
     #[must_use]
     pub fn new(options: Options, store: Store) -> Shard {
-        Shard { options, store }
+        Shard {
+            scraper: Scraper::new(options.scrape.clone()),
+            options,
+            store,
+            phase: Phase::Running,
+            armed: None,
+            fetches: Vec::new(),
+            storage: Vec::new(),
+            events: 0,
+            questions: 0,
+        }
     }
 
     /// Meets one event; what is to be done is appended to `effects`.
     pub fn on_event(&mut self, now: Now, event: Event<'_>, effects: &mut Vec<Effect>) {
-        let _ = (now, event, effects, &self.options, &self.store);
+        if self.phase == Phase::Stopped {
+            return;
+        }
+        self.events += 1;
+        match event {
+            Event::Targets(specs) => self.scraper.apply(now, specs),
+            Event::Fetched { target, slot, outcome, timings } => {
+                self.on_fetched(now, Ended { target, slot, outcome, timings });
+            }
+            Event::Due => self.on_due(now),
+            Event::Storage(event) => self.store.on_event(now, event, &mut self.storage),
+            Event::Ask { request, question } => {
+                self.questions += 1;
+                let answer = self.answer(question);
+                effects.push(Effect::Reply { request, answer });
+            }
+            Event::Stop => self.stop(now),
+        }
+        self.give_out(effects);
+        self.arm(now, effects);
+        self.end(now, effects);
+    }
+
+    fn on_fetched(&mut self, now: Now, ended: Ended<'_>) {
+        if self.phase != Phase::Running {
+            return;
+        }
+        let mut out =
+            Out { store: &mut self.store, fetches: &mut self.fetches, effects: &mut self.storage };
+        self.scraper.on_fetched(now, ended, &mut out);
+    }
+
+    fn on_due(&mut self, now: Now) {
+        self.armed = None;
+        // A fresh store has no deadline: the first `Due` of all starts it.
+        if self.events == 1 || self.store.next_deadline().is_some_and(|due| due <= now.tick) {
+            self.store.on_event(now, StorageEvent::Due, &mut self.storage);
+        }
+        if self.phase == Phase::Running {
+            let mut out = Out {
+                store: &mut self.store,
+                fetches: &mut self.fetches,
+                effects: &mut self.storage,
+            };
+            self.scraper.on_due(now, &mut out);
+        }
+    }
+
+    fn stop(&mut self, now: Now) {
+        if self.phase == Phase::Running {
+            self.phase = Phase::Stopping(now.tick.after_ms(self.options.stop_grace_ms));
+            self.store.flush(now, &mut self.storage);
+        }
+    }
+
+    fn answer(&self, question: Question) -> Answer {
+        match question {
+            Question::Select(mut request) => {
+                request.series_max = request.series_max.min(self.options.select_series_max);
+                Answer::Select(self.store.select(&request))
+            }
+            Question::LabelValues { name, wanted } => {
+                Answer::LabelValues(self.store.label_values(&name, &wanted))
+            }
+            Question::LabelNames(wanted) => Answer::LabelNames(self.store.label_names(&wanted)),
+            Question::Targets => Answer::Targets(self.scraper.statuses()),
+            Question::Stats => Answer::Stats(Box::new(self.store.stats(STATS_TOP))),
+            Question::Metrics => Answer::Metrics(Box::new(self.collect())),
+        }
+    }
+
+    fn collect(&self) -> Collected {
+        let mut collected = Collected::default();
+        self.scraper.collect(&mut collected);
+        for (name, help, value) in [
+            ("cresset_shard_events_total", "Events met.", self.events),
+            ("cresset_shard_questions_total", "Questions answered.", self.questions),
+        ] {
+            collected.counter(name, help, &[], scrape::metrics::number(value));
+        }
+        collected
+    }
+
+    fn give_out(&mut self, effects: &mut Vec<Effect>) {
+        effects.extend(self.storage.drain(..).map(Effect::Storage));
+        if self.phase == Phase::Running {
+            effects.extend(self.fetches.drain(..).map(Effect::Fetch));
+        }
+        self.fetches.clear();
+    }
+
+    /// Arms the next deadline, when it is another than the armed one.
+    fn arm(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        let next = self.next_deadline();
+        let Some(next) = next.map(|next| next.max(now.tick)) else { return };
+        if self.armed != Some(next) {
+            self.armed = Some(next);
+            effects.push(Effect::Arm(next));
+        }
+        assert!(self.armed.is_some_and(|armed| armed <= next), "SH1: armed later than {next:?}");
+    }
+
+    fn next_deadline(&self) -> Option<Tick> {
+        let (scraper, grace) = match self.phase {
+            Phase::Running => (self.scraper.next_deadline(), None),
+            Phase::Stopping(grace) => (None, Some(grace)),
+            Phase::Stopped => return None,
+        };
+        [self.store.next_deadline(), scraper, grace].into_iter().flatten().min()
+    }
+
+    /// Stops when everything that was appended is durable, or when that takes too long.
+    fn end(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        let Phase::Stopping(grace) = self.phase else { return };
+        if self.scraper.position() <= self.store.durable() || grace <= now.tick {
+            self.phase = Phase::Stopped;
+            effects.push(Effect::Stopped);
+        }
+    }
+
+    /// The store, for those who check it.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The scraper, for those who check it.
+    #[must_use]
+    pub fn scraper(&self) -> &Scraper {
+        &self.scraper
+    }
+
+    /// The armed tick, for those who check it.
+    #[must_use]
+    pub fn armed(&self) -> Option<Tick> {
+        self.armed
+    }
+
+    /// Whether `Stopped` was given.
+    #[must_use]
+    pub fn is_stopped(&self) -> bool {
+        self.phase == Phase::Stopped
     }
 }
