@@ -8,4 +8,6 @@ pub mod report;
 
 pub mod cases;
 pub mod promql_parse;
+pub mod promql_pretty;
+
 pub mod suite;

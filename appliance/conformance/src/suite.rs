@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use crate::promql_parse;
 use crate::report::Report;
+use crate::{promql_parse, promql_pretty};
 
 /// A suite: public cases and how they are judged.
 pub struct Suite {
@@ -16,7 +16,10 @@ pub struct Suite {
 }
 
 /// Every suite.
-pub const SUITES: &[Suite] = &[Suite { name: "promql_parse", run: promql_parse::run }];
+pub const SUITES: &[Suite] = &[
+    Suite { name: "promql_parse", run: promql_parse::run },
+    Suite { name: "promql_pretty", run: promql_pretty::run },
+];
 
 /// The suite of this name.
 #[must_use]

@@ -7,6 +7,7 @@
 pub mod ast;
 pub mod function;
 pub mod parse;
+pub mod print;
 pub mod source;
 pub mod value;
 

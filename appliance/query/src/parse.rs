@@ -7,7 +7,7 @@
 pub mod error;
 pub mod options;
 
-mod go_text;
+pub(crate) mod go_text;
 mod number;
 mod token;
 mod unquote;

@@ -85,11 +85,7 @@ impl Cursor<'_> {
             }
             _ => {
                 let operand = self.duration_operand()?;
-                let start = Cursor::span_of(token).start;
-                let span = Span { start, end: operand.span.end };
-                let negative = sign == Sign::Minus;
-                let kind = DurationExprKind::Unary { negative, expr: Box::new(operand) };
-                Ok(DurationExpr { span, kind })
+                Ok(self.apply_sign(token, sign, operand))
             }
         }
     }
