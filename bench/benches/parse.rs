@@ -2,7 +2,8 @@
 //!
 //! Each page is scanned as eight successive bodies with other values, so that the branch predictor
 //! cannot learn one body by heart. `Throughput::Bytes` is the body.
-//! `CRESSET_TESTDATA` names the directory of public test data; without it the real page is left out.
+//! `CRESSET_TESTDATA` names the directory of public test data; without it the real page is left
+//! out.
 
 use std::fmt::Write;
 use std::hint::black_box;
@@ -12,7 +13,7 @@ use exposition::layout::learn;
 use exposition::scan::{Scan, scan};
 use exposition::text::TextParser;
 
-const BODIES: usize = 8;
+const BODIES: u64 = 8;
 const REAL_PAGE: &str = "node_exporter/exposition/e2e-output.txt";
 
 /// A page: its name and successive bodies of the same layout.
@@ -20,6 +21,24 @@ type Page = (&'static str, Vec<Vec<u8>>);
 
 /// Pseudo-random numbers (SplitMix64), the same in every run.
 struct Random(u64);
+
+/// Draws values: which kind of number a series has, and its digits in this body.
+struct Values {
+    kinds: Random,
+    digits: Random,
+}
+
+impl Values {
+    /// Body `turn`. A calm series has one kind in all bodies, a restless one another in each.
+    fn new(turn: u64, restless: bool) -> Values {
+        Values { kinds: Random(if restless { turn } else { 0 }), digits: Random(!turn) }
+    }
+
+    fn value(&mut self) -> String {
+        let kind = self.kinds.next();
+        self.digits.value(kind)
+    }
+}
 
 impl Random {
     fn next(&mut self) -> u64 {
@@ -33,9 +52,10 @@ impl Random {
         self.next() % bound
     }
 
-    /// A value as exporters print them: many zeros and ones, counters, seconds, bytes.
-    fn value(&mut self) -> String {
-        match self.below(10) {
+    /// A value as exporters print them, of one of ten kinds: many zeros and ones, counters,
+    /// seconds, bytes.
+    fn value(&mut self, kind: u64) -> String {
+        match kind % 10 {
             0..3 => "0".to_owned(),
             3 => "1".to_owned(),
             4 => self.below(100_000).to_string(),
@@ -49,7 +69,7 @@ impl Random {
 }
 
 /// About `samples` lines as node_exporter writes them, 5 a family, with HELP and TYPE.
-fn node_like(samples: u64, random: &mut Random) -> Vec<u8> {
+fn node_like(samples: u64, values: &mut Values) -> Vec<u8> {
     let mut body = String::new();
     for family in 0..samples / 5 {
         let name = format!("node_network_{family:03}_receive_bytes_total");
@@ -59,25 +79,22 @@ fn node_like(samples: u64, random: &mut Random) -> Vec<u8> {
         );
         let _ = writeln!(body, "# TYPE {name} counter");
         for device in ["docker0", "eth0", "eth1", "lo", "veth12ab34cd"] {
-            let _ = writeln!(body, "{name}{{device=\"{device}\"}} {}", random.value());
+            let _ = writeln!(body, "{name}{{device=\"{device}\"}} {}", values.value());
         }
     }
     body.into_bytes()
 }
 
 /// About `samples` lines as kube-state-metrics writes them: long label sets, mostly 0 and 1.
-fn kube_like(samples: u64, random: &mut Random) -> Vec<u8> {
+fn kube_like(samples: u64, values: &mut Values) -> Vec<u8> {
     let mut body = String::new();
     for family in 0..8 {
         let name = format!("kube_pod_status_phase_{family}");
         let _ = writeln!(body, "# HELP {name} The pods current phase.\n# TYPE {name} gauge");
         for pod in 0..samples / 40 {
             for phase in ["Pending", "Succeeded", "Failed", "Unknown", "Running"] {
-                let value = if random.below(20) == 0 {
-                    random.value()
-                } else {
-                    random.below(2).to_string()
-                };
+                let odd = values.kinds.below(20) == 0;
+                let value = if odd { values.value() } else { values.digits.below(2).to_string() };
                 let _ = writeln!(
                     body,
                     "{name}{{namespace=\"team-{}\",pod=\"checkout-{pod:06}-7d9c5b{}\",\
@@ -98,7 +115,9 @@ fn next_body(body: &[u8], random: &mut Random) -> Vec<u8> {
     for line in text.lines() {
         match line.rsplit_once(' ') {
             Some((series, _)) if !line.starts_with('#') && random.below(3) == 0 => {
-                let _ = writeln!(next, "{series} {}", random.value());
+                let kind = random.next();
+                let value = random.value(kind);
+                let _ = writeln!(next, "{series} {value}");
             }
             _ => {
                 let _ = writeln!(next, "{line}");
@@ -110,14 +129,15 @@ fn next_body(body: &[u8], random: &mut Random) -> Vec<u8> {
 
 fn pages() -> Vec<Page> {
     let mut random = Random(1);
-    let bodies = |make: fn(u64, &mut Random) -> Vec<u8>, samples| -> Vec<Vec<u8>> {
-        (0..BODIES).map(|seed| make(samples, &mut Random(seed as u64))).collect()
+    let bodies = |make: fn(u64, &mut Values) -> Vec<u8>, samples, restless| -> Vec<Vec<u8>> {
+        (0..BODIES).map(|turn| make(samples, &mut Values::new(turn, restless))).collect()
     };
     let mut pages = vec![
-        ("node_500", bodies(node_like, 500)),
-        ("node_40k", bodies(node_like, 40_000)),
-        ("kube_500", bodies(kube_like, 500)),
-        ("kube_40k", bodies(kube_like, 40_000)),
+        ("node_500", bodies(node_like, 500, false)),
+        ("node_500_restless", bodies(node_like, 500, true)),
+        ("node_40k", bodies(node_like, 40_000, false)),
+        ("kube_500", bodies(kube_like, 500, false)),
+        ("kube_40k", bodies(kube_like, 40_000, false)),
     ];
     let directory = std::env::var("CRESSET_TESTDATA").unwrap_or_default();
     match std::fs::read(std::path::Path::new(&directory).join(REAL_PAGE)) {
@@ -129,6 +149,11 @@ fn pages() -> Vec<Page> {
         Err(error) => println!("no real page: {REAL_PAGE} under CRESSET_TESTDATA: {error}"),
     }
     pages
+}
+
+/// Counts equal blocks of 64 bytes: reads both texts to the end, whatever they hold.
+fn equal_blocks(a: &[u8], b: &[u8]) -> usize {
+    a.as_chunks::<64>().0.iter().zip(b.as_chunks::<64>().0).filter(|(a, b)| a == b).count()
 }
 
 fn parse(criterion: &mut Criterion) {
@@ -146,6 +171,11 @@ fn parse(criterion: &mut Criterion) {
                 scan(black_box(body), &layout, &mut found).expect("the page is valid");
                 assert_eq!(found.unpredicted, 0, "the layout predicts every sample");
             });
+        });
+        // What memory gives: the same bytes compared with a copy of the first body, at full speed.
+        let copy = bodies[0].clone();
+        group.bench_function(BenchmarkId::new("bound", name), |bencher| {
+            bencher.iter(|| equal_blocks(black_box(turn.next().expect("there is a body")), &copy));
         });
         group.bench_function(BenchmarkId::new("learn", name), |bencher| {
             bencher.iter(|| learn(black_box(turn.next().expect("there is a body"))).is_ok());

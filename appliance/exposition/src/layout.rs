@@ -323,3 +323,68 @@ impl LayoutTable {
         layouts.map(|layout| layout.heap_bytes()).sum::<usize>() + self.layouts.allocation_size()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BODY: &[u8] =
+        b"# HELP a A.\n# TYPE a counter\na 1\na 2\n# TYPE t gauge\nt 1 2\nb{} 3\n# c\n";
+
+    fn layout(body: &[u8]) -> Layout {
+        learn(body).expect("the body is valid")
+    }
+
+    #[test]
+    fn y1_a_series_that_occurs_again_is_left_out() {
+        let layout = layout(BODY);
+        assert_eq!(layout.samples(), 2);
+        assert_eq!([layout.series_text(0), layout.series_text(1)], [&b"a"[..], b"b{}"]);
+        assert_eq!(layout.ordinal(b"b{}"), Some(1));
+        assert_eq!([layout.ordinal(b"t"), layout.ordinal(b"b")], [None; 2]);
+        assert_eq!(
+            [0, 1].map(|at| layout.metric_type(at)),
+            [MetricType::Counter, MetricType::Gauge]
+        );
+        assert_eq!(layout.type_within(0, 2), Some(MetricType::Counter), "t's is in no prefix");
+    }
+
+    #[test]
+    fn y2_prefixes_and_tail_are_the_body_without_values() {
+        let layout = layout(BODY);
+        let prefixes = b"# HELP a A.\n# TYPE a counter\na b{} # c\n";
+        assert_eq!(layout.arena(), prefixes);
+        assert_eq!(layout.tail(), b"# c\n");
+        assert_eq!(Layout::default().samples(), 0);
+    }
+
+    #[test]
+    fn metadata_of_all_samples_is_shown() {
+        let mut shown = Vec::new();
+        layout(BODY).visit_metadata(|entry| {
+            shown.push(match entry {
+                Entry::Help { name, help } => format!("{name}: {help}"),
+                Entry::Type { name, metric_type } => format!("{name}: {}", metric_type.text()),
+                other => format!("{other:?}"),
+            });
+        });
+        assert_eq!(shown, ["a: A.", "a: counter", "t: gauge"]);
+    }
+
+    #[test]
+    fn a_full_table_hands_layouts_out_unshared() {
+        let mut table = LayoutTable::new(1);
+        let first = table.intern(layout(b"a 1\n"));
+        assert!(Arc::ptr_eq(&first, &table.intern(layout(b"a 2\n"))));
+        let second = table.intern(layout(b"b 1\n"));
+        assert!(!Arc::ptr_eq(&second, &table.intern(layout(b"b 1\n"))));
+        assert_eq!(table.len(), 1);
+        drop(first);
+        let third = table.intern(layout(b"b 1\n"));
+        assert!(Arc::ptr_eq(&third, &table.intern(layout(b"b 1\n"))));
+        assert!(third.heap_bytes() < table.heap_bytes());
+        drop((second, third));
+        table.sweep();
+        assert!(table.is_empty());
+    }
+}

@@ -156,6 +156,11 @@ pub fn format_shortest(value: f64) -> String {
 #[must_use]
 #[inline]
 pub fn parse_line(text: &[u8]) -> Option<(f64, usize)> {
+    // A branch that is well predicted, unlike a length that is computed, lets the core begin with
+    // the next line at once: bodies of zeros and ones are read nearly twice as fast (bench parse).
+    if let Some(&[digit @ b'0'..=b'9', b'\n']) = text.first_chunk::<2>() {
+        return Some((f64::from(digit - b'0'), 2));
+    }
     if let Some(window) = text.first_chunk::<WINDOW_BYTES>()
         && let Some(parsed) = parse_window(window)
     {
@@ -255,6 +260,7 @@ fn group(window: &[u8; WINDOW_BYTES], at: usize) -> Option<(u64, usize)> {
 /// `mantissa` times ten to the `exponent`, when that takes one exact step.
 #[inline]
 fn scaled(mantissa: u64, exponent: i64) -> Option<f64> {
+    debug_assert!(mantissa <= MANTISSA_MAX, "N1: the mantissa is an exact double");
     // At most 2^53, so exact either way; the conversion from a signed integer is one instruction.
     let magnitude = mantissa.cast_signed() as f64;
     if exponent == 0 {

@@ -83,9 +83,15 @@ pub fn scan(body: &[u8], layout: &Layout, scan: &mut Scan) -> Result<(), TextErr
     loop {
         cursor.follow(scan);
         if cursor.at_end() || !cursor.step(scan)? {
-            return Ok(());
+            break;
         }
     }
+    assert_eq!(
+        scan.samples,
+        scan.seen.count_ones() + scan.strays.len(),
+        "C1: each sample is a value or a stray"
+    );
+    Ok(())
 }
 
 impl Scan {
@@ -236,4 +242,67 @@ fn follow(
         *ordinal += 1;
     }
     at
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layout::learn;
+
+    const BEFORE: &str = "# HELP a A.\n# TYPE a counter\na{x=\"1\"} 1\na{x=\"2\"} 2\nb 3\nc 4\n";
+
+    /// Scans `body` by the layout of `BEFORE`: values by ordinal, strays, how many unpredicted.
+    #[track_caller]
+    fn check(body: &str, expected: &str) {
+        let layout = learn(BEFORE.as_bytes()).expect("the body is valid");
+        let mut found = Scan::default();
+        scan(body.as_bytes(), &layout, &mut found).expect("the body is valid");
+        let value = |ordinal| {
+            if found.seen.get(ordinal) { found.values[ordinal].to_string() } else { "-".to_owned() }
+        };
+        let mut text = (0..layout.samples()).map(value).collect::<Vec<_>>().join(" ");
+        for stray in &found.strays {
+            let series = String::from_utf8_lossy(stray.series_text(body.as_bytes()));
+            let mark = if stray.duplicate { "!" } else { "" };
+            text.push_str(&format!(", {mark}{series} {}", stray.value));
+        }
+        assert_eq!(format!("{text}; {}", found.unpredicted), expected);
+    }
+
+    #[test]
+    fn as_predicted() {
+        check(BEFORE, "1 2 3 4; 0");
+        check(&BEFORE.replace('3', "-7.5e-05"), "1 2 -0.000075 4; 0");
+        check(BEFORE.trim_end(), "1 2 3 4; 1");
+        check("", "- - - -; 0");
+    }
+
+    #[test]
+    fn prediction_is_found_again_after_one_line() {
+        check(&BEFORE.replace("A.", "Another."), "1 2 3 4; 1");
+        check(&BEFORE.replace("# HELP a A.\n", ""), "1 2 3 4; 1");
+        check(&BEFORE.replace("a{x=\"2\"} 2\n", ""), "1 - 3 4; 1");
+        check(&BEFORE.replace("a{x=\"2\"}", "a{x=\"0\"}"), "1 - 3 4, a{x=\"0\"} 2; 2");
+        check(&BEFORE.replace("b 3", "a{x=\"3\"} 9\nb 3"), "1 2 3 4, a{x=\"3\"} 9; 1");
+        check(&BEFORE.replace("b 3", "b  3"), "1 2 3 4; 1");
+        check(&BEFORE.replace("b 3\nc 4", "c 4\nb 3"), "1 2 3 4; 2");
+    }
+
+    #[test]
+    fn timestamps_and_duplicates_are_strays() {
+        check(&BEFORE.replace("b 3", "b 3 1000"), "1 2 - 4, b 3; 2");
+        check(&BEFORE.replace("b 3", "b 3\nb 5"), "1 2 3 4, !b 5; 1");
+        check(
+            &BEFORE.replace("c 4", "d 4\nd 5\nd 6 7\na{x=\"1\"} 8"),
+            "1 2 3 -, d 4, !d 5, d 6, !a{x=\"1\"} 8; 4",
+        );
+    }
+
+    #[test]
+    fn c1_a_fault_is_the_general_parser_s() {
+        let layout = learn(BEFORE.as_bytes()).expect("the body is valid");
+        let body = BEFORE.replace("b 3", "b three");
+        let error = scan(body.as_bytes(), &layout, &mut Scan::default()).expect_err("no number");
+        assert_eq!(error.to_string(), "5:3: strconv.ParseFloat: parsing \"three\": invalid syntax");
+    }
 }

@@ -450,3 +450,121 @@ fn unescape(text: &str, quotes: bool) -> Cow<'_, str> {
     }
     Cow::Owned(unescaped)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Entries of `body`, a line each; the error as the last.
+    fn rendered(body: &str) -> String {
+        let lines = TextParser::new(body.as_bytes()).map(|entry| match entry {
+            Ok(Entry::Help { name, help }) => format!("help {name} {help:?}"),
+            Ok(Entry::Type { name, metric_type }) => format!("type {name} {}", metric_type.text()),
+            Ok(Entry::Comment { text }) => format!("comment {}", text.escape_ascii()),
+            Ok(Entry::Sample(sample)) => {
+                let mut labels = Builder::default();
+                let at = sample.timestamp.map_or(String::new(), |at| format!(" @{at}"));
+                let parsed = parse_series(sample.series, sample.metric_type, &mut labels);
+                let labels = parsed.map_or_else(|e| e.to_string(), |()| labels.build().to_string());
+                format!("{} {labels} {}{at}", sample.series.escape_ascii(), sample.value)
+            }
+            Err(error) => format!("error {error}"),
+        });
+        lines.collect::<Vec<_>>().join("\n")
+    }
+
+    #[track_caller]
+    fn check(body: &str, expected: &str) {
+        assert_eq!(rendered(body), expected, "{body:?}");
+    }
+
+    #[test]
+    fn samples_in_all_their_spellings() {
+        check("up 1", r#"up {__name__="up"} 1"#);
+        check(" \t up\t1 \t2000 \n\n", r#"up {__name__="up"} 1 @2000"#);
+        check("a{}0", r#"a{} {__name__="a"} 0"#);
+        check(
+            "a { b = \"c\" d=\"\" , } -Inf",
+            r#"a { b = \"c\" d=\"\" , } {__name__="a", b="c"} -inf"#,
+        );
+        check(
+            r#"{"my.m", a="b", "x.y"="z"} 1"#,
+            r#"{\"my.m\", a=\"b\", \"x.y\"=\"z\"} {__name__="my.m", a="b", "x.y"="z"} 1"#,
+        );
+        check(r#"{a="b","m"} 1"#, r#"{a=\"b\",\"m\"} {__name__="m", a="b"} 1"#);
+        check(r#"a{b="\\\"\n\x"} 1"#, r#"a{b=\"\\\\\\\"\\n\\x\"} {__name__="a", b="\\\"\n\\x"} 1"#);
+    }
+
+    #[test]
+    fn comments_help_and_type() {
+        check("# HELP a  two\\n\\\\ \n", "help a \" two\\n\\\\ \"");
+        check(
+            "# HELP a\n#\tTYPE a counter\n#HELP\n# HELP",
+            "help a \"\"\ntype a counter\ncomment #HELP\ncomment # HELP",
+        );
+        check("# HELP \"a.b\" c", "help a.b \"c\"");
+        check("# TYPE a gouge", "error 1:9: invalid metric type \"gouge\"");
+        check("\n# TYPE a counter\r\n", "error 2:9: invalid metric type \"counter\\r\"");
+        check("# HELP #", "error 1:8: expected metric name after HELP, got \"#\" (\"INVALID\")");
+    }
+
+    #[test]
+    fn bounds_get_float_form_below_their_type() {
+        let body = concat!(
+            "# TYPE h histogram\nh_bucket{le=\"1\",quantile=\"1\"} 1\n",
+            "# TYPE s summary\ns{quantile=\"0\"} 1",
+        );
+        check(
+            body,
+            concat!(
+                "type h histogram\n",
+                "h_bucket{le=\\\"1\\\",quantile=\\\"1\\\"} ",
+                "{__name__=\"h_bucket\", le=\"1.0\", quantile=\"1\"} 1\n",
+                "type s summary\ns{quantile=\\\"0\\\"} {__name__=\"s\", quantile=\"0.0\"} 1",
+            ),
+        );
+    }
+
+    #[test]
+    fn faults_have_upstream_s_words_and_their_place() {
+        for (body, error) in [
+            ("a", "1:2: expected value after metric, got \"\\n\" (\"INVALID\")"),
+            ("a{b='c'} 1", "1:5: expected label value, got \"'\" (\"INVALID\")"),
+            ("{\"a\", \"b = \"c\"}", "1:13: expected equal, got \"c\\\"\" (\"LNAME\")"),
+            ("a{\"b\"} 1", "1:4: metric name already set"),
+            ("{a=\"ok\"} 1", "1:1: metric name not set"),
+            ("\n\na true", "3:3: strconv.ParseFloat: parsing \"true\": invalid syntax"),
+            ("a 0x1p-3", "1:3: unsupported character in float"),
+            ("a 1\r\n", "1:3: strconv.ParseFloat: parsing \"1\\r\": invalid syntax"),
+            ("a 1 -2", "1:5: expected timestamp or new record, got \"-\" (\"INVALID\")"),
+            ("a 0 1_2", "1:6: expected next entry after timestamp, got \"_\" (\"INVALID\")"),
+            (
+                "a 0 99999999999999999999",
+                "1:5: strconv.ParseInt: parsing \"99999999999999999999\": value out of range",
+            ),
+            ("a{b\0=\"c\"} 1", "1:4: expected equal, got \"\\x00\" (\"INVALID\")"),
+            ("\0", "1:1: expected a valid start token, got \"\\x00\" (\"INVALID\")"),
+        ] {
+            check(body, &format!("error {error}"));
+        }
+        let mut parser = TextParser::new(b"a{b=\"\xff\"} 1\nb 1");
+        let error = parser.next().expect("one entry").expect_err("no UTF-8");
+        assert_eq!(error.to_string(), "1:5: invalid UTF-8 label value: \"\\\"\\xff\\\"\"");
+        assert_eq!(parser.next(), None);
+    }
+
+    #[test]
+    fn series_that_are_no_label_set_are_refused() {
+        for (series, error) in [
+            ("a{b=\"1\",b=\"\"}", "1:9: label name \"b\" is not unique: invalid sample"),
+            ("a{__name__=\"b\"}", "1:3: label name \"__name__\" is not unique: invalid sample"),
+            ("{\"\"}", "1:3: invalid metric name or label names: \"{\\\"\\\"}\""),
+            ("a{\"\"=\"b\"}", "1:4: invalid metric name or label names: \"a{\\\"\\\"=\\\"b\\\"}\""),
+            ("a{} 1", "1:4: expected end of series, got \" 1\""),
+        ] {
+            let parsed =
+                parse_series(series.as_bytes(), MetricType::Unknown, &mut Builder::default());
+            assert_eq!(parsed.expect_err("refused").to_string(), error);
+        }
+    }
+}

@@ -205,7 +205,11 @@ proptest! {
             let series = layout.series_text(ordinal);
             prop_assert_eq!(layout.ordinal(series), Some(ordinal));
             let first = TextParser::new(&body).find_map(|entry| match entry {
-                Ok(Entry::Sample(s)) if s.series == series && s.timestamp.is_none() => Some(s.metric_type),
+                Ok(Entry::Sample(sample))
+                    if sample.series == series && sample.timestamp.is_none() =>
+                {
+                    Some(sample.metric_type)
+                }
                 _ => None,
             });
             prop_assert_eq!(Some(layout.metric_type(ordinal)), first);
