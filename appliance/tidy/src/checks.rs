@@ -44,7 +44,8 @@ mod tests {
 
     #[test]
     fn findings_name_their_check() {
-        let tree = Tree::of(&[("ARCHITECTURE.md", ""), ("a.rs", "//! A file of a test.\npub use b::C;")]);
+        let source = "//! A file of a test.\npub use b::C;";
+        let tree = Tree::of(&[("ARCHITECTURE.md", ""), ("a.rs", source)]);
         assert_eq!(findings(&tree), ["a.rs:2: re-export: `pub use` [nothing is re-exported]"]);
     }
 }

@@ -126,7 +126,7 @@ mod tests {
     #[test]
     fn a_metric_name_of_the_wrong_form_is_found() {
         let text = "fn f() { x.counter(\"rows\", 1); x.gauge(\"Rows\", 1); x.gauge(\"rows\", 1);\n\
-                    x.counter(\"rows_total\", 1); x.gauge(\"rows_total\", 1); x.counter(name, 1); }";
+                    x.counter(\"rows_total\", 1); x.gauge(\"rows_total\", 1); x.gauge(name, 1); }";
         let found = metric_names_have_their_form(&Tree::of(&[("a.rs", text)]));
         assert_eq!(found.len(), 3);
     }

@@ -1,7 +1,8 @@
 //! Character classes as Go's regexp/syntax defines them, written in the `regex` crate's notation.
 //!
-//! Source: Go 1.27 `regexp/syntax` (`perl_groups.go`, `parse.go`): Perl and POSIX classes are ASCII,
-//! `\p` takes general categories and scripts only, names without regard to case, space, `_`, `-`.
+//! Source: Go 1.27 `regexp/syntax` (`perl_groups.go`, `parse.go`): Perl and POSIX classes are
+//! ASCII, `\p` takes general categories and scripts only, names without regard to case, space, `_`
+//! and `-`.
 
 use std::fmt::Write;
 
