@@ -7,7 +7,9 @@
 pub mod report;
 
 pub mod cases;
+pub mod exposition;
 pub mod promql_parse;
 pub mod promql_pretty;
+pub mod promql_real;
 
 pub mod suite;

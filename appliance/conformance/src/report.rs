@@ -22,6 +22,17 @@ pub struct Failure {
     pub reason: String,
 }
 
+/// A case that is known to fail. One that passes, or that no suite has, fails the tests.
+#[derive(Clone, Debug)]
+pub struct Known {
+    /// Name of its report.
+    pub report: &'static str,
+    /// The case.
+    pub case: &'static str,
+    /// Why that is right, or still so.
+    pub reason: &'static str,
+}
+
 impl Report {
     /// A report without cases.
     #[must_use]

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use crate::report::Report;
-use crate::{promql_parse, promql_pretty};
+use crate::report::{Known, Report};
+use crate::{exposition, promql_parse, promql_pretty, promql_real};
 
 /// A suite: public cases and how they are judged.
 pub struct Suite {
@@ -13,12 +13,16 @@ pub struct Suite {
     ///
     /// An error means that the test data is not there or not as expected.
     pub run: fn(&Path) -> anyhow::Result<Vec<Report>>,
+    /// Its cases that fail, each with the reason.
+    pub known: &'static [Known],
 }
 
 /// Every suite.
 pub const SUITES: &[Suite] = &[
-    Suite { name: "promql_parse", run: promql_parse::run },
-    Suite { name: "promql_pretty", run: promql_pretty::run },
+    Suite { name: "exposition", run: exposition::run, known: exposition::KNOWN },
+    Suite { name: "promql_parse", run: promql_parse::run, known: &[] },
+    Suite { name: "promql_pretty", run: promql_pretty::run, known: &[] },
+    Suite { name: "promql_real", run: promql_real::run, known: &[] },
 ];
 
 /// The suite of this name.

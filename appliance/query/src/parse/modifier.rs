@@ -111,6 +111,7 @@ impl Cursor<'_> {
     fn subquery(&mut self, expr: Expr, range: DurationExpr) -> Parsed<Expr> {
         const CONTEXT: &str = "subquery selector";
         let mut step = None;
+        let height = self.height();
         if self.peek() != TokenKind::RightBracket {
             let parsed = self.positive_duration();
             let expected = "number, duration, step(), range(), or \"]\"";
@@ -126,6 +127,7 @@ impl Cursor<'_> {
             }
         }
         let close = Cursor::span_of(self.take());
+        self.set_height(height.max(self.height()))?;
         let span = Span { start: expr.span.start, end: close.end };
         let range = settle(range);
         let modifiers = Modifiers::default();
@@ -135,11 +137,13 @@ impl Cursor<'_> {
 
     fn offset(&mut self, expr: Expr) -> Parsed<Expr> {
         self.take();
+        let height = self.height();
         let parsed = self.offset_duration();
         let expected = "number, duration, step(), or range()";
         let Some(parsed) = self.or_unexpected(parsed, "offset", expected)? else {
             return Ok(expr);
         };
+        self.set_height(height.max(self.height()))?;
         let offset = match settle(parsed) {
             Duration::Ms(0) => None,
             offset => Some(offset),
