@@ -116,9 +116,8 @@ impl<'a> Lexer<'a> {
     }
 
     fn skip_while(&mut self, wanted: impl Fn(u8) -> bool) {
-        while self.byte().is_some_and(&wanted) {
-            self.at += 1;
-        }
+        let rest = &self.text[self.at..];
+        self.at += rest.iter().position(|byte| !wanted(*byte)).unwrap_or(rest.len());
     }
 
     /// Takes one byte as `token` and goes on in `state`.
@@ -136,7 +135,7 @@ impl<'a> Lexer<'a> {
             Some(b'#') => self.comment(),
             Some(b'{') => self.one(Token::BraceOpen, State::Labels),
             Some(byte) if starts_metric_name(byte) => {
-                self.skip_while(|byte| starts_metric_name(byte) || byte.is_ascii_digit());
+                self.skip_while(|byte| class(byte, METRIC_NAME));
                 self.state = State::Value;
                 Token::MetricName
             }
@@ -182,7 +181,7 @@ impl<'a> Lexer<'a> {
         let found = match self.byte() {
             Some(b'"') => self.quoted(false),
             Some(byte) if starts_metric_name(byte) => {
-                self.skip_while(|byte| starts_metric_name(byte) || byte.is_ascii_digit());
+                self.skip_while(|byte| class(byte, METRIC_NAME));
                 true
             }
             _ => false,
@@ -207,7 +206,7 @@ impl<'a> Lexer<'a> {
             Some(b',') => self.one(Token::Comma, State::Labels),
             Some(b'"') if self.quoted(false) => Token::QuotedString,
             Some(byte) if starts_label_name(byte) => {
-                self.skip_while(|byte| starts_label_name(byte) || byte.is_ascii_digit());
+                self.skip_while(|byte| class(byte, LABEL_NAME));
                 Token::LabelName
             }
             _ => Token::Invalid,
@@ -226,13 +225,14 @@ impl<'a> Lexer<'a> {
     /// a backslash takes any byte but a line end with it, null bytes are allowed if `nulls`.
     fn quoted(&mut self, nulls: bool) -> bool {
         self.at += 1;
-        while let Some(byte) = self.byte() {
-            match byte {
-                b'"' => {
+        loop {
+            self.skip_while(|byte| class(byte, PLAIN));
+            match self.byte() {
+                Some(b'"') => {
                     self.at += 1;
                     return true;
                 }
-                b'\\' => {
+                Some(b'\\') => {
                     self.at += 1;
                     if nulls {
                         self.skip_while(|byte| byte == 0);
@@ -241,19 +241,18 @@ impl<'a> Lexer<'a> {
                         return false;
                     }
                 }
-                0 if !nulls => return false,
-                _ => {}
+                Some(0) if nulls => {}
+                _ => return false,
             }
             self.at += 1;
         }
-        false
     }
 
     fn value(&mut self) -> Token {
         if self.byte() == Some(b'{') {
             return self.one(Token::BraceOpen, State::Labels);
         }
-        self.skip_while(|byte| !matches!(byte, b'{' | b' ' | b'\t' | b'\n' | 0));
+        self.skip_while(|byte| class(byte, VALUE));
         if self.at == self.start {
             return Token::Invalid;
         }
@@ -274,10 +273,51 @@ impl<'a> Lexer<'a> {
     }
 }
 
-fn starts_label_name(byte: u8) -> bool {
+/// Bytes within a metric name.
+const METRIC_NAME: u8 = 1;
+/// Bytes within a label name.
+const LABEL_NAME: u8 = 2;
+/// Bytes within a value.
+const VALUE: u8 = 4;
+/// Bytes within quotes that stand for themselves.
+const PLAIN: u8 = 8;
+
+/// The classes of each byte, for the loops that take most bytes of a body.
+const CLASSES: [u8; 256] = classes();
+
+const fn classes() -> [u8; 256] {
+    let mut classes = [0; 256];
+    let mut byte = 0_u8;
+    loop {
+        let mut class = 0;
+        if starts_metric_name(byte) || byte.is_ascii_digit() {
+            class |= METRIC_NAME;
+        }
+        if starts_label_name(byte) || byte.is_ascii_digit() {
+            class |= LABEL_NAME;
+        }
+        if !matches!(byte, b'{' | b' ' | b'\t' | b'\n' | 0) {
+            class |= VALUE;
+        }
+        if !matches!(byte, b'"' | b'\\' | 0) {
+            class |= PLAIN;
+        }
+        classes[byte as usize] = class;
+        if byte == u8::MAX {
+            return classes;
+        }
+        byte += 1;
+    }
+}
+
+fn class(byte: u8, wanted: u8) -> bool {
+    CLASSES[usize::from(byte)] & wanted != 0
+}
+
+const fn starts_label_name(byte: u8) -> bool {
     byte.is_ascii_alphabetic() || byte == b'_'
 }
 
-fn starts_metric_name(byte: u8) -> bool {
+const fn starts_metric_name(byte: u8) -> bool {
     starts_label_name(byte) || byte == b':'
 }

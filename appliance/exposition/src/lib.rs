@@ -10,7 +10,7 @@
 
 pub mod error;
 pub mod layout;
-pub mod lexer;
+mod lexer;
 pub mod metric_type;
 pub mod metrics;
 pub mod number;

@@ -170,7 +170,7 @@ pub fn parse_line(text: &[u8]) -> Option<(f64, usize)> {
 }
 
 /// Numbers that the fast path does not reach: many digits, other forms, the last line.
-#[cold]
+#[inline(never)]
 fn parse_line_any(text: &[u8]) -> Option<(f64, usize)> {
     let number_start = usize::from(text.first() == Some(&b'-'));
     if matches!(text.get(number_start), Some(b'0'..=b'9' | b'.')) {

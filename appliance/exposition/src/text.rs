@@ -2,6 +2,11 @@
 //!
 //! Path: body → **text** → entries; `parse_series` gives the labels of a series text.
 //! Never: keeps anything of the body, guesses where upstream refuses.
+//!
+//! As upstream: a missing line end at the end of the body, a missing comma between labels and line
+//! ends within label values are accepted; CRLF, values beyond the largest double, hexadecimal
+//! floats, negative timestamps and text that is not UTF-8 in help and label values are refused.
+//! Other than upstream: blanks before a series are no part of its name.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -251,6 +256,11 @@ impl LabelParts<'_, '_> {
     fn refuse(&self, at: usize, reason: String) -> Result<(), TextError> {
         Err(TextError::at(self.series, at, reason))
     }
+
+    fn refuse_names(&self, at: usize) -> Result<(), TextError> {
+        let series = excerpt(self.series);
+        self.refuse(at, format!("invalid metric name or label names: {series}"))
+    }
 }
 
 impl Parts for LabelParts<'_, '_> {
@@ -260,9 +270,8 @@ impl Parts for LabelParts<'_, '_> {
 
     fn label(&mut self, name: Range<usize>, value: Range<usize>) -> Result<(), TextError> {
         let at = name.start;
-        let Ok(text) = std::str::from_utf8(&self.series[name.clone()]) else {
-            let reason = format!("invalid label name {}", excerpt(&self.series[name]));
-            return self.refuse(at, reason);
+        let Ok(text) = std::str::from_utf8(&self.series[name]) else {
+            return self.refuse_names(at);
         };
         self.label_of(unescape(text, true), at, value)
     }
@@ -276,11 +285,10 @@ impl<'a> LabelParts<'a, '_> {
         value: Range<usize>,
     ) -> Result<(), TextError> {
         let series = self.series;
-        let text = std::str::from_utf8(&series[value.clone()]).ok();
+        let text = std::str::from_utf8(&series[value]).ok();
         let usable = text.filter(|text| name != METRIC_NAME || !text.is_empty());
         let Some(text) = usable.filter(|_| !name.is_empty()) else {
-            let reason = "invalid metric name or label names";
-            return self.refuse(at, format!("{reason}: {}", excerpt(series)));
+            return self.refuse_names(at);
         };
         if self.names.contains(&name) {
             return self.refuse(at, format!("label name \"{name}\" is not unique: invalid sample"));
