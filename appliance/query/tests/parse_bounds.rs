@@ -13,7 +13,8 @@ fn outcome(text: String) -> String {
         Ok(expr) => {
             let printed = expr.clone().to_string();
             let _ = query::print::pretty::pretty(&expr, 10);
-            assert_eq!(parse(&printed, &Options::ALL).unwrap().to_string(), printed);
+            let again = parse(&printed, &Options::ALL).expect("what is printed parses");
+            assert_eq!(again.to_string(), printed);
             String::new()
         }
         Err(errors) => errors.to_string(),

@@ -18,7 +18,7 @@ impl Display for Expr {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         match &self.kind {
             ExprKind::Number(number) => number.fmt(f),
-            ExprKind::String(text) => f.write_str(&quote_bytes(text.as_bytes())),
+            ExprKind::String(text) => f.write_str(&quoted(text)),
             ExprKind::Paren(inner) => write!(f, "({inner})"),
             ExprKind::Unary(unary) => {
                 write!(f, "{}{}", if unary.negative { '-' } else { '+' }, unary.expr)
@@ -96,7 +96,7 @@ impl Display for Duration {
 impl Display for LabelMatcher {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         write_label(f, &self.name)?;
-        write!(f, "{}{}", self.op.text(), quote_bytes(self.value.as_bytes()))
+        write!(f, "{}{}", self.op.text(), quoted(&self.value))
     }
 }
 
@@ -182,11 +182,7 @@ fn write_labels(f: &mut impl fmt::Write, labels: &[String]) -> fmt::Result {
 }
 
 fn write_label(f: &mut impl fmt::Write, label: &str) -> fmt::Result {
-    if is_legacy_label_name(label) {
-        f.write_str(label)
-    } else {
-        f.write_str(&quote_bytes(label.as_bytes()))
-    }
+    if is_legacy_label_name(label) { f.write_str(label) } else { f.write_str(&quoted(label)) }
 }
 
 fn write_series(f: &mut impl fmt::Write, selector: &VectorSelector) -> fmt::Result {
@@ -251,6 +247,11 @@ fn write_offset(f: &mut impl fmt::Write, modifiers: &Modifiers) -> fmt::Result {
         Some(offset) => write!(f, " offset {offset}"),
         None => Ok(()),
     }
+}
+
+/// Quoted so that it parses: U+FFFD may stand in a query only as an escape.
+fn quoted(text: &str) -> String {
+    quote_bytes(text.as_bytes()).replace(char::REPLACEMENT_CHARACTER, "\\ufffd")
 }
 
 /// Go's `strconv.FormatFloat(value, 'f', -1, 64)`.
