@@ -1,0 +1,363 @@
+//! Config: prometheus.yml, strict, every fault with its place.
+//!
+//! Path: file → `tree` → `section` by the tables of `fields` → **config** → jobs and targets.
+//! Never: ignores a field; what is not done is refused by name.
+
+use std::path::Path;
+
+use model::label_set::LabelSet;
+use scrape::relabel::NameScheme;
+
+pub mod fault;
+pub mod fields;
+pub mod tree;
+
+pub mod print;
+pub mod section;
+
+pub mod credentials;
+
+pub mod job;
+
+use fault::{ConfigError, Fault};
+use fields::{CRESSET, GLOBAL, RETENTION, RUNTIME, STORAGE, TOP, TSDB};
+use job::{JobDefaults, ScrapeConfig};
+use section::{Findings, Section};
+use tree::Node;
+
+const INTERVAL_MS_DEFAULT: u64 = 60_000;
+const TIMEOUT_MS_DEFAULT: u64 = 10_000;
+const EVALUATION_MS_DEFAULT: u64 = 60_000;
+const MIB: u64 = 1 << 20;
+
+/// A configuration that holds.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `global.evaluation_interval`, milliseconds.
+    pub evaluation_interval_ms: u64,
+    /// `global.external_labels`, variables replaced.
+    pub external_labels: LabelSet,
+    /// `scrape_configs`, in the order written.
+    pub jobs: Vec<ScrapeConfig>,
+    /// `storage.tsdb.retention.time`, milliseconds.
+    pub retention_ms: Option<u64>,
+    /// `cresset`
+    pub own: Own,
+    /// What was accepted without effect.
+    pub notices: Vec<String>,
+    /// The file again, without comments and secrets.
+    pub yaml: String,
+}
+
+/// Settings that Prometheus does not have; `None` leaves the choice to the server.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Own {
+    /// Shards.
+    pub shards: Option<u32>,
+    /// Bytes of a WAL segment.
+    pub segment_bytes: Option<u64>,
+    /// WAL segments of a shard.
+    pub wal_segments_max: Option<u64>,
+    /// Series of a shard.
+    pub series_max: Option<u64>,
+}
+
+/// Reads the configuration `text`, which lies at `path`: relative paths in it start there.
+///
+/// # Errors
+/// Every fault found, up to a bound; nothing of the configuration may be used.
+pub fn load(text: &str, path: &Path) -> Result<Config, ConfigError> {
+    let mut findings = Findings::default();
+    let config = match tree::parse(text) {
+        Ok(root) => Some(read(&root, path, &mut findings)),
+        Err(fault) => {
+            findings.push(fault);
+            None
+        }
+    };
+    findings.faults.sort_by_key(|fault| fault.place);
+    match config {
+        Some(mut config) if findings.faults.is_empty() => {
+            config.notices = findings.notices;
+            Ok(config)
+        }
+        _ => Err(ConfigError { path: path.display().to_string(), faults: findings.faults }),
+    }
+}
+
+fn read(root: &Node, path: &Path, findings: &mut Findings) -> Config {
+    let directory = path.parent().unwrap_or(Path::new("."));
+    let top = Section::open(root, &TOP, findings);
+    let null = Node { place: root.place, kind: tree::Kind::Null };
+    let global = Section::open(top.get("global").unwrap_or(&null), &GLOBAL, findings);
+    let defaults = job_defaults(&global, findings);
+    let external_labels = external_labels(&global, defaults.name_scheme, findings);
+    if let Some(runtime) = top.get("runtime") {
+        Section::open(runtime, &RUNTIME, findings);
+    }
+    check_globs(&top, findings);
+    Config {
+        evaluation_interval_ms: job::positive(&global, "evaluation_interval", findings)
+            .unwrap_or(EVALUATION_MS_DEFAULT),
+        external_labels,
+        jobs: jobs(&top, &defaults, directory, findings),
+        retention_ms: retention_ms(&top, findings),
+        own: own(&top, findings),
+        notices: Vec::new(),
+        yaml: print::yaml(root),
+    }
+}
+
+fn job_defaults(global: &Section<'_>, findings: &mut Findings) -> JobDefaults {
+    let interval = job::positive(global, "scrape_interval", findings);
+    let interval_ms = interval.unwrap_or(INTERVAL_MS_DEFAULT);
+    let timeout = job::positive(global, "scrape_timeout", findings);
+    if timeout.is_some_and(|timeout_ms| interval_ms < timeout_ms) {
+        let text = "global scrape timeout greater than scrape interval";
+        findings.push(Fault::wrong(global.place_of("scrape_timeout"), text));
+    }
+    job::read_protocols(global, "", findings);
+    global.boolean("always_scrape_classic_histograms", findings);
+    let none = scrape::target::Limits::default();
+    JobDefaults {
+        interval_ms,
+        timeout_ms: timeout.unwrap_or(TIMEOUT_MS_DEFAULT.min(interval_ms)),
+        limits: job::limits(global, &none, findings),
+        target_limit: job::limit(global, "target_limit", 0, findings),
+        keep_dropped_targets: job::limit(global, "keep_dropped_targets", 0, findings),
+        name_scheme: job::name_scheme(global, findings).unwrap_or(NameScheme::Utf8),
+        extra_scrape_metrics: global.boolean("extra_scrape_metrics", findings).unwrap_or(false),
+    }
+}
+
+/// `$X` and `${X}` become the environment's values, `$$` a dollar sign.
+fn external_labels(
+    global: &Section<'_>,
+    name_scheme: NameScheme,
+    findings: &mut Findings,
+) -> LabelSet {
+    let written = job::labels(global, "external_labels", name_scheme, findings);
+    let mut expanded = model::label_set::Builder::default();
+    for (name, value) in &written {
+        let value = expand(value, |variable| {
+            std::env::var(variable).ok().filter(|value| !value.is_empty()).unwrap_or_else(|| {
+                let text =
+                    format!("empty environment variable {variable} in external label {name}");
+                findings.notices.push(text);
+                String::new()
+            })
+        });
+        expanded.set(name, &value);
+    }
+    expanded.build()
+}
+
+/// As Go's `os.Expand`.
+fn expand(text: &str, mut value_of: impl FnMut(&str) -> String) -> String {
+    let mut expanded = String::new();
+    let mut rest = text;
+    while let Some(at) = rest.find('$') {
+        expanded.push_str(&rest[..at]);
+        rest = &rest[at + 1..];
+        if let Some(after) = rest.strip_prefix('$') {
+            expanded.push('$');
+            rest = after;
+        } else if let Some((name, after)) =
+            rest.strip_prefix('{').and_then(|braced| braced.split_once('}'))
+        {
+            expanded.push_str(&value_of(name));
+            rest = after;
+        } else {
+            let is_name = |c: char| c.is_ascii_alphanumeric() || c == '_';
+            let end = rest.find(|c: char| !is_name(c)).unwrap_or(rest.len());
+            if end == 0 {
+                expanded.push('$');
+            } else {
+                expanded.push_str(&value_of(&rest[..end]));
+            }
+            rest = &rest[end..];
+        }
+    }
+    expanded.push_str(rest);
+    expanded
+}
+
+/// A glob may only stand in the last part of a path; upstream refuses others.
+fn check_globs(top: &Section<'_>, findings: &mut Findings) {
+    for (field, what) in [("rule_files", "rule"), ("scrape_config_files", "scrape config")] {
+        for node in top.list(field, findings) {
+            let Some(glob) = section::scalar_text(node) else { continue };
+            let directory = glob.rsplit_once('/').map_or("", |(directory, _)| directory);
+            if directory.contains(['*', '?', '[', ']']) {
+                let text = format!("invalid {what} file path {}", model::label_name::quote(glob));
+                findings.push(Fault::wrong(node.place, text));
+            }
+        }
+    }
+}
+
+fn jobs(
+    top: &Section<'_>,
+    defaults: &JobDefaults,
+    directory: &Path,
+    findings: &mut Findings,
+) -> Vec<ScrapeConfig> {
+    let mut jobs: Vec<ScrapeConfig> = Vec::new();
+    for node in top.list("scrape_configs", findings) {
+        let Some(job) = job::read(node, defaults, directory, findings) else { continue };
+        let name = &job.job.name;
+        if !name.is_empty() && jobs.iter().any(|known| known.job.name == *name) {
+            let name = model::label_name::quote(name);
+            let text = format!("found multiple scrape configs with job name {name}");
+            findings.push(Fault::wrong(node.place, text));
+        }
+        jobs.push(job);
+    }
+    jobs
+}
+
+fn retention_ms(top: &Section<'_>, findings: &mut Findings) -> Option<u64> {
+    let storage = Section::open(top.get("storage")?, &STORAGE, findings);
+    let tsdb = Section::open(storage.get("tsdb")?, &TSDB, findings);
+    let retention = Section::open(tsdb.get("retention")?, &RETENTION, findings);
+    refuse_negative(&retention, findings);
+    retention.duration_ms("time", findings).filter(|ms| *ms != 0)
+}
+
+/// What upstream refuses for its sign, whatever this server makes of it otherwise.
+fn refuse_negative(retention: &Section<'_>, findings: &mut Findings) {
+    let rules = [
+        ("size", "'storage.tsdb.retention.size' must be greater than or equal to 0"),
+        ("percentage", "'storage.tsdb.retention.percentage' must be in the range [0, 100]"),
+    ];
+    for (field, text) in rules {
+        let negative = retention.get(field).and_then(section::scalar_text);
+        if negative.is_some_and(|value| value.starts_with('-')) {
+            findings.push(Fault::wrong(retention.place_of(field), text));
+        }
+    }
+}
+
+fn own(top: &Section<'_>, findings: &mut Findings) -> Own {
+    let Some(node) = top.get("cresset") else { return Own::default() };
+    let section = Section::open(node, &CRESSET, findings);
+    let mut in_range = |name: &'static str, value: Option<u64>, from: u64, to: u64| {
+        let value = value?;
+        if value < from || to < value {
+            let text = format!("cresset.{name} must be in the range [{from}, {to}]");
+            findings.push(Fault::wrong(section.place_of(name), text));
+        }
+        Some(value)
+    };
+    let mut quiet = Findings::default();
+    let shards = in_range("shards", section.count("shards", &mut quiet), 1, 1024);
+    let segment = section.size("segment_size", &mut quiet);
+    let segments = section.count("wal_segments_max", &mut quiet);
+    let series = section.count("series_max", &mut quiet);
+    let own = Own {
+        shards: shards.and_then(|shards| u32::try_from(shards).ok()),
+        segment_bytes: in_range("segment_size", segment, MIB, 1024 * MIB),
+        wal_segments_max: in_range("wal_segments_max", segments, 2, 1024),
+        series_max: in_range("series_max", series, 1, 1 << 31),
+    };
+    for fault in quiet.faults {
+        findings.push(fault);
+    }
+    own
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, expected: &str) {
+        let shown = match load(text, Path::new("p.yml")) {
+            Ok(config) => {
+                let job = |job: &ScrapeConfig| {
+                    let targets = job.targets.len();
+                    let options = &job.job;
+                    format!(
+                        "{} {}/{} {targets}",
+                        options.name, options.interval_ms, options.timeout_ms
+                    )
+                };
+                config.jobs.iter().map(job).collect::<Vec<_>>().join("\n")
+            }
+            Err(error) => error.to_string(),
+        };
+        assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn jobs_take_what_they_leave_out_from_global() {
+        check("", "");
+        check(
+            "global: {scrape_interval: 5s}
+scrape_configs:
+  - job_name: a
+    static_configs: [{targets: ['x:1', 'x:2'], labels: {rack: 7}}]
+  - {job_name: b, scrape_interval: 1m, scrape_timeout: 30s}
+  - {job_name: c, scrape_interval: 1s}
+",
+            "a 5000/5000 2\nb 60000/30000 0\nc 1000/1000 0",
+        );
+    }
+
+    #[test]
+    fn wrong_values_are_refused_with_their_place() {
+        check("a: 1", "p.yml:1:1: field a not found in type config.plain");
+        check(
+            "global:\n  scrape_timeout: 2m",
+            "p.yml:2:19: global scrape timeout greater than scrape interval",
+        );
+        check(
+            "global:\n  scrape_interval: 0s",
+            "p.yml:2:20: scrape_interval must be greater than 0",
+        );
+        check("global: {scrape_interval: 1x}", "p.yml:1:27: not a valid duration string: \"1x\"");
+        check(
+            "scrape_configs:\n  - job_name: a\n  - job_name: a\n",
+            "p.yml:3:5: found multiple scrape configs with job name \"a\"",
+        );
+        check(
+            "scrape_configs:\n- job_name: a\n  scrape_intervall: 1s\n",
+            "p.yml:3:3: field scrape_intervall not found in type config.ScrapeConfig; did you \
+             mean scrape_interval?",
+        );
+    }
+
+    #[test]
+    fn what_is_not_done_is_refused_by_name() {
+        check(
+            "rule_files: [a.yml]\nremote_write:\nalerting: {}\n",
+            "p.yml:1:1: unsupported field rule_files; remove it: rules are not evaluated yet",
+        );
+        check(
+            "scrape_configs:\n- job_name: a\n  scheme: https\n",
+            "p.yml:3:11: unsupported value \"https\" of field scheme; use http: TLS is not done yet",
+        );
+        let error = load("rule_files: [a]", Path::new("p")).unwrap_err();
+        assert!(error.is_unsupported());
+    }
+
+    #[test]
+    fn snippets_mark_the_place_and_hide_secrets() {
+        let text = "scrape_configs:\n- job_name: a\n  basic_auth: {password: [hunter2]}\n  x: 1\n";
+        let report = load(text, Path::new("p.yml")).unwrap_err().with_snippets(text);
+        assert!(!report.contains("hunter2"), "{report}");
+        assert!(report.contains("  4 |   x: 1\n    |   ^\n"), "{report}");
+    }
+
+    #[test]
+    fn gogc_is_accepted_with_a_notice() {
+        let config = load("runtime: {gogc: 42}", Path::new("p")).unwrap();
+        assert_eq!(config.notices, ["runtime.gogc has no effect: there is no garbage collector"]);
+    }
+
+    #[test]
+    fn variables_are_replaced() {
+        let value_of = |name: &str| format!("<{name}>");
+        assert_eq!(expand("a$$b${C}d$E-$", value_of), "a$b<C>d<E>-$");
+    }
+}

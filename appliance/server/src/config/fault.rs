@@ -1,0 +1,135 @@
+//! Fault: what is wrong with a configuration, where, and what to do about it.
+
+use std::fmt;
+
+/// Most faults of one file that are reported.
+pub const FAULTS_MAX: usize = 20;
+
+/// Words of keys whose values are secret: a line with one of them is not shown.
+const SECRET_WORDS: [&str; 5] = ["password", "credentials", "secret", "token", "_key"];
+
+/// A place in the file; both counts from 1.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// Line.
+    pub line: usize,
+    /// Column, in characters.
+    pub column: usize,
+}
+
+/// What kind of fault.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FaultKind {
+    /// Prometheus refuses this too.
+    Wrong,
+    /// Prometheus accepts this and this server does not.
+    Unsupported,
+}
+
+/// One fault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// Where.
+    pub place: Place,
+    /// What kind.
+    pub kind: FaultKind,
+    /// What is wrong, in upstream's words where it has some.
+    pub text: String,
+    /// What to do, "" when the text says it.
+    pub remedy: String,
+    /// Whether the line may be shown: false at and beside secrets.
+    pub is_public: bool,
+}
+
+impl Fault {
+    /// A fault that upstream has too.
+    pub fn wrong(place: Place, text: impl Into<String>) -> Fault {
+        Fault {
+            place,
+            kind: FaultKind::Wrong,
+            text: text.into(),
+            remedy: String::new(),
+            is_public: true,
+        }
+    }
+
+    /// Something that this server does not do.
+    pub fn unsupported(place: Place, text: impl fmt::Display, remedy: impl Into<String>) -> Fault {
+        Fault {
+            place,
+            kind: FaultKind::Unsupported,
+            text: format!("unsupported {text}"),
+            remedy: remedy.into(),
+            is_public: true,
+        }
+    }
+
+    /// The same fault; its line is not shown.
+    #[must_use]
+    pub fn secret(mut self) -> Fault {
+        self.is_public = false;
+        self
+    }
+}
+
+/// Why a configuration is refused: at least one fault, in order of place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    /// Name of the file, for people.
+    pub path: String,
+    /// The first faults.
+    pub faults: Vec<Fault>,
+}
+
+impl std::error::Error for ConfigError {}
+
+/// `file:line:column: text; remedy`, a line a fault.
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (at, fault) in self.faults.iter().enumerate() {
+            if at != 0 {
+                f.write_str("\n")?;
+            }
+            let Place { line, column } = fault.place;
+            write!(f, "{}:{line}:{column}: {}", self.path, fault.text)?;
+            if !fault.remedy.is_empty() {
+                write!(f, "; {}", fault.remedy)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl ConfigError {
+    /// Whether Prometheus would accept the file: all that is wrong is unsupported.
+    #[must_use]
+    pub fn is_unsupported(&self) -> bool {
+        self.faults.iter().all(|fault| fault.kind == FaultKind::Unsupported)
+    }
+
+    /// The faults with the lines of `text` that they are in, each marked; secrets stay unseen.
+    #[must_use]
+    pub fn with_snippets(&self, text: &str) -> String {
+        let lines: Vec<&str> = text.lines().collect();
+        let mut report = String::new();
+        for fault in &self.faults {
+            let single = ConfigError { path: self.path.clone(), faults: vec![fault.clone()] };
+            report.push_str(&format!("{single}\n"));
+            let Place { line, column } = fault.place;
+            let shown = line.checked_sub(1).and_then(|at| lines.get(at));
+            let is_secret = |line: &str| SECRET_WORDS.iter().any(|word| line.contains(word));
+            let shown = shown.filter(|line| fault.is_public && !is_secret(line));
+            if let Some(shown) = shown {
+                let number = line.to_string();
+                let gap = " ".repeat(number.len());
+                let pad: String = shown
+                    .chars()
+                    .take(column.saturating_sub(1))
+                    .map(|c| if c == '\t' { '\t' } else { ' ' })
+                    .collect();
+                report.push_str(&format!("  {number} | {shown}\n  {gap} | {pad}^\n"));
+            }
+        }
+        report
+    }
+}

@@ -1,0 +1,380 @@
+//! Job: one of `scrape_configs` as a job and its targets, defaults filled in.
+//!
+//! Source: `ScrapeConfig.UnmarshalYAML` and `Validate` of Prometheus's `config/config.go`.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use model::label_name::quote;
+use model::label_set::{Builder, LabelSet};
+use model::regex::GoRegex;
+use scrape::job::JobOptions;
+use scrape::relabel::{NameScheme, Rule, RuleOptions};
+use scrape::target::{Compression, Fallback, Limits};
+
+use crate::config::credentials::Credentials;
+use crate::config::fault::Fault;
+use crate::config::fields::{RELABEL, SCRAPE, STATIC};
+use crate::config::section::{Findings, Section, scalar_text, texts_of};
+use crate::config::tree::{Kind, Node};
+
+/// What a job takes from `global` where it says nothing itself.
+#[derive(Clone, Debug, Default)]
+pub struct JobDefaults {
+    /// `scrape_interval`
+    pub interval_ms: u64,
+    /// `scrape_timeout`
+    pub timeout_ms: u64,
+    /// Limits; 0 is none.
+    pub limits: Limits,
+    /// `target_limit`
+    pub target_limit: u64,
+    /// `keep_dropped_targets`
+    pub keep_dropped_targets: u64,
+    /// `metric_name_validation_scheme`
+    pub name_scheme: NameScheme,
+    /// `extra_scrape_metrics`
+    pub extra_scrape_metrics: bool,
+}
+
+/// A job and its targets.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ScrapeConfig {
+    /// The job; headers are not in yet, for their files are read when targets are made.
+    pub job: JobOptions,
+    /// What becomes headers.
+    pub credentials: Credentials,
+    /// Label sets of the targets, `__address__` among them, in the order written.
+    pub targets: Vec<LabelSet>,
+    /// Most targets after relabelling; 0 is no limit.
+    pub target_limit: u64,
+    /// Dropped targets that are listed; 0 is all.
+    pub keep_dropped_targets: u64,
+}
+
+/// Formats that upstream knows, in the order of its errors.
+const PROTOCOLS: [&str; 5] = [
+    "OpenMetricsText0.0.1",
+    "OpenMetricsText1.0.0",
+    "PrometheusProto",
+    "PrometheusText0.0.4",
+    "PrometheusText1.0.0",
+];
+const TEXT_PROTOCOL: &str = "PrometheusText0.0.4";
+
+/// Reads one of `scrape_configs`.
+pub fn read(
+    node: &Node,
+    defaults: &JobDefaults,
+    directory: &Path,
+    findings: &mut Findings,
+) -> Option<ScrapeConfig> {
+    if matches!(node.kind, Kind::Null) {
+        findings.push(Fault::wrong(node.place, "empty or null scrape config section"));
+        return None;
+    }
+    let section = Section::open(node, &SCRAPE, findings);
+    let name = section.text("job_name", findings).unwrap_or("").to_owned();
+    if name.is_empty() {
+        findings.push(Fault::wrong(section.place_of("job_name"), "job_name is empty"));
+    }
+    let (interval_ms, timeout_ms) = times(&section, &name, defaults, findings);
+    let name_scheme = name_scheme(&section, findings).unwrap_or(defaults.name_scheme);
+    let mut job = JobOptions::new(&name, interval_ms, timeout_ms);
+    job.name_scheme = name_scheme;
+    read_options(&mut job, &section, defaults, findings);
+    read_protocols(&section, &name, findings);
+    job.fallback = fallback(&section, &name, findings);
+    job.relabel = rules(&section, "relabel_configs", "target", name_scheme, findings);
+    job.metric_relabel = rules(&section, "metric_relabel_configs", "metric", name_scheme, findings);
+    let credentials = Credentials::read(&section, directory, findings);
+    let targets = static_targets(&section, name_scheme, findings);
+    Some(ScrapeConfig {
+        job,
+        credentials,
+        targets,
+        target_limit: limit(&section, "target_limit", defaults.target_limit, findings),
+        keep_dropped_targets: limit(
+            &section,
+            "keep_dropped_targets",
+            defaults.keep_dropped_targets,
+            findings,
+        ),
+    })
+}
+
+/// Interval and timeout: a job's own, else the global ones, the timeout cut to the interval.
+fn times(
+    section: &Section<'_>,
+    name: &str,
+    defaults: &JobDefaults,
+    findings: &mut Findings,
+) -> (u64, u64) {
+    let interval_ms =
+        positive(section, "scrape_interval", findings).unwrap_or(defaults.interval_ms);
+    let own_timeout_ms = positive(section, "scrape_timeout", findings);
+    if own_timeout_ms.is_some_and(|timeout_ms| interval_ms < timeout_ms) {
+        let text = format!(
+            "scrape timeout greater than scrape interval for scrape config with job name {}",
+            quote(name)
+        );
+        findings.push(Fault::wrong(section.place_of("scrape_timeout"), text));
+    }
+    (interval_ms, own_timeout_ms.unwrap_or(defaults.timeout_ms.min(interval_ms)))
+}
+
+/// A duration above 0.
+pub fn positive(section: &Section<'_>, name: &str, findings: &mut Findings) -> Option<u64> {
+    let ms = section.duration_ms(name, findings)?;
+    if ms == 0 {
+        let text = format!("{name} must be greater than 0");
+        findings.push(Fault::wrong(section.place_of(name), text));
+        return None;
+    }
+    Some(ms)
+}
+
+/// A limit of the job, else the global one.
+pub fn limit(section: &Section<'_>, name: &str, global: u64, findings: &mut Findings) -> u64 {
+    match section.count(name, findings) {
+        None | Some(0) => global,
+        Some(own) => own,
+    }
+}
+
+/// The limits on one scrape.
+pub fn limits(section: &Section<'_>, global: &Limits, findings: &mut Findings) -> Limits {
+    let body_bytes = match section.size("body_size_limit", findings) {
+        None | Some(0) => global.body_bytes,
+        Some(own) => own,
+    };
+    let mut of = |name, global| limit(section, name, global, findings);
+    Limits {
+        samples: of("sample_limit", global.samples),
+        labels: of("label_limit", global.labels),
+        name_bytes: of("label_name_length_limit", global.name_bytes),
+        value_bytes: of("label_value_length_limit", global.value_bytes),
+        body_bytes,
+    }
+}
+
+fn read_options(
+    job: &mut JobOptions,
+    section: &Section<'_>,
+    defaults: &JobDefaults,
+    findings: &mut Findings,
+) {
+    if let Some(path) = section.text("metrics_path", findings) {
+        path.clone_into(&mut job.metrics_path);
+    }
+    job.params = params(section, findings);
+    let mut flag = |name, default| section.boolean(name, findings).unwrap_or(default);
+    job.honor_labels = flag("honor_labels", false);
+    job.honor_timestamps = flag("honor_timestamps", true);
+    job.track_timestamps_staleness = flag("track_timestamps_staleness", false);
+    let gzip = flag("enable_compression", true);
+    job.compression = if gzip { Compression::Gzip } else { Compression::Identity };
+    job.follow_redirects = flag("follow_redirects", true);
+    job.extra_scrape_metrics = flag("extra_scrape_metrics", defaults.extra_scrape_metrics);
+    // Read for their form only: what they ask for is so anyway.
+    flag("always_scrape_classic_histograms", true);
+    flag("enable_http2", true);
+    job.limits = limits(section, &defaults.limits, findings);
+}
+
+fn params(section: &Section<'_>, findings: &mut Findings) -> Vec<(String, Vec<String>)> {
+    let mut params = Vec::new();
+    for (key, value) in section.map("params", findings) {
+        let name = scalar_text(key).unwrap_or("").to_owned();
+        let values = match &value.kind {
+            Kind::List(items) => texts_of(items, findings),
+            Kind::Null => Vec::new(),
+            other => {
+                let fault = crate::config::section::cannot_unmarshal(value.place, other, "list");
+                findings.push(fault);
+                Vec::new()
+            }
+        };
+        params.push((name, values));
+    }
+    params.sort();
+    params
+}
+
+/// The scheme of names, where the section names one.
+pub fn name_scheme(section: &Section<'_>, findings: &mut Findings) -> Option<NameScheme> {
+    match section.text("metric_name_validation_scheme", findings)? {
+        "" => None,
+        "utf8" => Some(NameScheme::Utf8),
+        "legacy" => Some(NameScheme::Legacy),
+        other => {
+            let text = format!("unrecognized ValidationScheme: {}", quote(other));
+            let place = section.place_of("metric_name_validation_scheme");
+            findings.push(Fault::wrong(place, text));
+            None
+        }
+    }
+}
+
+/// Checks `scrape_protocols`: known, each once, the text format among them.
+pub fn read_protocols(section: &Section<'_>, job: &str, findings: &mut Findings) {
+    if section.get("scrape_protocols").is_none() {
+        return;
+    }
+    let place = section.place_of("scrape_protocols");
+    let asked = section.texts("scrape_protocols", findings);
+    let of_job = if job.is_empty() {
+        "global config".to_owned()
+    } else {
+        format!("scrape config with job name {}", quote(job))
+    };
+    let listed = asked.join(" ");
+    if asked.is_empty() {
+        let text = format!("scrape_protocols cannot be empty for {of_job}");
+        findings.push(Fault::wrong(place, text));
+    } else if let Some(unknown) = asked.iter().find(|name| !PROTOCOLS.contains(&name.as_str())) {
+        let text = format!("{} for {of_job}", unknown_protocol(unknown));
+        findings.push(Fault::wrong(place, text));
+    } else if asked.iter().enumerate().any(|(at, name)| asked[..at].contains(name)) {
+        let text = format!("duplicated protocol in scrape_protocols, got [{listed}] for {of_job}");
+        findings.push(Fault::wrong(place, text));
+    } else if !asked.iter().any(|name| name == TEXT_PROTOCOL) {
+        let what = format!("value [{listed}] of field scrape_protocols");
+        let remedy = format!("add {TEXT_PROTOCOL}: it is the only format that is read yet");
+        findings.push(Fault::unsupported(place, what, remedy));
+    }
+}
+
+fn unknown_protocol(name: &str) -> String {
+    format!("unknown scrape protocol {name}, supported: [{}]", PROTOCOLS.join(" "))
+}
+
+fn fallback(section: &Section<'_>, job: &str, findings: &mut Findings) -> Fallback {
+    let Some(name) = section.text("fallback_scrape_protocol", findings) else {
+        return Fallback::None;
+    };
+    let place = section.place_of("fallback_scrape_protocol");
+    match name {
+        "" => Fallback::None,
+        TEXT_PROTOCOL | "PrometheusText1.0.0" => Fallback::Text,
+        known if PROTOCOLS.contains(&known) => {
+            let what = format!("value {known} of field fallback_scrape_protocol");
+            findings.push(Fault::unsupported(place, what, format!("use {TEXT_PROTOCOL}")));
+            Fallback::None
+        }
+        unknown => {
+            let text = format!(
+                "invalid fallback_scrape_protocol for scrape config with job name {}: {}",
+                quote(job),
+                unknown_protocol(unknown)
+            );
+            findings.push(Fault::wrong(place, text));
+            Fallback::None
+        }
+    }
+}
+
+fn rules(
+    section: &Section<'_>,
+    field: &'static str,
+    of_what: &str,
+    name_scheme: NameScheme,
+    findings: &mut Findings,
+) -> Arc<[Rule]> {
+    let mut rules = Vec::new();
+    for node in section.list(field, findings) {
+        if matches!(node.kind, Kind::Null) {
+            let text = format!("empty or null {of_what} relabeling rule in scrape config");
+            findings.push(Fault::wrong(node.place, text));
+            continue;
+        }
+        let options = rule_options(node, name_scheme, findings);
+        if let Err(error) = GoRegex::anchored(&options.regex) {
+            findings.push(Fault::wrong(node.place, error.to_string()));
+            continue;
+        }
+        match Rule::new(&options) {
+            Ok(rule) => rules.push(rule),
+            Err(error) => findings.push(Fault::wrong(node.place, error.to_string())),
+        }
+    }
+    rules.into()
+}
+
+fn rule_options(node: &Node, name_scheme: NameScheme, findings: &mut Findings) -> RuleOptions {
+    let section = Section::open(node, &RELABEL, findings);
+    let mut options = RuleOptions { name_scheme, ..RuleOptions::default() };
+    options.source_labels = section.texts("source_labels", findings);
+    options.modulus = section.count("modulus", findings).unwrap_or(0);
+    let mut set = |name, field: &mut String| {
+        if let Some(text) = section.text(name, findings) {
+            text.clone_into(field);
+        }
+    };
+    set("separator", &mut options.separator);
+    set("regex", &mut options.regex);
+    set("target_label", &mut options.target_label);
+    set("replacement", &mut options.replacement);
+    set("action", &mut options.action);
+    options
+}
+
+fn static_targets(
+    section: &Section<'_>,
+    name_scheme: NameScheme,
+    findings: &mut Findings,
+) -> Vec<LabelSet> {
+    let mut targets = Vec::new();
+    for node in section.list("static_configs", findings) {
+        if matches!(node.kind, Kind::Null) {
+            findings.push(Fault::wrong(node.place, "empty or null section in static_configs"));
+            continue;
+        }
+        let group = Section::open(node, &STATIC, findings);
+        let labels = labels(&group, "labels", name_scheme, findings);
+        for item in group.list("targets", findings) {
+            let Some(address) = scalar_text(item) else { continue };
+            if address.contains('/') {
+                let text = format!("{} is not a valid hostname", quote(address));
+                findings.push(Fault::wrong(item.place, text));
+                continue;
+            }
+            targets.push(Builder::from(&labels).set(scrape::job::ADDRESS, address).build());
+        }
+    }
+    targets
+}
+
+/// A map of labels.
+pub fn labels(
+    section: &Section<'_>,
+    field: &'static str,
+    name_scheme: NameScheme,
+    findings: &mut Findings,
+) -> LabelSet {
+    let mut builder = Builder::default();
+    for (key, value) in section.map(field, findings) {
+        let bad = |what: &str, bytes: &Node, findings: &mut Findings| {
+            let shown = match &bytes.kind {
+                Kind::Bytes(bytes) => format!("\"{}\"", bytes.escape_ascii()),
+                Kind::Scalar { text, .. } => quote(text),
+                _ => "\"\"".to_owned(),
+            };
+            let text = format!("{shown} is not a valid label {what}");
+            findings.push(Fault::wrong(bytes.place, text));
+        };
+        let name = scalar_text(key).filter(|name| name_scheme.is_label_name(name));
+        let text = match &value.kind {
+            Kind::Null => Some(""),
+            _ => scalar_text(value),
+        };
+        match (name, text) {
+            (None, _) => bad("name", key, findings),
+            (_, None) => bad("value", value, findings),
+            (Some(name), Some(text)) => {
+                builder.set(name, text);
+            }
+        }
+    }
+    builder.build()
+}

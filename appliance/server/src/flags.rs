@@ -1,0 +1,497 @@
+//! Flags: the command line, by one table that the reference page is written from too.
+//!
+//! The names are Prometheus's. A flag of Prometheus that is not done is refused by name.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Arg, ArgAction, ArgMatches, Command};
+use machine::reactor::IoChoice;
+use model::duration::parse_duration_ms;
+use model::regex::GoRegex;
+use tracing::Level;
+
+/// What a flag's value is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// Present or not; the name that says not, as upstream's parser accepts it.
+    Switch(&'static str),
+    /// A value, shown as this.
+    Value(&'static str),
+    /// A value that may be given several times, shown as this.
+    Values(&'static str),
+    /// A flag of Prometheus that is not done; refused with this.
+    Unsupported(&'static str),
+}
+
+/// One flag.
+#[derive(Clone, Copy, Debug)]
+pub struct Flag {
+    /// Its name without dashes.
+    pub name: &'static str,
+    /// What its value is.
+    pub form: Form,
+    /// The value of a command line that leaves it out; "" is none.
+    pub default: &'static str,
+    /// What it does.
+    pub doc: &'static str,
+}
+
+const fn value(
+    name: &'static str,
+    shown: &'static str,
+    default: &'static str,
+    doc: &'static str,
+) -> Flag {
+    Flag { name, form: Form::Value(shown), default, doc }
+}
+
+const fn switch(name: &'static str, off: &'static str, doc: &'static str) -> Flag {
+    Flag { name, form: Form::Switch(off), default: "false", doc }
+}
+
+const fn unsupported(name: &'static str, remedy: &'static str) -> Flag {
+    Flag { name, form: Form::Unsupported(remedy), default: "", doc: "" }
+}
+
+const NOT_YET: &str = "leave it out: it is not done yet";
+
+/// Every flag, in the order of the reference page.
+pub static FLAGS: &[Flag] = &[
+    value(
+        "config.file",
+        "FILE",
+        "",
+        "Configuration, as Prometheus's prometheus.yml. Without it the server scrapes itself and its machine every 5 seconds.",
+    ),
+    value(
+        "storage.tsdb.path",
+        "DIR",
+        "data/",
+        "Directory of the samples; made when it is not there.",
+    ),
+    value(
+        "storage.tsdb.retention.time",
+        "DURATION",
+        "15d",
+        "How long samples are kept. The configuration's storage.tsdb.retention.time wins.",
+    ),
+    Flag {
+        name: "web.listen-address",
+        form: Form::Values("ADDRESS"),
+        default: "",
+        doc: "Address and port to answer on. Several may be given. Default 0.0.0.0:9090 with --config.file, 127.0.0.1:9090 without: what is only tried is not shown to the network.",
+    },
+    value(
+        "web.external-url",
+        "URL",
+        "",
+        "URL under which the server is reached from outside. Only its host is used, in targets' globalUrl.",
+    ),
+    value(
+        "web.cors.origin",
+        "PATTERN",
+        ".*",
+        "Origins whose pages may read answers: a pattern over the whole origin.",
+    ),
+    value("web.max-connections", "COUNT", "512", "Most connections at once; more wait."),
+    value("web.read-timeout", "DURATION", "5m", "Longest time that a connection may be silent."),
+    value("web.page-title", "TEXT", "Cresset", "Title of the page at /."),
+    switch(
+        "web.enable-lifecycle",
+        "no-web.enable-lifecycle",
+        "Allow reload and shutdown by POST to /-/reload and /-/quit.",
+    ),
+    value("query.timeout", "DURATION", "2m", "Longest time that a query may take."),
+    value(
+        "query.max-concurrency",
+        "COUNT",
+        "20",
+        "Queries that are computed at once; more wait in a queue of 50 times as many.",
+    ),
+    value("query.max-samples", "COUNT", "50000000", "Most samples that one query may hold."),
+    value("query.lookback-delta", "DURATION", "5m", "How far an instant selector looks back."),
+    Flag {
+        name: "enable-feature",
+        form: Form::Values("NAME,..."),
+        default: "",
+        doc: "Features by upstream's names. Those without effect here are accepted with a notice.",
+    },
+    value(
+        "io",
+        "auto|ring|epoll",
+        "auto",
+        "How files and sockets are worked: io_uring, or epoll where the kernel forbids it.",
+    ),
+    value("log.level", "debug|info|warn|error", "info", "Least level that is logged."),
+    value("log.format", "logfmt|json", "logfmt", "Form of the log."),
+    unsupported("agent", NOT_YET),
+    unsupported("config.auto-reload", NOT_YET),
+    unsupported("config.auto-reload-interval", NOT_YET),
+    unsupported(
+        "storage.tsdb.retention.size",
+        "leave it out: only the time bounds what is kept yet",
+    ),
+    unsupported("storage.agent.path", NOT_YET),
+    unsupported(
+        "storage.tsdb.no-lockfile",
+        "leave it out: two servers in one directory would destroy it",
+    ),
+    unsupported("web.route-prefix", NOT_YET),
+    unsupported(
+        "web.config.file",
+        "leave it out: put a proxy before the server for TLS and passwords",
+    ),
+    unsupported("web.enable-admin-api", NOT_YET),
+    unsupported("web.enable-remote-write-receiver", NOT_YET),
+    unsupported("web.enable-otlp-receiver", NOT_YET),
+    unsupported("storage.remote.read-sample-limit", NOT_YET),
+    unsupported("storage.remote.read-concurrent-limit", NOT_YET),
+    unsupported("storage.remote.flush-deadline", NOT_YET),
+    unsupported("rules.alert.for-outage-tolerance", "leave it out: rules are not evaluated yet"),
+    unsupported("rules.alert.for-grace-period", "leave it out: rules are not evaluated yet"),
+    unsupported("rules.alert.resend-delay", "leave it out: rules are not evaluated yet"),
+    unsupported(
+        "alertmanager.notification-queue-capacity",
+        "leave it out: rules are not evaluated yet",
+    ),
+];
+
+/// Names of `--enable-feature` that Prometheus knows, and whether they have an effect here.
+pub static FEATURES: &[(&str, bool)] = &[
+    ("concurrent-rule-eval", false),
+    ("created-timestamp-zero-ingestion", false),
+    ("delayed-compaction", false),
+    ("exemplar-storage", false),
+    ("extra-scrape-metrics", false),
+    ("histograms-st-encoding", false),
+    ("memory-snapshot-on-shutdown", false),
+    ("metadata-wal-records", false),
+    ("old-ui", false),
+    ("otlp-deltatocumulative", false),
+    ("otlp-native-delta-ingestion", false),
+    ("promql-binop-fill-modifiers", false),
+    ("promql-delayed-name-removal", true),
+    ("promql-experimental-functions", false),
+    ("promql-extended-range-selectors", false),
+    ("promql-per-step-stats", true),
+    ("search-api", false),
+    ("st-storage", false),
+    ("st-synthesis", false),
+    ("type-and-unit-labels", true),
+    ("use-start-timestamps", true),
+    ("use-uncached-io", false),
+    ("xor2-encoding", false),
+];
+
+/// What the command line asks for.
+#[derive(Debug)]
+pub enum Task {
+    /// Run the server.
+    Run(Box<Flags>),
+    /// Check configuration files.
+    CheckConfig(Vec<PathBuf>),
+}
+
+/// Form of the log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// A line of keys and values.
+    Logfmt,
+    /// A JSON object a line.
+    Json,
+}
+
+/// Flags of a running server, read and checked.
+#[derive(Debug)]
+pub struct Flags {
+    /// `--config.file`
+    pub config_file: Option<PathBuf>,
+    /// `--storage.tsdb.path`
+    pub directory: PathBuf,
+    /// `--storage.tsdb.retention.time`, milliseconds.
+    pub retention_ms: u64,
+    /// `--web.listen-address`
+    pub listen: Vec<SocketAddr>,
+    /// Host of `--web.external-url`, with the port if one is written.
+    pub external_host: Option<String>,
+    /// `--web.cors.origin`, and whether it is any origin.
+    pub cors_origin: (GoRegex, bool),
+    /// `--web.max-connections`
+    pub connections_max: usize,
+    /// `--web.read-timeout`, milliseconds.
+    pub read_timeout_ms: u64,
+    /// `--web.page-title`
+    pub page_title: String,
+    /// `--web.enable-lifecycle`
+    pub lifecycle: bool,
+    /// `--query.timeout`, milliseconds.
+    pub query_timeout_ms: u64,
+    /// `--query.max-concurrency`
+    pub query_concurrency: usize,
+    /// `--query.max-samples`
+    pub query_samples_max: u64,
+    /// `--query.lookback-delta`, milliseconds.
+    pub lookback_ms: i64,
+    /// `--enable-feature`
+    pub features: Vec<String>,
+    /// `--io`
+    pub io: IoChoice,
+    /// `--log.level`
+    pub log_level: Level,
+    /// `--log.format`
+    pub log_format: LogFormat,
+    /// Every flag and its value, for `/api/v1/status/flags`.
+    pub values: Vec<(String, String)>,
+}
+
+/// The command line as clap reads it.
+#[must_use]
+pub fn command() -> Command {
+    let mut command = Command::new("cresset")
+        .version(env!("CARGO_PKG_VERSION"))
+        .about("Scrapes, stores and answers PromQL over Prometheus's HTTP API")
+        .args_conflicts_with_subcommands(true)
+        .subcommand(
+            Command::new("check")
+                .about("Check files without running")
+                .subcommand_required(true)
+                .subcommand(
+                    Command::new("config")
+                        .about("Check configuration files; exit code 0 when all are valid")
+                        .arg(Arg::new("files").value_name("FILE").required(true).num_args(1..)),
+                ),
+        );
+    for flag in FLAGS {
+        let argument = Arg::new(flag.name).long(flag.name).help(flag.doc);
+        command = match flag.form {
+            Form::Switch(off) => {
+                let off = Arg::new(off).long(off).hide(true);
+                command
+                    .arg(argument.action(ArgAction::SetTrue))
+                    .arg(off.action(ArgAction::SetTrue).overrides_with(flag.name))
+            }
+            Form::Value(shown) => {
+                let default = (!flag.default.is_empty()).then_some(flag.default);
+                command.arg(argument.value_name(shown).default_values(default))
+            }
+            Form::Values(shown) => {
+                command.arg(argument.value_name(shown).action(ArgAction::Append))
+            }
+            Form::Unsupported(_) => command.arg(
+                argument
+                    .hide(true)
+                    .num_args(0..=1)
+                    .require_equals(false)
+                    .default_missing_value("true"),
+            ),
+        };
+    }
+    command
+}
+
+/// Reads a command line, the program's name first.
+///
+/// # Errors
+/// What clap prints and exits with: a fault, or the text of `--help` and `--version`.
+pub fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Task, clap::Error> {
+    let matches = command().try_get_matches_from(arguments)?;
+    if let Some(("check", check)) = matches.subcommand()
+        && let Some(("config", config)) = check.subcommand()
+    {
+        let files = config.get_many::<String>("files").into_iter().flatten();
+        return Ok(Task::CheckConfig(files.map(PathBuf::from).collect()));
+    }
+    let invalid = |text: String| command().error(clap::error::ErrorKind::ValueValidation, text);
+    refuse_unsupported(&matches).map_err(invalid)?;
+    flags(&matches).map(|flags| Task::Run(Box::new(flags))).map_err(invalid)
+}
+
+fn refuse_unsupported(matches: &ArgMatches) -> Result<(), String> {
+    for flag in FLAGS {
+        if let Form::Unsupported(remedy) = flag.form
+            && matches.value_source(flag.name).is_some()
+        {
+            return Err(format!("unsupported flag --{}; {remedy}", flag.name));
+        }
+    }
+    Ok(())
+}
+
+fn text(matches: &ArgMatches, name: &str) -> String {
+    matches.get_one::<String>(name).cloned().unwrap_or_default()
+}
+
+fn texts(matches: &ArgMatches, name: &str) -> Vec<String> {
+    let given = matches.get_many::<String>(name).into_iter().flatten();
+    given.flat_map(|value| value.split(',')).map(str::to_owned).collect()
+}
+
+fn duration_ms(matches: &ArgMatches, name: &str) -> Result<u64, String> {
+    let text = text(matches, name);
+    match parse_duration_ms(&text).map(u64::try_from) {
+        Ok(Ok(ms)) if ms != 0 => Ok(ms),
+        Ok(_) => Err(format!("--{name} must be greater than 0")),
+        Err(error) => Err(format!("--{name}: {error}")),
+    }
+}
+
+fn count<T: std::str::FromStr>(matches: &ArgMatches, name: &str) -> Result<T, String> {
+    let text = text(matches, name);
+    match text.parse() {
+        Ok(number) if text != "0" => Ok(number),
+        _ => Err(format!("--{name} must be a count above 0, not {text:?}")),
+    }
+}
+
+fn flags(matches: &ArgMatches) -> Result<Flags, String> {
+    let config_file = matches.get_one::<String>("config.file").map(PathBuf::from);
+    let any = if config_file.is_some() { "0.0.0.0:9090" } else { "127.0.0.1:9090" };
+    let mut listen = texts(matches, "web.listen-address");
+    if listen.is_empty() {
+        listen.push(any.to_owned());
+    }
+    let origin = text(matches, "web.cors.origin");
+    let pattern =
+        GoRegex::anchored(&origin).map_err(|error| format!("--web.cors.origin: {error}"))?;
+    Ok(Flags {
+        directory: PathBuf::from(text(matches, "storage.tsdb.path")),
+        retention_ms: duration_ms(matches, "storage.tsdb.retention.time")?,
+        listen: listen.iter().map(|text| address(text)).collect::<Result<_, _>>()?,
+        external_host: external_host(&text(matches, "web.external-url"))?,
+        cors_origin: (pattern, origin == ".*"),
+        connections_max: count(matches, "web.max-connections")?,
+        read_timeout_ms: duration_ms(matches, "web.read-timeout")?,
+        page_title: text(matches, "web.page-title"),
+        lifecycle: matches.get_flag("web.enable-lifecycle"),
+        query_timeout_ms: duration_ms(matches, "query.timeout")?,
+        query_concurrency: count(matches, "query.max-concurrency")?,
+        query_samples_max: count(matches, "query.max-samples")?,
+        lookback_ms: i64::try_from(duration_ms(matches, "query.lookback-delta")?)
+            .map_err(|_| "--query.lookback-delta is too long".to_owned())?,
+        features: features(matches)?,
+        io: match text(matches, "io").as_str() {
+            "auto" => IoChoice::Auto,
+            "ring" => IoChoice::Ring,
+            "epoll" => IoChoice::Epoll,
+            other => return Err(format!("--io must be auto, ring or epoll, not {other:?}")),
+        },
+        log_level: log_level(&text(matches, "log.level"))?,
+        log_format: match text(matches, "log.format").as_str() {
+            "logfmt" => LogFormat::Logfmt,
+            "json" => LogFormat::Json,
+            other => return Err(format!("--log.format must be logfmt or json, not {other:?}")),
+        },
+        values: shown(matches, &listen),
+        config_file,
+    })
+}
+
+fn log_level(text: &str) -> Result<Level, String> {
+    match text {
+        "debug" => Ok(Level::DEBUG),
+        "info" => Ok(Level::INFO),
+        "warn" => Ok(Level::WARN),
+        "error" => Ok(Level::ERROR),
+        other => Err(format!("--log.level must be debug, info, warn or error, not {other:?}")),
+    }
+}
+
+/// An address as upstream writes it: without a host, all of them.
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let full = match text.strip_prefix(':') {
+        Some(port) => format!("[::]:{port}"),
+        None => text.replace("localhost:", "127.0.0.1:"),
+    };
+    full.parse().map_err(|_| format!("--web.listen-address: {text:?} is no address and port"))
+}
+
+fn external_host(url: &str) -> Result<Option<String>, String> {
+    if url.is_empty() {
+        return Ok(None);
+    }
+    let rest = url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"));
+    let host = rest.and_then(|rest| rest.split('/').next()).unwrap_or("");
+    if host.is_empty() {
+        return Err(format!("--web.external-url: {url:?} is no URL"));
+    }
+    Ok(Some(host.to_owned()))
+}
+
+fn features(matches: &ArgMatches) -> Result<Vec<String>, String> {
+    let asked = texts(matches, "enable-feature");
+    for name in &asked {
+        if !FEATURES.iter().any(|(known, _)| known == name) {
+            return Err(format!("--enable-feature: unknown feature {name:?}"));
+        }
+    }
+    Ok(asked)
+}
+
+fn shown(matches: &ArgMatches, listen: &[String]) -> Vec<(String, String)> {
+    let value_of = |flag: &Flag| match flag.form {
+        Form::Switch(_) => matches.get_flag(flag.name).to_string(),
+        Form::Values(_) if flag.name == "web.listen-address" => listen.join(","),
+        Form::Values(_) => texts(matches, flag.name).join(","),
+        Form::Value(_) => text(matches, flag.name),
+        Form::Unsupported(_) => String::new(),
+    };
+    let done = FLAGS.iter().filter(|flag| !matches!(flag.form, Form::Unsupported(_)));
+    done.map(|flag| (flag.name.to_owned(), value_of(flag))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(arguments: &[&str]) -> Result<Flags, String> {
+        let line = std::iter::once("cresset").chain(arguments.iter().copied());
+        match parse(line.map(str::to_owned)) {
+            Ok(Task::Run(flags)) => Ok(*flags),
+            Ok(Task::CheckConfig(_)) => Err("check".to_owned()),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    #[track_caller]
+    fn check_refused(arguments: &[&str], part: &str) {
+        let error = run(arguments).expect_err("refused");
+        assert!(error.contains(part), "{error}");
+    }
+
+    #[test]
+    fn defaults_are_upstreams_but_for_the_address() {
+        let flags = run(&[]).unwrap();
+        assert_eq!(flags.listen, ["127.0.0.1:9090".parse().unwrap()]);
+        assert_eq!((flags.retention_ms, flags.query_timeout_ms), (1_296_000_000, 120_000));
+        let flags = run(&["--config.file", "a.yml"]).unwrap();
+        assert_eq!(flags.listen, ["0.0.0.0:9090".parse().unwrap()]);
+    }
+
+    #[test]
+    fn both_forms_of_a_flag_are_read() {
+        let flags = run(&["--storage.tsdb.path=x", "--web.listen-address", ":0", "--io=epoll"]);
+        let flags = flags.unwrap();
+        assert_eq!(flags.directory, PathBuf::from("x"));
+        assert_eq!(flags.listen, ["[::]:0".parse().unwrap()]);
+        assert_eq!(flags.io, IoChoice::Epoll);
+        assert!(run(&["--web.enable-lifecycle"]).unwrap().lifecycle);
+        assert!(!run(&["--no-web.enable-lifecycle"]).unwrap().lifecycle);
+    }
+
+    #[test]
+    fn wrong_flags_are_refused_with_a_hint() {
+        check_refused(&["--config.fil=x"], "--config.file");
+        check_refused(&["--query.timeout=1x"], "not a valid duration string");
+        check_refused(&["--query.max-samples=0"], "must be a count above 0");
+        check_refused(&["--web.config.file=x"], "unsupported flag --web.config.file; leave it out");
+        check_refused(&["--agent"], "unsupported flag --agent");
+        check_refused(&["--enable-feature=nothing"], "unknown feature");
+    }
+
+    #[test]
+    fn files_to_check_are_a_task_of_their_own() {
+        let line = ["cresset", "check", "config", "a.yml", "b.yml"].map(str::to_owned);
+        assert!(matches!(parse(line), Ok(Task::CheckConfig(files)) if files.len() == 2));
+    }
+}
