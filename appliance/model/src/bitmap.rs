@@ -1,4 +1,7 @@
 //! Bitmap: one bit a column, ordinal or row.
+//!
+//! Invariants
+//! - B1: bits past the end are 0, so that words may be counted and compared whole.
 
 const WORD_BITS: usize = 64;
 
@@ -90,7 +93,15 @@ impl Bitmap {
     /// The bits as words, lowest first.
     #[must_use]
     pub fn words(&self) -> &[u64] {
+        debug_assert_eq!(self.past_end(), 0, "B1: bits past the end are 0");
         &self.words
+    }
+
+    /// Bits of the last word that lie past the end.
+    fn past_end(&self) -> u64 {
+        let used = self.len % WORD_BITS;
+        let last = self.words.last().filter(|_| used != 0);
+        last.map_or(0, |last| last >> used)
     }
 
     /// The words, to be changed whole; bits past the end must stay 0.
@@ -112,7 +123,35 @@ fn ones(word: u64) -> impl Iterator<Item = usize> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    proptest! {
+        #[test]
+        fn b1_a_bitmap_is_a_list_of_bits(
+            start in prop::collection::vec(any::<bool>(), 0..200),
+            len in 0usize..200,
+            flips in prop::collection::vec((0usize..200, any::<bool>()), 0..8),
+        ) {
+            let mut model = start.clone();
+            let mut bits = Bitmap::new(start.len());
+            start.iter().enumerate().filter(|(_, bit)| **bit).for_each(|(at, _)| bits.set(at));
+            bits.resize(len);
+            model.resize(len, false);
+            for (at, bit) in flips.into_iter().filter(|(at, _)| *at < len) {
+                if bit { bits.set(at) } else { bits.clear(at) }
+                model[at] = bit;
+            }
+            let ones = || model.iter().enumerate().filter(|(_, bit)| **bit).map(|(at, _)| at);
+            prop_assert!(bits.iter_ones().eq(ones()));
+            prop_assert_eq!(bits.words().iter().map(|word| word.count_ones()).sum::<u32>() as usize,
+                bits.count_ones(), "B1");
+            prop_assert_eq!(bits.count_ones(), ones().count());
+            bits.reset(len);
+            prop_assert_eq!(bits, Bitmap::new(len));
+        }
+    }
 
     #[test]
     fn bits_are_set_counted_and_listed() {

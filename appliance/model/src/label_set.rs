@@ -120,9 +120,7 @@ impl LabelSet {
             }
             last = Some(name);
         }
-        let labels = LabelSet(Arc::from(packed));
-        // A length may be written with needless digits: only the canonical form is accepted.
-        (Builder::from(&labels).build().packed() == packed).then_some(labels)
+        Some(LabelSet(Arc::from(packed)))
     }
 
     /// Bytes of memory behind this handle.
@@ -274,7 +272,8 @@ fn length_char(six_bits: usize, more: u8) -> char {
     char::from(bits | more)
 }
 
-/// Takes one length-prefixed text off the front of `rest`; `None` at the end or if it is cut.
+/// Takes one length-prefixed text off the front of `rest`; `None` at the end, if it is cut, or if
+/// its length is written with needless digits: a set has one packed form.
 fn take<'a>(rest: &mut &'a str) -> Option<&'a str> {
     let bytes = rest.as_bytes();
     let mut length = 0;
@@ -289,6 +288,9 @@ fn take<'a>(rest: &mut &'a str) -> Option<&'a str> {
         length |= bits << shift;
         at += 1;
         if byte & LENGTH_MORE == 0 {
+            if bits == 0 && 1 < at {
+                return None;
+            }
             break;
         }
     }

@@ -1,6 +1,6 @@
 //! Imports: modules import only what stands above them, from where it is defined.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use syn::visit::Visit;
 use syn::{Item, ItemMod, ItemUse, UseTree, Visibility};
@@ -22,6 +22,7 @@ pub fn imports_point_up(tree: &Tree) -> Vec<Finding> {
         crates.iter().map(|own| (own.name.clone(), declared_in(tree, own))).collect();
     for own in &crates {
         let modules = &declared[&own.name];
+        let mut uses = Uses::new();
         for (path, text) in source_files(tree, own) {
             let module = module_of(own, path);
             let known = module.is_empty() || modules.contains_key(&module);
@@ -33,11 +34,44 @@ pub fn imports_point_up(tree: &Tree) -> Vec<Finding> {
             if !known {
                 continue;
             }
-            let mut reader =
-                Reader { path, module, modules, declared: &declared, findings: vec![] };
+            let uses = &mut uses;
+            let findings = &mut findings;
+            let mut reader = Reader { path, module, modules, declared: &declared, uses, findings };
             reader.visit_file(&file);
-            findings.append(&mut reader.findings);
         }
+        findings.extend(wrong_orders(own, modules, &uses));
+    }
+    findings
+}
+
+/// Which module of a parent uses which of its siblings: parent, user, used.
+type Uses = BTreeSet<(Vec<String>, String, String)>;
+
+/// For each parent whose modules use what is declared below them: the order that would do.
+fn wrong_orders(own: &Crate, modules: &Declared, uses: &Uses) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (parent, declared) in modules {
+        let position = |name: &String| declared.iter().position(|module| module == name);
+        let mut own_uses = uses.iter().filter(|(of, _, _)| of == parent);
+        if own_uses.all(|(_, user, used)| position(used) < position(user)) {
+            continue;
+        }
+        let mut left = declared.clone();
+        let mut order: Vec<String> = Vec::new();
+        while let Some(next) = left.iter().position(|user| {
+            let needs =
+                |used: &String| uses.contains(&(parent.clone(), user.clone(), used.clone()));
+            !left.iter().any(needs)
+        }) {
+            order.push(left.remove(next));
+        }
+        let text = if left.is_empty() {
+            format!("declare the modules in this order: {}", order.join(", "))
+        } else {
+            format!("these modules use each other in a circle: {}", left.join(", "))
+        };
+        let path = [&[own.directory.clone(), "src".to_owned()], parent.as_slice()].concat();
+        findings.push(Finding::new(&path.join("/"), 0, text));
     }
     findings
 }
@@ -98,7 +132,8 @@ struct Reader<'a> {
     module: Vec<String>,
     modules: &'a Declared,
     declared: &'a BTreeMap<String, Declared>,
-    findings: Vec<Finding>,
+    uses: &'a mut Uses,
+    findings: &'a mut Vec<Finding>,
 }
 
 impl Reader<'_> {
@@ -137,7 +172,7 @@ impl Reader<'_> {
         Some(base)
     }
 
-    fn wrong(&self, target: &[String], glob: bool) -> Option<String> {
+    fn wrong(&mut self, target: &[String], glob: bool) -> Option<String> {
         let shared = self.module.iter().zip(target).take_while(|(own, other)| own == other).count();
         if shared == self.module.len() {
             return None;
@@ -150,8 +185,12 @@ impl Reader<'_> {
             return glob.then(text);
         };
         match (position(wanted), position(&self.module[shared])) {
-            (Some(other), Some(own)) if other < own => None,
-            (Some(_), _) => Some(format!("imports `{name}`: `{wanted}` is declared below it")),
+            (Some(_), Some(_)) => {
+                let (user, used) = (self.module[shared].clone(), wanted.clone());
+                self.uses.insert((self.module[..shared].to_vec(), user, used));
+                None
+            }
+            (Some(_), None) => None,
             (None, _) => Some(format!("imports `{name}` from its parent's file")),
         }
     }
@@ -238,8 +277,9 @@ mod tests {
     #[test]
     fn imports_of_what_stands_below_are_found() {
         let one = "appliance/a/src/one.rs";
-        check(one, "use crate::two::Two;", &["imports `two::Two`: `two` is declared below it"]);
-        check(one, "fn f() { crate::two::g() }", &["imports `two::g`: `two` is declared below it"]);
+        let swapped = "declare the modules in this order: two, one";
+        check(one, "use crate::two::Two;", &[swapped]);
+        check(one, "fn f() { crate::two::g() }", &[swapped]);
         check(one, "use super::Root;", &["imports `Root` from its parent's file"]);
         check(one, "#[cfg(test)] mod tests { use super::*; use crate::two::Two; }", &[]);
         let second = "appliance/a/src/two/second.rs";
@@ -248,8 +288,22 @@ mod tests {
         check(second, "use super::*;", &["imports everything of its parent, `two`"]);
         check("appliance/a/src/probes.rs", "use crate::two::Two;", &[]);
         let first = "appliance/a/src/two/first.rs";
-        let below = "imports `two::second::Y`: `second` is declared below it";
+        let below = "declare the modules in this order: second, first";
         check(first, "use super::second::Y;", &[below]);
+    }
+
+    #[test]
+    fn a_circle_of_modules_is_found() {
+        let tree = Tree::of(&[
+            ("Cargo.toml", "members = [\n\"a\",\n]"),
+            ("a/src/lib.rs", "mod one; mod two; mod three;"),
+            ("a/src/one.rs", "use crate::two::X;"),
+            ("a/src/two.rs", "use crate::one::Y;"),
+            ("a/src/three.rs", "use crate::one::Y;"),
+        ]);
+        let found: Vec<String> = imports_point_up(&tree).iter().map(Finding::to_string).collect();
+        let circle = "a/src:1: these modules use each other in a circle: one, two, three";
+        assert_eq!(found, [circle]);
     }
 
     #[test]
