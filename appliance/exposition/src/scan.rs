@@ -78,8 +78,9 @@ pub fn scan(body: &[u8], layout: &Layout, scan: &mut Scan) -> Result<(), TextErr
         return Err(TextError::at(b"", 0, "body of 4 GiB or more".to_owned()));
     }
     scan.reset(layout.samples());
+    let until = layout.samples();
     let mut cursor =
-        Cursor { body, layout, at: 0, ordinal: 0, seen_end: 0, metric_type: MetricType::Unknown };
+        Cursor { body, layout, at: 0, ordinal: 0, until, metric_type: MetricType::Unknown };
     loop {
         cursor.follow(scan);
         if cursor.at_end() || !cursor.step(scan)? {
@@ -141,8 +142,8 @@ struct Cursor<'a> {
     at: usize,
     /// The sample that is predicted there.
     ordinal: usize,
-    /// No ordinal from here on has been seen.
-    seen_end: usize,
+    /// The first ordinal from `ordinal` on that has been seen, else the number of samples.
+    until: usize,
     /// Type of the last `# TYPE` line.
     metric_type: MetricType,
 }
@@ -156,23 +157,12 @@ impl Cursor<'_> {
     /// Goes on as long as the body is as predicted.
     fn follow(&mut self, scan: &mut Scan) {
         let from = self.ordinal;
-        let until = self.first_seen(&scan.seen);
-        self.at =
-            follow(self.body, self.at, self.layout, &mut self.ordinal, &mut scan.values[..until]);
+        let values = &mut scan.values[..self.until];
+        self.at = follow(self.body, self.at, self.layout, &mut self.ordinal, values);
         set_range(&mut scan.seen, from..self.ordinal);
         scan.samples += self.ordinal - from;
-        self.seen_end = self.seen_end.max(self.ordinal);
         let declared = self.layout.type_within(from, self.ordinal);
         self.metric_type = declared.unwrap_or(self.metric_type);
-    }
-
-    /// The first ordinal from the predicted one on that has been seen, else the number of samples.
-    fn first_seen(&self, seen: &Bitmap) -> usize {
-        let samples = self.layout.samples();
-        if self.seen_end <= self.ordinal {
-            return samples;
-        }
-        (self.ordinal..self.seen_end).find(|ordinal| seen.get(*ordinal)).unwrap_or(samples)
     }
 
     /// Reads entries up to and with the next sample by the general parser; whether there was one.
@@ -196,12 +186,29 @@ impl Cursor<'_> {
             Some(ordinal) => {
                 scan.values[ordinal] = sample.value;
                 scan.seen.set(ordinal);
+                // A step ahead that passes nothing seen leaves `until` as it is.
+                if ordinal < self.ordinal || self.until <= ordinal {
+                    self.until = first_seen(&scan.seen, ordinal + 1);
+                }
                 self.ordinal = ordinal + 1;
-                self.seen_end = self.seen_end.max(self.ordinal);
             }
             None => scan.stray(self.body, sample, ordinal),
         }
     }
+}
+
+/// The first bit from `from` on that is 1, else the number of bits; a word at a time, so that no
+/// order of the samples makes a scan slow.
+fn first_seen(bits: &Bitmap, from: usize) -> usize {
+    let words = bits.words().iter().enumerate().skip(from / 64);
+    for (at, word) in words {
+        let skipped = if at == from / 64 { from % 64 } else { 0 };
+        let rest = word >> skipped;
+        if rest != 0 {
+            return at * 64 + skipped + rest.trailing_zeros() as usize;
+        }
+    }
+    bits.len()
 }
 
 /// Makes the bits of `range` 1, a word at a time.
@@ -227,9 +234,8 @@ fn follow(
 ) -> usize {
     let mut at = at;
     let mut prefix_start = layout.prefix_start(*ordinal);
-    let ends = &layout.prefix_ends()[*ordinal..values.len().max(*ordinal)];
-    let first = (*ordinal).min(values.len());
-    for (end, value) in ends.iter().zip(&mut values[first..]) {
+    let ends = &layout.prefix_ends()[*ordinal..values.len()];
+    for (end, value) in ends.iter().zip(&mut values[*ordinal..]) {
         let prefix = &layout.arena()[prefix_start..*end as usize];
         let rest = &body[at..];
         if !simd::starts_with(rest, prefix) {

@@ -205,7 +205,7 @@ impl<'a> Iterator for TextParser<'a> {
 ///
 /// # Errors
 /// A text that is not one series, a name that is not UTF-8 or empty, a label name that occurs
-/// twice; `into` then holds some of the labels.
+/// twice; `into` is then as it was.
 pub fn parse_series(
     series: &[u8],
     metric_type: MetricType,
@@ -216,11 +216,27 @@ pub fn parse_series(
     if !matches!(opening, Token::MetricName | Token::BraceOpen) {
         return Err(unexpected(&lexer, "expected a valid start token", opening));
     }
-    let mut parts = LabelParts { series, metric_type, into, names: Vec::new() };
+    let mut parts = LabelParts { series, labels: Vec::new() };
     let (end, _) = series_parts(&mut lexer, opening, &mut parts)?;
     if end != series.len() {
         let behind = excerpt(&series[end..]);
         return Err(TextError::at(series, end, format!("expected end of series, got {behind}")));
+    }
+    // Sorted first, so that neither the search for duplicates nor the builder is quadratic in the
+    // number of labels, which no limit has seen yet.
+    let mut labels = parts.labels;
+    labels.sort_by(|a, b| a.name.cmp(&b.name));
+    if let Some([_, again]) = labels.array_windows().find(|[a, b]| a.name == b.name) {
+        let name = excerpt(again.name.as_bytes());
+        let reason = format!("label name {name} is not unique: invalid sample");
+        return Err(TextError::at(series, again.at, reason));
+    }
+    for Label { name, value, .. } in &labels {
+        let float = metric_type.float_label() == Some(name);
+        match number::parse(value.as_bytes()) {
+            Ok(value) if float => into.set(name, &number::format_label_float(value)),
+            _ => into.set(name, value),
+        };
     }
     Ok(())
 }
@@ -244,62 +260,53 @@ impl Parts for NoParts {
     }
 }
 
-struct LabelParts<'a, 'b> {
+/// The labels of a series, the metric name among them, unescaped.
+struct LabelParts<'a> {
     series: &'a [u8],
-    metric_type: MetricType,
-    into: &'b mut Builder,
-    /// Names so far: the builder forgets labels without a value, whose names still count.
-    names: Vec<Cow<'a, str>>,
+    labels: Vec<Label<'a>>,
 }
 
-impl LabelParts<'_, '_> {
-    fn refuse(&self, at: usize, reason: String) -> Result<(), TextError> {
-        Err(TextError::at(self.series, at, reason))
+struct Label<'a> {
+    name: Cow<'a, str>,
+    value: Cow<'a, str>,
+    /// Where in the series text the name stands.
+    at: usize,
+}
+
+impl<'a> LabelParts<'a> {
+    fn text(&self, range: Range<usize>) -> Result<Cow<'a, str>, TextError> {
+        let at = range.start;
+        match std::str::from_utf8(&self.series[range]) {
+            Ok(text) => Ok(unescape(text, true)),
+            Err(_) => Err(self.invalid(at)),
+        }
     }
 
-    fn refuse_names(&self, at: usize) -> Result<(), TextError> {
+    fn invalid(&self, at: usize) -> TextError {
         let series = excerpt(self.series);
-        self.refuse(at, format!("invalid metric name or label names: {series}"))
+        TextError::at(self.series, at, format!("invalid metric name or label names: {series}"))
     }
 }
 
-impl Parts for LabelParts<'_, '_> {
+impl Parts for LabelParts<'_> {
     fn metric_name(&mut self, name: Range<usize>) -> Result<(), TextError> {
-        self.label_of(METRIC_NAME.into(), name.start, name)
+        let at = name.start;
+        let value = self.text(name)?;
+        if value.is_empty() {
+            return Err(self.invalid(at));
+        }
+        self.labels.push(Label { name: METRIC_NAME.into(), value, at });
+        Ok(())
     }
 
     fn label(&mut self, name: Range<usize>, value: Range<usize>) -> Result<(), TextError> {
         let at = name.start;
-        let Ok(text) = std::str::from_utf8(&self.series[name]) else {
-            return self.refuse_names(at);
-        };
-        self.label_of(unescape(text, true), at, value)
-    }
-}
-
-impl<'a> LabelParts<'a, '_> {
-    fn label_of(
-        &mut self,
-        name: Cow<'a, str>,
-        at: usize,
-        value: Range<usize>,
-    ) -> Result<(), TextError> {
-        let series = self.series;
-        let text = std::str::from_utf8(&series[value]).ok();
-        let usable = text.filter(|text| name != METRIC_NAME || !text.is_empty());
-        let Some(text) = usable.filter(|_| !name.is_empty()) else {
-            return self.refuse_names(at);
-        };
-        if self.names.contains(&name) {
-            return self.refuse(at, format!("label name \"{name}\" is not unique: invalid sample"));
+        let name = self.text(name)?;
+        if name.is_empty() {
+            return Err(self.invalid(at));
         }
-        let unescaped = unescape(text, true);
-        let float = self.metric_type.float_label() == Some(&*name);
-        match number::parse(unescaped.as_bytes()) {
-            Ok(value) if float => self.into.set(&name, &number::format_label_float(value)),
-            _ => self.into.set(&name, &unescaped),
-        };
-        self.names.push(name);
+        let value = self.text(value)?;
+        self.labels.push(Label { name, value, at });
         Ok(())
     }
 }
@@ -404,7 +411,8 @@ fn timestamp(lexer: &Lexer<'_>) -> Result<TimestampMs, TextError> {
 }
 
 fn unexpected(lexer: &Lexer<'_>, wanted: &str, got: Token) -> TextError {
-    let mut text = lexer.text[lexer.start..(lexer.at + 1).min(lexer.text.len())].to_vec();
+    let end = (lexer.at + 1).min(lexer.text.len()).min(lexer.start + EXCERPT_BYTES_MAX + 1);
+    let mut text = lexer.text[lexer.start..end].to_vec();
     if lexer.text.len() <= lexer.at {
         text.push(b'\n');
     }
