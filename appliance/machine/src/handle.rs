@@ -51,7 +51,7 @@ pub(crate) struct ShardEnd {
 }
 
 /// A thread that ends when it is told to, or when those it serves have gone.
-pub(crate) struct Worker {
+pub struct Worker {
     pub(crate) name: String,
     pub(crate) thread: JoinHandle<()>,
     /// Disconnected when the thread has ended.
@@ -59,7 +59,8 @@ pub(crate) struct Worker {
 }
 
 /// Source of counters that live outside the shards' loops.
-pub(crate) trait Gauges: Send + Sync {
+pub trait Gauges: Send + Sync {
+    /// Adds the counters to `into`.
     fn collect(&self, into: &mut Collected);
 }
 

@@ -35,7 +35,18 @@ pub mod options;
 
 pub mod handle;
 
+pub mod worker;
+
+pub mod buffers;
+
+pub mod resolve;
+
+pub mod client;
+
 pub mod start;
 
 #[cfg(test)]
 mod reactor_tests;
+
+#[cfg(test)]
+mod client_tests;

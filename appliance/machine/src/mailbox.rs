@@ -6,7 +6,7 @@
 //! Invariants
 //! - M1: a question is answered once, or its reply is dropped, which the asker sees.
 
-use std::net::SocketAddr;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -39,10 +39,8 @@ pub enum Done {
     Resolved {
         /// As asked.
         name: String,
-        /// As asked.
-        port: u16,
         /// Its addresses, or why there are none.
-        addresses: Result<Vec<SocketAddr>, String>,
+        addresses: Result<Vec<IpAddr>, String>,
     },
 }
 
