@@ -199,6 +199,12 @@ impl Client {
         self.ended.pop_front()
     }
 
+    /// Whether [`Client::take_ended`] has one.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        !self.ended.is_empty()
+    }
+
     /// Takes the buffers of a response back.
     pub fn recycle(&mut self, response: Response) {
         let (buffer, inflated) = response.into_buffers();

@@ -3,7 +3,9 @@
 //! Path: `api`'s glue in the server → **handle** → `mailbox` → `shard_loop`.
 //! Never: waits without a deadline.
 
+use std::os::fd::OwnedFd;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -17,6 +19,7 @@ use thiserror::Error;
 
 use crate::clock;
 use crate::mailbox::{Ask, PostError, Postbox};
+use crate::plan::Plan;
 use crate::reactor::IoKind;
 
 /// Why there is no answer.
@@ -48,6 +51,16 @@ pub enum StopError {
 pub(crate) struct ShardEnd {
     pub(crate) postbox: Postbox,
     pub(crate) tiles: Arc<dyn TileRead>,
+    pub(crate) beat: Arc<Beat>,
+}
+
+/// Signs of life of one loop, read by a watchdog.
+#[derive(Debug, Default)]
+pub struct Beat {
+    /// Turns so far.
+    pub turns: AtomicU64,
+    /// Longest turn so far, nanoseconds, without the wait in the kernel.
+    pub longest_nanos: AtomicU64,
 }
 
 /// A thread that ends when it is told to, or when those it serves have gone.
@@ -71,7 +84,10 @@ pub struct Handle {
     pub(crate) workers: Vec<Worker>,
     pub(crate) gauges: Vec<Arc<dyn Gauges>>,
     pub(crate) io: IoKind,
+    pub(crate) plan: Plan,
     pub(crate) notes: Vec<String>,
+    /// Keeps other processes out of the data directory.
+    pub(crate) lock: OwnedFd,
 }
 
 impl Handle {
@@ -85,6 +101,19 @@ impl Handle {
     #[must_use]
     pub fn io(&self) -> IoKind {
         self.io
+    }
+
+    /// Which thread runs where: the server binds its own threads to the service's cores.
+    #[must_use]
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Turns of each shard's loop so far: a watchdog's sign of life. A loop turns at least once a
+    /// minute, and at once when it is asked something.
+    #[must_use]
+    pub fn turns(&self) -> Vec<u64> {
+        self.shards.iter().map(|shard| shard.beat.turns.load(Ordering::Relaxed)).collect()
     }
 
     /// The plan of cores and what is missing on this machine, a line each, for the log and the
@@ -182,7 +211,7 @@ impl Handle {
     /// # Errors
     /// See [`StopError`].
     pub fn stop(self, timeout: Duration) -> Result<(), StopError> {
-        let Handle { shards, workers, .. } = self;
+        let Handle { shards, workers, lock, .. } = self;
         for shard in &shards {
             shard.postbox.stop();
         }
@@ -199,6 +228,7 @@ impl Handle {
             let Worker { name, thread, .. } = worker;
             thread.join().map_err(|_| StopError::Died(name))?;
         }
+        drop(lock);
         Ok(())
     }
 }

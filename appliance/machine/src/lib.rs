@@ -8,6 +8,10 @@
 
 pub mod clock;
 
+pub mod topology;
+
+pub mod plan;
+
 pub mod slab;
 
 pub mod block;
@@ -42,6 +46,20 @@ pub mod buffers;
 pub mod resolve;
 
 pub mod client;
+
+pub mod wal_thread;
+
+pub mod segments;
+
+pub mod tiles;
+
+pub mod files;
+
+pub mod open;
+
+pub mod measure;
+
+pub mod shard_loop;
 
 pub mod start;
 

@@ -2,77 +2,345 @@
 //!
 //! Path: `server` → **start** → `open`, `shard_loop`, `wal_thread`, `files` → `handle`.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use storage::recovery::OpenError;
-use thiserror::Error;
+use crossbeam::channel::{Receiver, Sender, bounded};
+use shard::shard::Shard;
+use storage::options::Options as StorageOptions;
+use storage::selection::TileRead;
 
-use crate::handle::Handle;
+use crate::client::Client;
+use crate::fault::Faults;
+use crate::files;
+use crate::handle::{Beat, Gauges, Handle, ShardEnd, Worker};
+use crate::mailbox::{Bounds, Postbox, mailbox};
+use crate::open::{
+    Description, Progress, SHARDS_MAX, StartError, block_bytes, describe, lock, recover,
+    shard_directory, system,
+};
 use crate::options::Options;
+use crate::plan::{Plan, bind, plan, raise};
+use crate::probe::probe;
+use crate::reactor::{IoChoice, IoKind, Reactor};
+use crate::resolve::{self, Resolver};
+use crate::ring::{Flavor, Sizes};
+use crate::segments;
+use crate::shard_loop::{Links, ShardLoop};
+use crate::tiles::TileFiles;
+use crate::topology::allowed;
+use crate::wake::Waker;
+use crate::wal_thread;
+use crate::worker::spawn;
 
-/// Why the machine did not start.
-#[derive(Debug, Error)]
-pub enum StartError {
-    /// Something of the operating system: what was tried and its cause.
-    #[error("{what}: {cause}")]
-    System {
-        /// What was tried, with its path.
-        what: String,
-        /// What the system said.
-        cause: std::io::Error,
-    },
-    /// Another process has the data directory.
-    #[error("{directory} is in use by process {by}")]
-    Locked {
-        /// The directory.
-        directory: String,
-        /// Who has it, as it wrote itself down.
-        by: String,
-    },
-    /// `io` is `Ring`, and the kernel forbids it.
-    #[error("io_uring is not available: {0}")]
-    Ring(String),
-    /// The directory's own description does not read.
-    #[error("{path}: {reason}")]
-    Description {
-        /// Path of the file.
-        path: String,
-        /// What is wrong with it.
-        reason: String,
-    },
-    /// A store did not open.
-    #[error("shard {shard}: {cause}")]
-    Open {
-        /// Number of the shard.
-        shard: u32,
-        /// Why.
-        cause: OpenError,
-    },
-    /// An option is out of range.
-    #[error("option {0}")]
-    Options(String),
-}
-
-/// How far recovery has come; watched from another thread.
-#[derive(Debug, Default)]
-pub struct Progress {
-    done_bytes: AtomicU64,
-    total_bytes: AtomicU64,
-}
-
-impl Progress {
-    /// Bytes read and bytes to read, all shards together.
-    #[must_use]
-    pub fn bytes(&self) -> (u64, u64) {
-        (self.done_bytes.load(Ordering::Relaxed), self.total_bytes.load(Ordering::Relaxed))
-    }
-}
+/// Entries of a shard's submission queue: it is emptied in every turn, and fuller in between.
+const RING_ENTRIES: u32 = 1024;
+/// Results of background threads that may wait for a shard.
+const DONE_MAX: usize = 1024;
 
 /// Starts the machine: every shard is recovered and turning when this returns.
 ///
 /// # Errors
 /// See [`StartError`]; nothing runs then.
-pub fn start(options: Options, progress: &Progress) -> Result<Handle, StartError> {
-    let _ = (options, progress);
-    Err(StartError::Options("none: not built".to_owned()))
+pub fn start(options: Options, progress: &Arc<Progress>) -> Result<Handle, StartError> {
+    start_with(options, progress, &Faults::default())
+}
+
+/// [`start`] with faults injected into every reactor.
+pub(crate) fn start_with(
+    options: Options,
+    progress: &Arc<Progress>,
+    faults: &Faults,
+) -> Result<Handle, StartError> {
+    check(&options)?;
+    let mut notes = Vec::new();
+    let io = choose(options.io, &mut notes)?;
+    let plan = plan(&allowed());
+    notes.push(format!("plan of cores: {plan}"));
+    let lock = lock(&options.directory)?;
+    let description = description(&options, &plan, &mut notes)?;
+    notes.push(format!("log in blocks of {} bytes", description.block_bytes));
+    let boot = Boot { options, io, plan, description, faults: faults.clone(), lock };
+    let shards = boot.recover_all(progress)?;
+    boot.connect(shards, notes)
+}
+
+fn check(options: &Options) -> Result<(), StartError> {
+    let out =
+        |name: &str, range: &str| Err(StartError::Options(format!("{name} is outside {range}")));
+    if options.shards.is_some_and(|shards| !(1..=SHARDS_MAX).contains(&shards)) {
+        return out("shards", "1..=1024");
+    }
+    if !(1..=65_536).contains(&options.connections_max) {
+        return out("connections_max", "1..=65536");
+    }
+    if !(1..=65_536).contains(&options.questions_max) {
+        return out("questions_max", "1..=65536");
+    }
+    if !(1..=600_000).contains(&options.commit_deadline_ms) {
+        return out("commit_deadline_ms", "1..=600000");
+    }
+    Ok(())
+}
+
+fn choose(choice: IoChoice, notes: &mut Vec<String>) -> Result<IoKind, StartError> {
+    if choice == IoChoice::Epoll {
+        notes.push("I/O by epoll, as asked".to_owned());
+        return Ok(IoKind::Epoll);
+    }
+    let found = probe();
+    match found.ring {
+        Ok(()) => {
+            notes.extend(found.notes);
+            notes.push("I/O by io_uring".to_owned());
+            Ok(IoKind::Ring)
+        }
+        Err(reason) if choice == IoChoice::Ring => Err(StartError::Ring(reason)),
+        Err(reason) => {
+            notes.push(format!("I/O by epoll: io_uring is not available: {reason}"));
+            Ok(IoKind::Epoll)
+        }
+    }
+}
+
+/// The directory's own numbers; a new one takes them from options and plan.
+fn description(
+    options: &Options,
+    plan: &Plan,
+    notes: &mut Vec<String>,
+) -> Result<Description, StartError> {
+    let planned = u32::try_from(plan.shards.len()).unwrap_or(SHARDS_MAX);
+    let wanted = options.shards.unwrap_or(planned);
+    let directory = &options.directory;
+    let found = describe(directory, || Description {
+        shards: wanted,
+        block_bytes: block_bytes(directory),
+    })?;
+    if found.shards != wanted {
+        let kept = found.shards;
+        notes.push(format!("the data directory has {kept} shards and keeps them, not {wanted}"));
+    }
+    Ok(found)
+}
+
+/// What every part of the start needs.
+struct Boot {
+    options: Options,
+    io: IoKind,
+    plan: Plan,
+    description: Description,
+    faults: Faults,
+    lock: OwnedFd,
+}
+
+/// A shard's thread: recovered, with a reactor, waiting for its links.
+struct Waiting {
+    worker: Worker,
+    waker: Waker,
+    links: Sender<Links>,
+    directory: PathBuf,
+}
+
+/// A shard's thread before it has said that it is ready.
+struct Recovering {
+    worker: Worker,
+    ready: Receiver<Result<Waker, StartError>>,
+    links: Sender<Links>,
+    directory: PathBuf,
+}
+
+impl Boot {
+    fn storage_options(&self, number: u32) -> StorageOptions {
+        let block_bytes = self.description.block_bytes;
+        StorageOptions { shard: number, block_bytes, ..self.options.storage.clone() }
+    }
+
+    /// Starts one thread a shard; each recovers its store, all at once.
+    fn recover_all(&self, progress: &Arc<Progress>) -> Result<Vec<Waiting>, StartError> {
+        let begun: Vec<Recovering> = (0..self.description.shards)
+            .map(|number| self.begin_recovery(number, progress))
+            .collect::<Result<_, _>>()?;
+        let ended = begun.into_iter().map(|Recovering { worker, ready, links, directory }| {
+            match ready.recv() {
+                Ok(Ok(waker)) => Ok(Waiting { worker, waker, links, directory }),
+                Ok(Err(error)) => Err(error),
+                Err(_) => Err(StartError::Died(worker.name)),
+            }
+        });
+        ended.collect()
+    }
+
+    fn begin_recovery(
+        &self,
+        number: u32,
+        progress: &Arc<Progress>,
+    ) -> Result<Recovering, StartError> {
+        let name = format!("shard-{number}");
+        let directory = shard_directory(&self.options.directory, number)?;
+        let (links, linked) = bounded::<Links>(1);
+        let (made, ready) = bounded(1);
+        let cpus = &self.plan.shards;
+        let cpu = self.options.pin.then(|| cpus[number as usize % cpus.len()]);
+        let (storage, shard) = (self.storage_options(number), self.options.shard.clone());
+        let (io, faults, progress) = (self.io, self.faults.clone(), Arc::clone(progress));
+        let sizes = self.sizes();
+        let path = directory.clone();
+        let worker = spawn(&name, move || {
+            bind_to(&cpu.into_iter().collect::<Vec<_>>());
+            let opened = open_shard(&path, storage, io, sizes, faults, &progress);
+            let (store, reactor) = match opened {
+                Ok(opened) => opened,
+                Err(error) => return drop(made.send(Err(error))),
+            };
+            let shard = Shard::new(shard, *store);
+            if made.send(Ok(reactor.waker())).is_err() {
+                return;
+            }
+            // Without links the start failed elsewhere.
+            if let Ok(links) = linked.recv() {
+                ShardLoop::new(shard, reactor, links).run();
+            }
+        });
+        let worker = worker.map_err(system(format!("start thread {name}")))?;
+        Ok(Recovering { worker, ready, links, directory })
+    }
+
+    fn sizes(&self) -> Sizes {
+        let connections = self.options.connections_max;
+        let files_max = u32::try_from(connections + 16).unwrap_or(u32::MAX);
+        // A connection sends, receives, and may have one of each being cancelled.
+        Sizes { entries: RING_ENTRIES, ops_max: 4 * connections + 64, files_max }
+    }
+
+    /// Starts the threads that serve the shards, and links everything.
+    fn connect(self, shards: Vec<Waiting>, notes: Vec<String>) -> Result<Handle, StartError> {
+        let bounds = Bounds { questions_max: self.options.questions_max, done_max: DONE_MAX };
+        let (mailboxes, postboxes): (Vec<_>, Vec<Postbox>) =
+            shards.iter().map(|shard| mailbox(shard.waker.clone(), bounds)).unzip();
+        let directories: Vec<PathBuf> = shards.iter().map(|s| s.directory.clone()).collect();
+        let tiles: Vec<Arc<TileFiles>> =
+            directories.iter().map(|path| Arc::new(TileFiles::new(path.clone()))).collect();
+        let service = Service::start(&self, &postboxes, &directories, &tiles)?;
+        let mut workers = Vec::new();
+        let mut ends = Vec::new();
+        let parts = shards.into_iter().zip(mailboxes).zip(postboxes).zip(tiles).enumerate();
+        for (index, (((shard, mailbox), postbox), tiles)) in parts {
+            let client = Client::new(
+                self.options.connections_max,
+                self.options.buffers_bytes_max,
+                service.resolver.clone(),
+                postbox.clone(),
+            );
+            let beat = Arc::new(Beat::default());
+            let links = Links {
+                index,
+                mailbox,
+                postbox: postbox.clone(),
+                log: service.log.clone(),
+                segments: service.segments.clone(),
+                files: service.files.clone(),
+                client,
+                commit_deadline_ms: self.options.commit_deadline_ms,
+                beat: Arc::clone(&beat),
+            };
+            let sent = shard.links.send(links);
+            sent.map_err(|_| StartError::Died(shard.worker.name.clone()))?;
+            workers.push(shard.worker);
+            ends.push(ShardEnd { postbox, tiles: tiles as Arc<dyn TileRead>, beat });
+        }
+        workers.extend(service.workers);
+        let Boot { io, plan, lock, .. } = self;
+        Ok(Handle { shards: ends, workers, gauges: service.gauges, io, plan, notes, lock })
+    }
+}
+
+/// The threads that serve all shards.
+struct Service {
+    resolver: Resolver,
+    log: wal_thread::LogSender,
+    segments: Sender<segments::Request>,
+    files: Sender<files::Request>,
+    workers: Vec<Worker>,
+    gauges: Vec<Arc<dyn Gauges>>,
+}
+
+impl Service {
+    fn start(
+        boot: &Boot,
+        postboxes: &[Postbox],
+        directories: &[PathBuf],
+        tiles: &[Arc<TileFiles>],
+    ) -> Result<Service, StartError> {
+        let cpus = if boot.options.pin { boot.plan.service.clone() } else { Vec::new() };
+        let bound = |cpus: &[usize]| {
+            let cpus = cpus.to_vec();
+            Box::new(move || bind_to(&cpus)) as Box<dyn FnOnce() + Send>
+        };
+        let log_cpus = cpus.clone();
+        let (log, log_worker, log_gauges) = wal_thread::start(wal_thread::Options {
+            io: boot.io,
+            faults: boot.faults.clone(),
+            postboxes: postboxes.to_vec(),
+            prepare: Box::new(move || {
+                bind_to(&log_cpus);
+                if let Err(cause) = raise() {
+                    tracing::info!(%cause, "the log's thread keeps the usual priority");
+                }
+            }),
+        })
+        .map_err(system("start the log's thread"))?;
+        let each = || directories.iter().zip(postboxes);
+        let places = each().map(|(directory, postbox)| segments::Place {
+            directory: directory.clone(),
+            segment_bytes: boot.options.storage.segment_bytes,
+            block_bytes: usize::try_from(boot.description.block_bytes).unwrap_or(4096),
+            spares_max: boot.options.spare_segments_max,
+            postbox: postbox.clone(),
+        });
+        let (segments, segments_worker) =
+            segments::start(places.collect(), log.clone(), bound(&cpus))
+                .map_err(system("start the thread of segments"))?;
+        let places = each().zip(tiles).map(|((directory, postbox), tiles)| files::Place {
+            directory: directory.clone(),
+            postbox: postbox.clone(),
+            tiles: Arc::clone(tiles),
+        });
+        let (files, files_worker, files_gauges) =
+            files::start(boot.io, places.collect(), bound(&cpus))
+                .map_err(system("start the thread of files"))?;
+        let (resolver, resolve_worker, resolve_gauges) =
+            resolve::start().map_err(system("start the resolver's thread"))?;
+        // The log's thread ends when that of segments has gone.
+        let workers = vec![segments_worker, log_worker, files_worker, resolve_worker];
+        let gauges = vec![log_gauges, files_gauges, resolve_gauges];
+        Ok(Service { resolver, log, segments, files, workers, gauges })
+    }
+}
+
+fn open_shard(
+    directory: &Path,
+    storage: StorageOptions,
+    io: IoKind,
+    sizes: Sizes,
+    faults: Faults,
+    progress: &Progress,
+) -> Result<(Box<storage::store::Store>, Reactor), StartError> {
+    let shard = storage.shard;
+    let (store, report) = recover(directory, storage, progress)?;
+    tracing::info!(shard, ?report, "shard recovered");
+    let reactor = Reactor::new(io, Flavor::Shard, sizes, faults).map_err(|cause| {
+        system(format!("make reactor of shard {shard}"))(io::Error::from(cause))
+    })?;
+    Ok((store, reactor))
+}
+
+/// Binds the calling thread; none means that it runs where it likes.
+fn bind_to(cpus: &[usize]) {
+    if !cpus.is_empty()
+        && let Err(cause) = bind(cpus)
+    {
+        tracing::warn!(?cpus, %cause, "thread not bound to its core");
+    }
 }
