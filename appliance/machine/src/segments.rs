@@ -112,7 +112,7 @@ impl Segments {
         let place = &self.places[shard];
         let path = place.directory.join(FileName::Segment(segment).to_string());
         let wanted = place.segment_bytes;
-        if !file_bytes(&path).is_some_and(|bytes| wanted <= bytes) {
+        if file_bytes(&path).is_none_or(|bytes| bytes < wanted) {
             let ready = match self.spares[shard].pop() {
                 Some(spare) => spare,
                 None => self.fill(shard, &path)?,
