@@ -39,12 +39,12 @@ pub fn format_general(value: f64) -> String {
 
 /// Appends what [`format_general`] gives.
 pub fn write_general(text: &mut String, value: f64) {
-    write_finite(text, value, |text, decimal| {
+    write_finite(text, value, |text, size| {
         // strconv decides by the precision 6 when the digits are the shortest.
-        if (-4..6).contains(&(decimal.point - 1)) {
-            decimal.write_plain(text);
+        if size == 0.0 || (1e-4..1e6).contains(&size) {
+            write_plain_size(text, size);
         } else {
-            decimal.write_exponent(text);
+            Decimal::shortest(size).write_exponent(text);
         }
     });
 }
@@ -62,7 +62,19 @@ pub fn write_plain(text: &mut String, value: f64) {
     if value.abs() <= EXACT_INTEGER_MAX && value.fract() == 0.0 && value != 0.0 {
         text.push_str(itoa::Buffer::new().format(exact_integer(value)));
     } else {
-        write_finite(text, value, |text, decimal| decimal.write_plain(text));
+        write_finite(text, value, write_plain_size);
+    }
+}
+
+/// Writes a finite number without sign and without exponent.
+fn write_plain_size(text: &mut String, size: f64) {
+    let mut buffer = zmij::Buffer::new();
+    let printed = buffer.format_finite(size);
+    // Between 1e-5 and 1e16 the digits come laid out as Go has them, but for whole numbers.
+    if printed.contains('e') {
+        Decimal::of(printed).write_plain(text);
+    } else {
+        text.push_str(printed.strip_suffix(".0").unwrap_or(printed));
     }
 }
 
@@ -76,7 +88,7 @@ pub fn format_exponent(value: f64) -> String {
 
 /// Appends what [`format_exponent`] gives.
 pub fn write_exponent(text: &mut String, value: f64) {
-    write_finite(text, value, |text, decimal| decimal.write_exponent(text));
+    write_finite(text, value, |text, size| Decimal::shortest(size).write_exponent(text));
 }
 
 /// Appends a time of the HTTP API: seconds, with exactly three decimals unless they are whole.
@@ -103,8 +115,8 @@ fn exact_integer(value: f64) -> i64 {
     value as i64
 }
 
-/// Writes NaN and the infinities as Go does, else calls `write` with the digits.
-fn write_finite(text: &mut String, value: f64, write: impl Fn(&mut String, &Decimal)) {
+/// Writes NaN and the infinities as Go does, else the sign, and calls `write` with the size.
+fn write_finite(text: &mut String, value: f64, write: impl Fn(&mut String, f64)) {
     if value.is_nan() {
         text.push_str("NaN");
     } else if value.is_infinite() {
@@ -114,7 +126,7 @@ fn write_finite(text: &mut String, value: f64, write: impl Fn(&mut String, &Deci
         if value.is_sign_negative() {
             text.push('-');
         }
-        write(text, &Decimal::shortest(value.abs()));
+        write(text, value.abs());
         debug_assert_eq!(text[start..].parse(), Ok(value), "N1: reads back");
     }
 }
@@ -131,9 +143,12 @@ struct Decimal {
 const DIGITS_MAX: usize = 24;
 
 impl Decimal {
-    fn shortest(value: f64) -> Decimal {
-        let mut buffer = zmij::Buffer::new();
-        let printed = buffer.format_finite(value);
+    fn shortest(size: f64) -> Decimal {
+        Decimal::of(zmij::Buffer::new().format_finite(size))
+    }
+
+    /// Takes apart what `zmij` printed.
+    fn of(printed: &str) -> Decimal {
         let mut decimal = Decimal { digits: [b'0'; DIGITS_MAX], count: 0, point: 0 };
         let (mantissa, exponent) = printed.split_once('e').unwrap_or((printed, "0"));
         let exponent: i32 = exponent.parse().expect("zmij writes a decimal exponent");
