@@ -1,5 +1,7 @@
 //! `conformance DIR SUITE... [--verbose]`: judges the appliance by public test data.
 
+#![forbid(unsafe_code)]
+
 use std::path::Path;
 use std::process::ExitCode;
 

@@ -53,7 +53,31 @@ const fn experimental(
     Function { name, arg_types, variadic, return_type, experimental: true }
 }
 
-static FUNCTIONS: &[Function] = &[
+/// Whether `left` comes before `right` in order of bytes.
+const fn is_before(left: &str, right: &str) -> bool {
+    let (left, right) = (left.as_bytes(), right.as_bytes());
+    let mut at = 0;
+    while at < left.len() && at < right.len() {
+        if left[at] != right[at] {
+            return left[at] < right[at];
+        }
+        at += 1;
+    }
+    left.len() < right.len()
+}
+
+const _: () = {
+    let mut at = 1;
+    while at < FUNCTIONS.len() {
+        assert!(
+            is_before(FUNCTIONS[at - 1].name, FUNCTIONS[at].name),
+            "F1: functions are sorted by name"
+        );
+        at += 1;
+    }
+};
+
+const FUNCTIONS: &[Function] = &[
     stable("abs", &[Vector], 0, Vector),
     stable("absent", &[Vector], 0, Vector),
     stable("absent_over_time", &[Matrix], 0, Vector),

@@ -140,8 +140,12 @@ fn expression() -> impl Strategy<Value = String> {
     })
 }
 
+fn config() -> ProptestConfig {
+    ProptestConfig { cases: 500, failure_persistence: None, ..Default::default() }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 500, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(config())]
 
     #[test]
     fn random_expressions_are_read_alike(text in expression()) {

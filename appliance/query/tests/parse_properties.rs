@@ -7,192 +7,107 @@ use query::parse::series::{parse_series_description, parse_start_timestamps};
 use query::parse::{parse, parse_bytes, parse_selector};
 
 /// Pieces of which random texts are made; most of them mean something somewhere.
-const PIECES: &[&str] = &[
-    "foo",
-    "sum",
-    "by",
-    "without",
-    "(",
-    ")",
-    "(",
-    ")",
-    "{",
-    "}",
-    "[",
-    "]",
-    ",",
-    ":",
-    "a:b",
-    "1",
-    "0x1f",
-    "1_0",
-    "5m",
-    "1h30m",
-    "1.5",
-    "NaN",
-    "inf",
-    "\"s\"",
-    "'t'",
-    "`u`",
-    "\"a b\"",
-    "\\",
-    "+",
-    "-",
-    "*",
-    "/",
-    "%",
-    "^",
-    "==",
-    "!=",
-    "<",
-    "<=",
-    ">",
-    ">=",
-    "</",
-    ">/",
-    "=",
-    "=~",
-    "!~",
-    "and",
-    "or",
-    "unless",
-    "atan2",
-    "bool",
-    "on",
-    "ignoring",
-    "group_left",
-    "group_right",
-    "fill",
-    "fill_left",
-    "fill_right",
-    "offset",
-    "@",
-    "start",
-    "end",
-    "step",
-    "range",
-    "min_of",
-    "max_of",
-    "anchored",
-    "smoothed",
-    "rate",
-    "vector",
-    "info",
-    "label_join",
-    "topk",
-    "count_values",
-    "quantile",
-    "{}",
-    "x{a=\"b\"}",
-    "x[5m]",
-    "sum(x)",
-    "#c\n",
-    " ",
-    "\n",
-    "é",
-    "\u{0}",
-    "{{",
-    "}}",
-    "_",
-    "x",
-    "stale",
-    "schema:1",
-    "buckets:[1 2]",
-    "1+2x3",
-    "@st",
-];
+const PIECES: &str = r#"
+foo sum by without ( ) ( ) { } [ ] , : a:b 1 0x1f 1_0 5m 1h30m 1.5 NaN inf "s" 't' `u` "é\n" \
++ - * / % ^ == != < <= > >= </ >/ = =~ !~ and or unless atan2 bool on ignoring group_left
+group_right fill fill_left fill_right offset @ start end step range min_of max_of anchored smoothed
+rate vector info label_join topk count_values quantile {} x{a="b"} x[5m] sum(x) # é {{ }} _ x stale
+schema:1 buckets:[1 1+2x3 @st
+"#;
+
+/// Operands, one a line.
+const LEAVES: &str = r#"1
+-2
+0x1f
+1h30m
+NaN
+-Inf
+1e-7
+foo
+a:b
+sum
+by
+start
+offset
+{"a.b"}
+{__name__=~"x.*"}
+{'a\'b',c!="d"}
+x{__name__!="y"}
+x{"l.m"="\u00e9\xff",n!~`a|b`}
+x offset 5m
+x offset -1d
+x @ 1.5
+x @ end() offset 2s
+x @ -3 smoothed
+time()
+x offset step()
+x offset -(1m+step())
+x offset (1m) * 2
+'text'"#;
+
+/// What may stand around `#`.
+const WRAPS: &str = r#"(#)
+-#
++#
+sum(#)
+sum by (a,"b.c") (#)
+avg(#) without ()
+topk(3, #)
+count_values("l", #)
+quantile by (on) (0.9, #)
+rate(x[5m])
+abs(#)
+round(#, 5)
+vector(scalar(#))
+(#)[1h:5m]
+(#)[1h:] @ 5 offset 1m
+max_over_time((#)[10m:range()/2])
+x[-(1m - 2m) * 2 ^ 2]
+x[min_of(5m, step())]
+x[5m] anchored
+label_join(#, "a", ",", "b")
+info(#, {a="b"})"#;
+
+/// What may stand between two expressions.
+const JOINS: &str = "+
+-
+*
+/
+%
+^
+atan2
+== bool
+!=
+< bool
+>=
+</
+>/
+and
+or
+unless on (a)
+* on (a, b) group_left (c)
+/ ignoring () group_right
++ fill (1)
+- on () fill_left (-2) fill_right (3)
+> on (a)";
+
+fn lines(text: &'static str) -> impl Strategy<Value = &'static str> {
+    prop::sample::select(text.lines().collect::<Vec<_>>())
+}
 
 fn soup() -> impl Strategy<Value = String> {
-    let piece = prop::sample::select(PIECES);
-    let gap = prop::sample::select(&["", " ", " "][..]);
+    let piece = prop::sample::select(PIECES.split_whitespace().collect::<Vec<_>>());
+    let gap = prop::sample::select(&["", " ", " ", "\n"][..]);
     prop::collection::vec((piece, gap), 0..24)
         .prop_map(|pieces| pieces.into_iter().flat_map(|(piece, gap)| [piece, gap]).collect())
 }
 
 /// Expressions that mostly parse: operands, wrapped and joined again and again.
 fn expression() -> impl Strategy<Value = String> {
-    let leaf = prop::sample::select(
-        &[
-            "1",
-            "-2",
-            "0x1f",
-            "1h30m",
-            "NaN",
-            "-Inf",
-            "1e-7",
-            "foo",
-            "a:b",
-            "sum",
-            "by",
-            "start",
-            "offset",
-            "{\"a.b\"}",
-            "{__name__=~\"x.*\"}",
-            "{'a\\'b',c!=\"d\"}",
-            "x{__name__!=\"y\"}",
-            "x{\"l.m\"=\"\\u00e9\\xff\",n!~`a|b`}",
-            "x offset 5m",
-            "x offset -1d",
-            "x @ 1.5",
-            "x @ end() offset 2s",
-            "x @ -3 smoothed",
-            "time()",
-            "x offset step()",
-            "x offset -(1m+step())",
-            "x offset (1m) * 2",
-        ][..],
-    );
-    leaf.prop_map(str::to_owned).prop_recursive(6, 48, 3, |inner| {
-        let wraps = &[
-            "(#)",
-            "-#",
-            "+#",
-            "sum(#)",
-            "sum by (a,\"b.c\") (#)",
-            "avg(#) without ()",
-            "topk(3, #)",
-            "count_values(\"l\", #)",
-            "quantile by (on) (0.9, #)",
-            "rate(x[5m])",
-            "abs(#)",
-            "round(#, 5)",
-            "vector(scalar(#))",
-            "(#)[1h:5m]",
-            "(#)[1h:] @ 5 offset 1m",
-            "max_over_time((#)[10m:range()/2])",
-            "x[-(1m - 2m) * 2 ^ 2]",
-            "x[min_of(5m, step())]",
-            "x[5m] anchored",
-            "label_join(#, \"a\", \",\", \"b\")",
-            "info(#, {a=\"b\"})",
-            "'s'",
-        ][..];
-        let joins = &[
-            "+",
-            "-",
-            "*",
-            "/",
-            "%",
-            "^",
-            "atan2",
-            "== bool",
-            "!=",
-            "< bool",
-            ">=",
-            "</",
-            ">/",
-            "and",
-            "or",
-            "unless on (a)",
-            "* on (a, b) group_left (c)",
-            "/ ignoring () group_right",
-            "+ fill (1)",
-            "- on () fill_left (-2) fill_right (3)",
-            "> on (a)",
-        ][..];
-        let wrapped = (prop::sample::select(wraps), inner.clone())
-            .prop_map(|(wrap, expr)| wrap.replace('#', &expr));
-        let joined = (inner.clone(), prop::sample::select(joins), inner)
+    lines(LEAVES).prop_map(str::to_owned).prop_recursive(6, 48, 3, |inner| {
+        let wrapped =
+            (lines(WRAPS), inner.clone()).prop_map(|(wrap, expr)| wrap.replace('#', &expr));
+        let joined = (inner.clone(), lines(JOINS), inner)
             .prop_map(|(left, join, right)| format!("{left} {join} {right}"));
         prop_oneof![wrapped, joined]
     })
@@ -264,8 +179,12 @@ fn check(text: &str) -> Result<bool, TestCaseError> {
     Ok(true)
 }
 
+fn config() -> ProptestConfig {
+    ProptestConfig { cases: 2_000, failure_persistence: None, ..Default::default() }
+}
+
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2_000, failure_persistence: None, ..Default::default() })]
+    #![proptest_config(config())]
 
     #[test]
     fn bytes_never_panic(bytes in prop::collection::vec(any::<u8>(), 0..64)) {

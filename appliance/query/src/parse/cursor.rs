@@ -217,6 +217,7 @@ impl<'a> Cursor<'a> {
             return Err(Stop::Abort);
         }
         self.depth += 1;
+        assert!(self.depth <= DEPTH_MAX, "C1: depth {} passes {DEPTH_MAX}", self.depth);
         Ok(())
     }
 
@@ -238,6 +239,7 @@ impl<'a> Cursor<'a> {
             return Err(Stop::Abort);
         }
         self.height = height;
+        assert!(self.height <= HEIGHT_MAX, "C1: height {} passes {HEIGHT_MAX}", self.height);
         Ok(())
     }
 

@@ -326,7 +326,8 @@ mod tests {
         check("a {{}}", r#"{__name__="a"} 0/0/[]/[]"#);
         check(
             "a {{sum:4 count:4 buckets:[1 2 1]}}+{{sum:2 count:1 buckets:[1] offset:4}}x1",
-            r#"{__name__="a"} 4/4/[(0, 3)]/[1.0, 2.0, 1.0] 5/6/[(0, 3), (1, 1)]/[1.0, 2.0, 1.0, 1.0]"#,
+            "{__name__=\"a\"} 4/4/[(0, 3)]/[1.0, 2.0, 1.0] \
+             5/6/[(0, 3), (1, 1)]/[1.0, 2.0, 1.0, 1.0]",
         );
         check(
             "a {{count:1 buckets:[1]}}-{{schema:1 count:1 buckets:[1 1] offset:1}}x1",
