@@ -16,7 +16,7 @@ use crate::parse::scanner::{ScanFault, Scanned, Scanner};
 use crate::parse::token::TokenKind;
 
 /// Values that one series may unfold to.
-pub const SEQUENCE_VALUES_MAX: usize = 10_000_000;
+pub const SEQUENCE_VALUES_MAX: usize = 1_000_000;
 
 /// One step of a series.
 #[derive(Clone, Debug, PartialEq)]
@@ -347,7 +347,7 @@ mod tests {
             "1:3: parse error: unexpected 'f' in series values, expected number or \"stale\"",
         );
         check("a{b} 1", "1:4: parse error: unexpected \"}\" in label set");
-        check("a 1x99999999999", "1:16: parse error: series has more than 10000000 values");
+        check("a 1x99999999999", "1:16: parse error: series has more than 1000000 values");
         check("a {{sum:1 sum:2}}", "1:14: parse error: duplicate key \"sum\" in histogram");
     }
 

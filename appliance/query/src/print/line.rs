@@ -197,9 +197,10 @@ fn write_series(f: &mut impl fmt::Write, selector: &VectorSelector) -> fmt::Resu
     let mut shown: Vec<String> = shown.map(LabelMatcher::to_string).collect();
     shown.sort_unstable();
     f.write_str(name)?;
-    if shown.is_empty() {
+    if shown.is_empty() && !name.is_empty() {
         return Ok(());
     }
+    // The braces of `info(x, {})` stay: Prometheus prints nothing there, which does not parse.
     write!(f, "{{{}}}", shown.join(","))
 }
 
