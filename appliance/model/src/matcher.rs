@@ -62,8 +62,8 @@ impl Matcher {
     #[must_use]
     pub fn matches(&self, value: &str) -> bool {
         match (self.op, &self.regex) {
-            (MatchOp::Equal, _) => *value == *self.value,
-            (MatchOp::NotEqual, _) => *value != *self.value,
+            (MatchOp::Equal, _) => same(value, &self.value),
+            (MatchOp::NotEqual, _) => !same(value, &self.value),
             (MatchOp::Regex, Some(regex)) => regex.is_match(value),
             (MatchOp::NotRegex, Some(regex)) => !regex.is_match(value),
             (MatchOp::Regex | MatchOp::NotRegex, None) => {
@@ -85,6 +85,12 @@ impl Matcher {
     }
 }
 
+/// Whether two texts are equal. Empty ones are not compared: they may point nowhere, and looking
+/// there is slow (see `regex`).
+fn same(a: &str, b: &str) -> bool {
+    a.len() == b.len() && (a.is_empty() || a == b)
+}
+
 impl PartialEq for Matcher {
     fn eq(&self, other: &Matcher) -> bool {
         self.name == other.name && self.op == other.op && self.value == other.value
@@ -96,5 +102,38 @@ impl Eq for Matcher {}
 impl fmt::Display for Matcher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}{}{}", self.name, self.op.text(), quote(&self.value))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(op: MatchOp, pattern: &str, matching: &[&str], other: &[&str]) {
+        let matcher = Matcher::new("job", op, pattern).expect("a valid pattern");
+        for text in matching {
+            assert!(matcher.matches(text), "{matcher} matches {text:?}");
+        }
+        for text in other {
+            assert!(!matcher.matches(text), "{matcher} does not match {text:?}");
+        }
+    }
+
+    #[test]
+    fn matchers_compare_whole_values() {
+        check(MatchOp::Equal, "a", &["a"], &["", "b", "ab"]);
+        check(MatchOp::Equal, "", &[""], &["a"]);
+        check(MatchOp::NotEqual, "", &["a"], &[""]);
+        check(MatchOp::Regex, "a|b.*", &["a", "bc"], &["", "ab"]);
+        check(MatchOp::NotRegex, ".+", &[""], &["a"]);
+        assert!(Matcher::new("job", MatchOp::Regex, "(").is_err());
+    }
+
+    #[test]
+    fn an_absent_label_is_empty_and_matchers_print() {
+        let matcher = Matcher::new("job", MatchOp::NotRegex, "a\"b").expect("a valid pattern");
+        assert!(matcher.matches_labels(&LabelSet::empty()));
+        assert_eq!(matcher.to_string(), r#"job!~"a\"b""#);
     }
 }
