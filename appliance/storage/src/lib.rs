@@ -18,8 +18,47 @@ pub mod effect;
 
 pub mod stats;
 
+mod varint;
+
+mod decimal;
+
+mod back_off;
+
+mod frame;
+
+mod chunk;
+
+mod tile;
+
+mod last_row;
+
+mod log;
+
+mod head;
+
+mod symbols;
+
+mod index;
+
+mod catalog;
+
+mod tile_files;
+
+mod deletions;
+
 pub mod selection;
+
+mod select;
+
+mod metrics;
 
 pub mod store;
 
+pub mod report;
+
+mod restore;
+
 pub mod recovery;
+
+#[cfg(test)]
+mod tests;

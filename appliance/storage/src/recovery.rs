@@ -1,13 +1,39 @@
 //! Recovery: makes the store of what the disk holds. It asks for bytes and is fed; no I/O.
 //!
 //! Path: server → **recovery** → `store`.
-//! Order: catalog, directories of tile files, log.
+//! Order: the newest complete catalog, the directories of the tile files, the log.
+//! Formats: docs/format/{catalog,tile,wal}.md.
+//!
+//! Invariants
+//! - V1: a tile counts only if a later append began after its own ended, or if all of it checks.
+
+use std::collections::VecDeque;
 
 use thiserror::Error;
 
-use crate::names::FileName;
+use crate::catalog::read as catalog;
+use crate::catalog::record::FRAME_BYTES_MAX;
+use crate::effect::LogPosition;
+use crate::frame::{self, Envelope, Found, Kind as FrameKind};
+use crate::log::read::{self as log, Sequence, Verdict};
+use crate::log::record::{Kind, read_column, read_group, read_seal};
+use crate::log::row_read::Decoder;
+use crate::log::write::{Epoch, LiveSegment};
+use crate::names::{FileName, SegmentId};
 use crate::options::{Options, OptionsError};
+use crate::restore;
+use crate::row::GroupKey;
 use crate::store::Store;
+use crate::tile::read::{self as tile, Directory, Summary};
+
+/// Bytes asked for at once, where nothing asks for more.
+const WINDOW_BYTES: usize = 1 << 20;
+/// Bytes asked for to read a tile's directory.
+const DIRECTORY_WINDOW_BYTES: usize = 64 << 10;
+/// Epoch of all segments of before: they retire together.
+const EPOCH_BEFORE: Epoch = 1;
+/// Damages kept as text.
+const DAMAGES_MAX: usize = 100;
 
 /// What recovery wants next.
 #[derive(Debug)]
@@ -39,7 +65,8 @@ pub struct Report {
     pub segments: u64,
     /// Rows of the log put into open tiles.
     pub rows: u64,
-    /// Parts that did not check and were left out, a text each; the first 100.
+    /// Parts that did not check and were left out, a text each; the first 100. The last commit or
+    /// append before a crash may be among them.
     pub damages: Vec<String>,
 }
 
@@ -49,23 +76,158 @@ pub enum OpenError {
     /// An option is out of range.
     #[error(transparent)]
     Options(#[from] OptionsError),
+    /// Durable records are missing between two segments: the log is damaged in its middle.
+    #[error(
+        "log segment {segment}, offset {offset}: records {expected}..{found} before it are lost"
+    )]
+    Hole {
+        /// Segment whose frame does not go on where the one before it ended.
+        segment: SegmentId,
+        /// Where that frame begins.
+        offset: u64,
+        /// Position that was expected.
+        expected: u64,
+        /// Position that was found.
+        found: u64,
+    },
+    /// A segment that the log still needs has no file.
+    #[error("log segment {segment} is missing, the log needs those from {oldest} on")]
+    SegmentMissing {
+        /// The newest that is missing.
+        segment: SegmentId,
+        /// The oldest that is needed.
+        oldest: SegmentId,
+    },
+}
+
+/// A file that is read from its front.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    file: FileName,
+    number: u64,
+    file_bytes: u64,
+    offset: u64,
+    bytes_max: usize,
+}
+
+/// A tile whose append may not have ended.
+#[derive(Debug)]
+struct Unproven {
+    summary: Summary,
+    directory: Directory,
+    offset: u64,
+}
+
+#[derive(Debug)]
+enum Phase {
+    Catalog,
+    Tiles,
+    Prove,
+    Log,
 }
 
 /// A recovery under way.
 #[derive(Debug)]
 pub struct Recovery {
+    options: Options,
     store: Option<Store>,
+    phase: Phase,
+    /// Newest first.
+    catalogs: VecDeque<Place>,
+    catalog_reader: catalog::Reader,
+    catalog_complete: bool,
+    /// Oldest first.
+    tile_files: VecDeque<Place>,
+    unproven: VecDeque<Unproven>,
+    /// Oldest first.
+    segments: VecDeque<Place>,
+    run_start: u64,
+    sequence: Sequence,
+    decoder: Decoder,
+    listing: Listing,
+    read_bytes: u64,
+    total_bytes: u64,
+    report: Report,
+}
+
+/// What was there.
+#[derive(Clone, Debug, Default)]
+struct Listing {
+    catalogs: Vec<u64>,
+    tiles: Vec<u64>,
+    segments: Vec<u64>,
 }
 
 impl Recovery {
     /// Recovery of the files in `listing` (name and bytes, any order).
     ///
     /// # Errors
-    /// See [`OpenError`].
+    /// [`OpenError::Options`].
     pub fn new(options: Options, listing: Vec<(FileName, u64)>) -> Result<Recovery, OpenError> {
         options.check()?;
-        let _ = listing;
-        Ok(Recovery { store: Some(Store::new(options)) })
+        let mut found = listing;
+        found.sort();
+        let mut names = Listing::default();
+        let (mut catalogs, mut tile_files, mut segments) =
+            (VecDeque::new(), VecDeque::new(), VecDeque::new());
+        let total_bytes = found.iter().map(|(_, bytes)| *bytes).sum();
+        for (file, file_bytes) in found {
+            let place =
+                |number, bytes_max| Place { file, number, file_bytes, offset: 0, bytes_max };
+            match file {
+                FileName::Catalog(number) => {
+                    names.catalogs.push(number);
+                    catalogs.push_front(place(number, WINDOW_BYTES));
+                }
+                FileName::Tile(number) => {
+                    names.tiles.push(number);
+                    tile_files.push_back(place(number, DIRECTORY_WINDOW_BYTES));
+                }
+                FileName::Segment(segment) => {
+                    // A file is gone only when it and all before it are retired.
+                    if names.segments.last().is_some_and(|last| last + 1 != segment.0) {
+                        segments.clear();
+                    }
+                    names.segments.push(segment.0);
+                    segments.push_back(place(segment.0, WINDOW_BYTES));
+                }
+            }
+        }
+        let run_start = segments.front().map_or(0, |place: &Place| place.number);
+        let mut recovery = Recovery {
+            store: None,
+            options,
+            phase: Phase::Catalog,
+            catalogs,
+            catalog_reader: catalog::Reader::default(),
+            catalog_complete: false,
+            tile_files,
+            unproven: VecDeque::new(),
+            segments,
+            run_start,
+            sequence: Sequence::default(),
+            decoder: Decoder::default(),
+            listing: names,
+            read_bytes: 0,
+            total_bytes,
+            report: Report::default(),
+        };
+        recovery.store = Some(recovery.empty_store());
+        Ok(recovery)
+    }
+
+    /// A store that knows nothing but which numbers of files are taken.
+    fn empty_store(&self) -> Store {
+        let epoch_of = |segment| if segment < self.run_start { 0 } else { EPOCH_BEFORE };
+        let live = self.listing.segments.iter();
+        let live = live.map(|id| LiveSegment { id: SegmentId(*id), epoch: epoch_of(*id) });
+        let names = restore::Taken {
+            catalogs: self.listing.catalogs.clone(),
+            next_tile: self.listing.tiles.last().map_or(1, |last| last + 1),
+            next_segment: SegmentId(self.listing.segments.last().map_or(1, |last| last + 1)),
+            live: live.collect(),
+        };
+        restore::empty(self.options.clone(), names)
     }
 
     /// What to do next.
@@ -73,22 +235,313 @@ impl Recovery {
     /// # Panics
     /// After [`Step::Done`] there is no next.
     pub fn step(&mut self) -> Step {
-        let store = self.store.take().expect("recovery is over after `Done`");
-        Step::Done(Box::new(store), Report::default())
+        let place = match self.phase {
+            Phase::Catalog => self.catalogs.front(),
+            Phase::Tiles | Phase::Prove => self.tile_files.front(),
+            Phase::Log => self.segments.front(),
+        };
+        if let Some(place) = place {
+            let (file, offset, bytes_max) = (place.file, place.offset, place.bytes_max);
+            if let (Phase::Prove, Some(tile)) = (&self.phase, self.unproven.front()) {
+                return Step::Read {
+                    file,
+                    offset: tile.offset,
+                    bytes_max: tile.summary.tile_bytes,
+                };
+            }
+            return Step::Read { file, offset, bytes_max };
+        }
+        match self.phase {
+            Phase::Catalog => {
+                restore::catalog_is_read(self.store_mut());
+                self.phase = Phase::Tiles;
+            }
+            Phase::Tiles | Phase::Prove => {
+                restore::tiles_are_known(self.store_mut());
+                self.phase = Phase::Log;
+            }
+            Phase::Log => return self.finish(),
+        }
+        self.step()
+    }
+
+    fn store_mut(&mut self) -> &mut Store {
+        self.store.as_mut().expect("recovery is over after `Done`")
+    }
+
+    fn finish(&mut self) -> Step {
+        let mut store = self.store.take().expect("recovery is over after `Done`");
+        let mut report = std::mem::take(&mut self.report);
+        restore::log_is_read(&mut store, self.sequence.last());
+        store.counts.damages = report.damages.len() as u64;
+        report.groups = store.group_keys.len() as u64;
+        report.series = store.index.len() as u64;
+        Step::Done(Box::new(store), report)
     }
 
     /// Takes the bytes that [`Step::Read`] asked for.
     ///
     /// # Errors
-    /// See [`OpenError`].
+    /// [`OpenError::Hole`], [`OpenError::SegmentMissing`]: a human must look.
     pub fn feed(&mut self, bytes: &[u8]) -> Result<(), OpenError> {
-        let _ = bytes;
+        match self.phase {
+            Phase::Catalog => self.feed_catalog(bytes),
+            Phase::Tiles => self.feed_tiles(bytes),
+            Phase::Prove => self.feed_proof(bytes),
+            Phase::Log => return self.feed_log(bytes),
+        }
         Ok(())
     }
 
     /// Bytes read and bytes to read, for a progress line.
     #[must_use]
     pub fn progress(&self) -> (u64, u64) {
-        (0, 0)
+        (self.read_bytes.min(self.total_bytes), self.total_bytes)
+    }
+
+    fn damage(&mut self, text: String) {
+        if self.report.damages.len() < DAMAGES_MAX {
+            self.report.damages.push(text);
+        }
+    }
+
+    fn feed_catalog(&mut self, bytes: &[u8]) {
+        let Some(mut place) = self.catalogs.pop_front() else { return };
+        let mut at = 0;
+        let end = loop {
+            match frame::read(&bytes[at..], FrameKind::Catalog, place.number, FRAME_BYTES_MAX) {
+                Found::Frame { payload, bytes: frame_bytes, .. } => {
+                    let (store, complete) = (self.store.as_mut(), &mut self.catalog_complete);
+                    let store = store.expect("recovery is over after `Done`");
+                    let read = self.catalog_reader.read(payload, |definition| {
+                        *complete |= definition == catalog::Definition::Complete;
+                        restore::define(store, definition);
+                    });
+                    if read.is_err() {
+                        break true;
+                    }
+                    at += frame_bytes;
+                }
+                Found::Short { bytes: needed } => {
+                    let is_end = bytes.len() < place.bytes_max;
+                    place.bytes_max = needed.max(WINDOW_BYTES);
+                    break is_end;
+                }
+                Found::Nothing => break true,
+            }
+        };
+        place.offset += at as u64;
+        if !end {
+            self.catalogs.push_front(place);
+            return;
+        }
+        self.read_bytes += place.file_bytes;
+        if place.offset < place.file_bytes {
+            let (file, offset) = (place.file, place.offset);
+            self.damage(format!("{file} ends at {offset} of {} bytes", place.file_bytes));
+        }
+        if self.catalog_complete {
+            self.catalogs.clear();
+        } else {
+            // Its writing was cut off; what it replaces is still there.
+            self.catalog_reader = catalog::Reader::default();
+            self.store = Some(self.empty_store());
+        }
+    }
+
+    fn feed_tiles(&mut self, bytes: &[u8]) {
+        let Some(mut place) = self.tile_files.pop_front() else { return };
+        let short = bytes.len() < place.bytes_max;
+        let mut at = 0;
+        let end = loop {
+            let rest = &bytes[at.min(bytes.len())..];
+            if rest.is_empty() {
+                break short;
+            }
+            let needed = match tile::summary(rest, place.number) {
+                Ok(summary) => summary.head_bytes,
+                Err(_) if short || at == 0 => break true,
+                Err(_) => break false,
+            };
+            if rest.len() < needed {
+                place.bytes_max = needed.max(DIRECTORY_WINDOW_BYTES);
+                break short;
+            }
+            let Ok((summary, directory)) = tile::directory(rest, place.number) else { break true };
+            let offset = place.offset + at as u64;
+            if self
+                .unproven
+                .back()
+                .is_some_and(|u| u.summary.append_offset != summary.append_offset)
+            {
+                self.attach_unproven(place.number);
+            }
+            at += summary.tile_bytes;
+            self.unproven.push_back(Unproven { summary, directory, offset });
+            if bytes.len() < at {
+                break false;
+            }
+        };
+        place.offset += at as u64;
+        let end = end || place.file_bytes <= place.offset;
+        if end {
+            self.phase = Phase::Prove;
+        }
+        self.tile_files.push_front(place);
+        if end && self.unproven.is_empty() {
+            self.tile_file_is_read();
+        }
+    }
+
+    /// The tiles of an append that another followed are durable as they stand.
+    fn attach_unproven(&mut self, file: u64) {
+        for tile in std::mem::take(&mut self.unproven) {
+            self.attach(file, &tile);
+        }
+    }
+
+    fn attach(&mut self, file: u64, tile: &Unproven) {
+        let store = self.store.as_mut().expect("recovery is over after `Done`");
+        match restore::tile(store, file, tile.offset, &tile.summary, &tile.directory) {
+            Ok(counts) => self.report.tiles += u64::from(counts),
+            Err(reason) => {
+                let file = FileName::Tile(file);
+                self.damage(format!("{file}, tile at {}: {reason}", tile.offset));
+            }
+        }
+    }
+
+    fn feed_proof(&mut self, bytes: &[u8]) {
+        let Some(tile) = self.unproven.pop_front() else { return };
+        let Some(number) = self.tile_files.front().map(|place| place.number) else { return };
+        let checks = bytes.len() == tile.summary.tile_bytes
+            && tile::directory(bytes, number).is_ok_and(|(_, d)| d == tile.directory)
+            && tile::chunks_check(bytes, &tile.directory);
+        if checks {
+            self.attach(number, &tile);
+        } else {
+            // Those of the same append behind it may check, but its rows are in the log anyway.
+            let (file, offset) = (FileName::Tile(number), tile.offset);
+            self.damage(format!("{file}, tile at {offset}: its append did not end"));
+        }
+        if self.unproven.is_empty() {
+            self.tile_file_is_read();
+        }
+    }
+
+    fn tile_file_is_read(&mut self) {
+        assert!(self.unproven.is_empty(), "V1: a tile that is not proven is passed over");
+        self.phase = Phase::Tiles;
+        if let Some(place) = self.tile_files.pop_front() {
+            self.read_bytes += place.file_bytes;
+            restore::tile_file(self.store_mut(), place.number, place.file_bytes);
+        }
+    }
+
+    fn feed_log(&mut self, bytes: &[u8]) -> Result<(), OpenError> {
+        let Some(mut place) = self.segments.pop_front() else { return Ok(()) };
+        let block_bytes = usize::try_from(self.options.block_bytes).expect("a block is small");
+        let payload_max = usize::try_from(place.file_bytes).unwrap_or(usize::MAX);
+        let mut at = 0;
+        let end = loop {
+            let rest = bytes.get(at..).unwrap_or(&[]);
+            match frame::read(rest, FrameKind::Log, place.number, payload_max) {
+                Found::Frame { envelope, payload, bytes: frame_bytes } => {
+                    let first = place.offset == 0 && at == 0;
+                    if first && !log::continues(&envelope) {
+                        self.decoder.reset();
+                    }
+                    self.take_frame(&place, at as u64, &envelope, payload)?;
+                    at += frame_bytes.next_multiple_of(block_bytes);
+                }
+                Found::Short { bytes: needed } => {
+                    let is_end = bytes.len() < place.bytes_max || payload_max < needed;
+                    place.bytes_max = needed.max(WINDOW_BYTES);
+                    break is_end;
+                }
+                Found::Nothing => break true,
+            }
+        };
+        place.offset += at as u64;
+        if !end && place.offset < place.file_bytes {
+            self.segments.push_front(place);
+            return Ok(());
+        }
+        self.read_bytes += place.file_bytes;
+        self.report.segments += 1;
+        if self.segments.is_empty() { self.check_run() } else { Ok(()) }
+    }
+
+    /// Whether all segments that the newest frame calls needed were there.
+    fn check_run(&self) -> Result<(), OpenError> {
+        let oldest = self.sequence.oldest();
+        if oldest < self.run_start && oldest != 0 {
+            let segment = SegmentId(self.run_start - 1);
+            return Err(OpenError::SegmentMissing { segment, oldest: SegmentId(oldest) });
+        }
+        Ok(())
+    }
+
+    fn take_frame(
+        &mut self,
+        place: &Place,
+        at: u64,
+        envelope: &Envelope,
+        payload: &[u8],
+    ) -> Result<(), OpenError> {
+        match self.sequence.judge(envelope) {
+            Verdict::Skip => return Ok(()),
+            Verdict::Hole { expected } => {
+                let (segment, offset) = (SegmentId(place.number), place.offset + at);
+                return Err(OpenError::Hole { segment, offset, expected, found: envelope.first });
+            }
+            Verdict::Apply => {}
+        }
+        let records = match log::records(envelope, payload) {
+            Ok(records) => records,
+            Err(reason) => {
+                self.damage(format!("{}, frame at {}: {reason}", place.file, place.offset + at));
+                return Ok(());
+            }
+        };
+        for (position, (kind, body)) in (envelope.first..).zip(records) {
+            let taken = self.take_record(kind, body, LogPosition(position));
+            if let Err(reason) = taken {
+                let frame = place.offset + at;
+                self.damage(format!("{}, record {position} at {frame}: {reason}", place.file));
+            }
+        }
+        Ok(())
+    }
+
+    fn take_record(
+        &mut self,
+        kind: Option<Kind>,
+        body: &[u8],
+        position: LogPosition,
+    ) -> Result<(), &'static str> {
+        let store = self.store.as_mut().expect("recovery is over after `Done`");
+        match kind.ok_or("record of an unknown kind")? {
+            Kind::Group => {
+                let (group, key, labels) = read_group(body).ok_or("group makes no sense")?;
+                restore::logged_group(store, group, GroupKey(key), labels, EPOCH_BEFORE)
+            }
+            Kind::Column => {
+                let (group, column, labels) = read_column(body).ok_or("column makes no sense")?;
+                restore::logged_column(store, group, column, &labels, EPOCH_BEFORE)
+            }
+            Kind::Seal => {
+                store.replay_seal(read_seal(body).ok_or("seal makes no sense")?);
+                Ok(())
+            }
+            kind @ (Kind::Row | Kind::FullRow) => {
+                let full = kind == Kind::FullRow;
+                let columns = |group| store.columns(group);
+                if let Some(row) = self.decoder.row(body, full, columns)? {
+                    self.report.rows += u64::from(store.replay(&row, EPOCH_BEFORE, position));
+                }
+                Ok(())
+            }
+        }
     }
 }

@@ -3,14 +3,23 @@
 //! Path: `store` → **selection** → query threads, which decode.
 //! Never: reads a file itself; the machine's `TileRead` does.
 
+use std::collections::VecDeque;
 use std::io;
+use std::sync::Arc;
 
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
 use model::label_set::LabelSet;
 use model::matcher::Matcher;
+use model::staleness::stale_nan;
 use model::time::TimestampMs;
 use thiserror::Error;
 
+use crate::chunk::kind::{Column, all_rows};
+use crate::chunk::read as chunk;
 use crate::names::FileName;
+use crate::tile::place::{Place, TileRef};
+use crate::tile::read::{self, Directory};
 
 /// What one selector asks for.
 #[derive(Clone, Debug)]
@@ -58,7 +67,33 @@ pub struct SelectedSeries {
 
 /// Some samples of one series.
 #[derive(Clone, Debug)]
-pub enum Piece {}
+pub enum Piece {
+    /// Of tiles that are sealed.
+    Sealed(SealedPiece),
+    /// Of an open tile, copied.
+    Open(OpenPiece),
+}
+
+/// One column of consecutive sealed tiles of a group.
+#[derive(Clone, Debug)]
+pub struct SealedPiece {
+    /// The group's tiles that overlap the request; shared by all its columns.
+    pub(crate) tiles: Arc<[Arc<TileRef>]>,
+    /// Numbers of the tiles that may have the column, both included.
+    pub(crate) numbers: (u32, u32),
+    pub(crate) column: u32,
+}
+
+/// One column of the rows of an open tile that overlap the request.
+#[derive(Clone, Debug)]
+pub struct OpenPiece {
+    /// Shared by all columns of the group.
+    pub(crate) timestamps_ms: Arc<[i64]>,
+    /// Rows of the owner's rank.
+    pub(crate) owner: u128,
+    /// One value a present row.
+    pub(crate) column: Column,
+}
 
 /// Reads tile files; the machine's is pread, the simulator's its disk.
 pub trait TileRead: Send + Sync {
@@ -69,9 +104,23 @@ pub trait TileRead: Send + Sync {
     fn read(&self, file: &FileName, offset: u64, bytes: &mut [u8]) -> io::Result<()>;
 }
 
+/// Bytes of directories that a cache keeps: those of two days of one group of 1,000 series.
+const CACHE_BYTES_MAX: usize = 4 << 20;
+
 /// Tiles' directories and time columns that one batch of decoding has read.
 #[derive(Debug, Default)]
-pub struct TileCache {}
+pub struct TileCache {
+    /// By file and offset.
+    directories: HashMap<(u64, u64), Arc<Directory>, FixedState>,
+    /// In order of reading, with their bytes.
+    order: VecDeque<((u64, u64), usize)>,
+    bytes: usize,
+    chunk: Vec<u8>,
+    column: Column,
+    scratch: chunk::Scratch,
+    /// Whether each sample of the series under way is of the owner's rank.
+    owner: Vec<bool>,
+}
 
 /// Why samples could not be decoded.
 #[derive(Debug, Error)]
@@ -102,10 +151,11 @@ pub enum DecodeError {
 
 impl SelectedSeries {
     /// Appends the samples with `after < timestamp <= until` in order of time, each time once,
-    /// staleness markers included, to both arrays.
+    /// staleness markers included, to both arrays. Where several samples have one time, the higher
+    /// rank wins, then the first piece.
     ///
     /// # Errors
-    /// See [`DecodeError`].
+    /// See [`DecodeError`]; the arrays are then as they were.
     pub fn decode(
         &self,
         tiles: &dyn TileRead,
@@ -115,7 +165,172 @@ impl SelectedSeries {
         timestamps_ms: &mut Vec<i64>,
         values: &mut Vec<f64>,
     ) -> Result<(), DecodeError> {
-        let _ = (tiles, cache, after, until, timestamps_ms, values);
+        assert_eq!(timestamps_ms.len(), values.len(), "the arrays are parallel");
+        let start = values.len();
+        cache.owner.clear();
+        let mut out = Output { after_ms: after.0, until_ms: until.0, timestamps_ms, values };
+        for piece in &self.pieces {
+            let read = match piece {
+                Piece::Open(open) => {
+                    out.add(&open.timestamps_ms, open.owner, &open.column, &mut cache.owner);
+                    Ok(())
+                }
+                Piece::Sealed(sealed) => sealed.decode(tiles, cache, &mut out),
+            };
+            if let Err(error) = read {
+                timestamps_ms.truncate(start);
+                values.truncate(start);
+                return Err(error);
+            }
+        }
+        if !timestamps_ms[start..].windows(2).all(|pair| pair[0] < pair[1]) {
+            merge(start, &cache.owner, timestamps_ms, values);
+        }
         Ok(())
     }
+}
+
+/// Where decoded samples go.
+struct Output<'a> {
+    after_ms: i64,
+    until_ms: i64,
+    timestamps_ms: &'a mut Vec<i64>,
+    values: &'a mut Vec<f64>,
+}
+
+impl Output<'_> {
+    fn add(&mut self, times: &[i64], owner: u128, column: &Column, ranks: &mut Vec<bool>) {
+        let inside = |time: i64| self.after_ms < time && time <= self.until_ms;
+        let all = all_rows(times.len());
+        let whole = times.iter().all(|time| inside(*time));
+        if whole && column.present == all {
+            self.timestamps_ms.extend_from_slice(times);
+            self.values.extend_from_slice(&column.values);
+            ranks.extend((0..times.len()).map(|row| owner >> row & 1 == 1));
+            return;
+        }
+        let mut present = column.values.iter();
+        for (row, time) in times.iter().enumerate() {
+            let has_value = column.present >> row & 1 == 1;
+            let value = if has_value { present.next().copied() } else { None };
+            let is_stale = column.stale >> row & 1 == 1;
+            let value = if is_stale { Some(stale_nan()) } else { value };
+            if let Some(value) = value.filter(|_| inside(*time)) {
+                self.timestamps_ms.push(*time);
+                self.values.push(value);
+                ranks.push(owner >> row & 1 == 1);
+            }
+        }
+    }
+}
+
+impl SealedPiece {
+    fn decode(
+        &self,
+        tiles: &dyn TileRead,
+        cache: &mut TileCache,
+        out: &mut Output<'_>,
+    ) -> Result<(), DecodeError> {
+        for tile in self.tiles.iter() {
+            let may_have = self.numbers.0 <= tile.number && tile.number <= self.numbers.1;
+            if !may_have || !tile.overlaps(out.after_ms, out.until_ms) {
+                continue;
+            }
+            let directory = cache.directory(tiles, tile)?;
+            let Some(place) = directory.find(self.column) else { continue };
+            read_part(tiles, tile, place.offset, place.bytes as usize, &mut cache.chunk)?;
+            let rows = directory.timestamps_ms.len();
+            chunk::read(&cache.chunk, rows, &mut cache.scratch, &mut cache.column)
+                .map_err(|reason| damaged(tile, place.offset, reason))?;
+            let times = &directory.timestamps_ms;
+            out.add(times, directory.owner, &cache.column, &mut cache.owner);
+        }
+        Ok(())
+    }
+}
+
+impl TileCache {
+    fn directory(
+        &mut self,
+        tiles: &dyn TileRead,
+        tile: &TileRef,
+    ) -> Result<Arc<Directory>, DecodeError> {
+        let Place::File { number, offset } = tile.place else {
+            return read_directory(tiles, tile, 0);
+        };
+        if let Some(found) = self.directories.get(&(number, offset)) {
+            return Ok(Arc::clone(found));
+        }
+        let directory = read_directory(tiles, tile, number)?;
+        let bytes = directory.heap_bytes();
+        self.directories.insert((number, offset), Arc::clone(&directory));
+        self.order.push_back(((number, offset), bytes));
+        self.bytes += bytes;
+        while CACHE_BYTES_MAX < self.bytes {
+            let Some((key, bytes)) = self.order.pop_front() else { break };
+            self.directories.remove(&key);
+            self.bytes -= bytes;
+        }
+        Ok(directory)
+    }
+}
+
+fn read_directory(
+    tiles: &dyn TileRead,
+    tile: &TileRef,
+    generation: u64,
+) -> Result<Arc<Directory>, DecodeError> {
+    let mut head = Vec::new();
+    read_part(tiles, tile, 0, tile.head_bytes as usize, &mut head)?;
+    let (_, directory) =
+        read::directory(&head, generation).map_err(|reason| damaged(tile, 0, reason))?;
+    Ok(Arc::new(directory))
+}
+
+/// Reads `count` bytes from `start` of the tile into `bytes`.
+fn read_part(
+    tiles: &dyn TileRead,
+    tile: &TileRef,
+    start: u32,
+    count: usize,
+    bytes: &mut Vec<u8>,
+) -> Result<(), DecodeError> {
+    bytes.clear();
+    match &tile.place {
+        Place::Memory(whole) => {
+            let start = start as usize;
+            let part = whole.get(start..start + count);
+            bytes.extend_from_slice(part.ok_or_else(|| damaged(tile, 0, "tile is cut short"))?);
+            Ok(())
+        }
+        Place::File { number, offset } => {
+            bytes.resize(count, 0);
+            let (file, offset) = (FileName::Tile(*number), offset + u64::from(start));
+            tiles.read(&file, offset, bytes).map_err(|cause| DecodeError::Read {
+                file,
+                offset,
+                bytes: count,
+                cause,
+            })
+        }
+    }
+}
+
+fn damaged(tile: &TileRef, start: u32, reason: &'static str) -> DecodeError {
+    let (file, offset) = tile.file();
+    DecodeError::Damaged { file, offset: offset + u64::from(start), reason }
+}
+
+/// Puts the samples from `start` on in order of time, each time once: the higher rank, then the
+/// first.
+fn merge(start: usize, owner: &[bool], timestamps_ms: &mut Vec<i64>, values: &mut Vec<f64>) {
+    let mut order: Vec<usize> = (0..owner.len()).collect();
+    order.sort_by_key(|at| (timestamps_ms[start + at], !owner[*at], *at));
+    order.dedup_by_key(|at| timestamps_ms[start + *at]);
+    let times: Vec<i64> = order.iter().map(|at| timestamps_ms[start + at]).collect();
+    let merged: Vec<f64> = order.iter().map(|at| values[start + at]).collect();
+    timestamps_ms.truncate(start);
+    timestamps_ms.extend(times);
+    values.truncate(start);
+    values.extend(merged);
 }

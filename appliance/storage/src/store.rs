@@ -3,15 +3,33 @@
 //! Path: `shard` → **store** → effects; `recovery` makes it at start.
 //! Never: reads a clock, does I/O, drops a row silently.
 
+use std::sync::Arc;
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
 use model::label_set::LabelSet;
 use model::time::{Now, Tick};
 use thiserror::Error;
 
-use crate::effect::{Effect, Event, LogPosition};
+use crate::catalog::write::{CatalogWriter, Change};
+use crate::deletions::Deletions;
+use crate::effect::{Effect, Event, FileOp, FileRequest, FileRequestId, LogPosition};
+use crate::head::{Admission, Group, NONE};
+use crate::index::series::{ColumnPlace, Index};
+use crate::last_row::states;
+use crate::log::record::{self, ENTRY_BYTES_MAX, Kind, ROW_HEAD_BYTES_MAX};
+use crate::log::row_write::put_entries;
+use crate::log::write::LogWriter;
+use crate::metrics::Counts;
+use crate::names::{FileName, SegmentId};
 use crate::options::Options;
 use crate::row::{ColumnIndex, GroupId, GroupKey, Row};
+use crate::select;
 use crate::selection::{LabelRequest, SelectError, SelectRequest, SelectedSeries};
-use crate::stats::Stats;
+use crate::tile::place::{Place, TileRef};
+use crate::tile::read;
+use crate::tile::write::Builder;
+use crate::tile_files::{Stored, TileFiles, Waiting};
 
 /// What became of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,10 +87,32 @@ pub enum LimitError {
     UnknownGroup(u32),
 }
 
+/// Wall time before the first event.
+const WALL_UNKNOWN: i64 = i64::MAX;
+
+/// How often ages and retention are looked at.
+const SWEEP_MS: u64 = 60_000;
+
 /// One shard's store.
 #[derive(Debug)]
 pub struct Store {
-    options: Options,
+    pub(crate) options: Options,
+    pub(crate) groups: Vec<Option<Box<Group>>>,
+    pub(crate) group_keys: HashMap<GroupKey, u32, FixedState>,
+    pub(crate) index: Index,
+    pub(crate) log: LogWriter,
+    pub(crate) catalog: CatalogWriter,
+    pub(crate) tile_files: TileFiles,
+    pub(crate) deletions: Deletions,
+    pub(crate) counts: Counts,
+    builder: Builder,
+    changed: Vec<u32>,
+    body: Vec<u8>,
+    requests: u64,
+    /// When ages and retention are looked at next; `None` before the first event.
+    sweep_at: Option<Tick>,
+    /// Wall time of the last event, to which silent groups are compared.
+    wall_ms: i64,
 }
 
 impl Store {
@@ -82,7 +122,27 @@ impl Store {
     /// The options are within their ranges ([`Options::check`]).
     #[must_use]
     pub fn new(options: Options) -> Store {
-        Store { options }
+        options.check().expect("the caller checked the options");
+        let log = LogWriter::new(&options, 0, SegmentId(1), Vec::new());
+        let catalog = CatalogWriter::new(&options, 1, Vec::new());
+        let tile_files = TileFiles::new(&options, 1, std::collections::BTreeMap::new());
+        Store {
+            groups: Vec::new(),
+            group_keys: HashMap::default(),
+            index: Index::default(),
+            log,
+            catalog,
+            tile_files,
+            deletions: Deletions::new(&options),
+            counts: Counts::default(),
+            builder: Builder::default(),
+            changed: Vec::new(),
+            body: Vec::new(),
+            requests: 0,
+            sweep_at: None,
+            wall_ms: WALL_UNKNOWN,
+            options,
+        }
     }
 
     /// Group of `key`, made when it is not there.
@@ -90,8 +150,25 @@ impl Store {
     /// # Errors
     /// [`LimitError::Groups`].
     pub fn group(&mut self, key: GroupKey, labels: &LabelSet) -> Result<GroupId, LimitError> {
-        let _ = (key, labels);
-        Err(LimitError::Groups(self.options.groups_max))
+        if let Some(group) = self.group_keys.get(&key) {
+            return Ok(GroupId(*group));
+        }
+        if self.options.groups_max as usize <= self.group_keys.len() {
+            self.counts.limited_groups += 1;
+            return Err(LimitError::Groups(self.options.groups_max));
+        }
+        let group = u32::try_from(self.groups.len()).map_err(|_| LimitError::Groups(u32::MAX))?;
+        self.put_group(group, key, labels.clone());
+        Ok(GroupId(group))
+    }
+
+    pub(crate) fn put_group(&mut self, group: u32, key: GroupKey, labels: LabelSet) {
+        while self.groups.len() <= group as usize {
+            self.groups.push(None);
+        }
+        let made = Group::new(key, labels, self.options.tile_rows, self.wall_ms);
+        self.groups[group as usize] = Some(Box::new(made));
+        self.group_keys.insert(key, group);
     }
 
     /// Column of the series `labels` in `group`, made when it is not there.
@@ -99,15 +176,47 @@ impl Store {
     /// # Errors
     /// [`LimitError::Series`], [`LimitError::Columns`], [`LimitError::UnknownGroup`].
     pub fn column(&mut self, group: GroupId, labels: &LabelSet) -> Result<ColumnIndex, LimitError> {
-        let _ = (group, labels);
-        Err(LimitError::Series(self.options.series_max))
+        let columns_max = self.columns_max();
+        let found = self.groups.get_mut(group.0 as usize).and_then(Option::as_mut);
+        let found = found.ok_or(LimitError::UnknownGroup(group.0))?;
+        let series = self.index.find(labels);
+        if let Some(series) = series {
+            let mut places = self.index.columns_of(series).iter();
+            if let Some(place) = places.find(|place| place.group == group.0) {
+                return Ok(ColumnIndex(place.column));
+            }
+        } else if self.options.series_max as usize <= self.index.len() {
+            self.counts.limited_series += 1;
+            return Err(LimitError::Series(self.options.series_max));
+        }
+        let column = u32::try_from(found.columns.len()).unwrap_or(u32::MAX);
+        if columns_max <= column || !fits_record(labels, &self.options) {
+            self.counts.limited_columns += 1;
+            return Err(LimitError::Columns(columns_max));
+        }
+        let series = series.unwrap_or_else(|| {
+            self.counts.series_created += 1;
+            self.index.insert(labels)
+        });
+        self.index.add_column(series, ColumnPlace { group: group.0, column });
+        found.add_column(series);
+        Ok(ColumnIndex(column))
+    }
+
+    /// Columns whose full row fits a segment.
+    fn columns_max(&self) -> u32 {
+        let entries = LogWriter::body_bytes_max(&self.options) - ROW_HEAD_BYTES_MAX as u64;
+        u32::try_from(entries / ENTRY_BYTES_MAX as u64).unwrap_or(u32::MAX)
     }
 
     /// Number of columns of `group`, dropped ones included; 0 when it is unknown.
     #[must_use]
     pub fn columns(&self, group: GroupId) -> usize {
-        let _ = group;
-        0
+        self.found(group).map_or(0, |group| group.columns.len())
+    }
+
+    fn found(&self, group: GroupId) -> Option<&Group> {
+        self.groups.get(group.0 as usize)?.as_deref()
     }
 
     /// Adds a row.
@@ -120,53 +229,418 @@ impl Store {
         row: &Row<'_>,
         effects: &mut Vec<Effect>,
     ) -> Result<Appended, RowError> {
-        let _ = (now, effects);
-        Err(RowError::UnknownGroup(row.group.0))
+        self.wall_ms = now.wall.0;
+        let admission = match self.admit(now, row) {
+            Ok(admission) => admission,
+            Err(error) => {
+                self.count_refused(&error);
+                return Err(error);
+            }
+        };
+        if admission == Admission::Duplicate {
+            self.counts.rows_duplicate += 1;
+            let position = self.log.position();
+            return Ok(Appended { position, samples: 0, duplicate: true });
+        }
+        self.define(now, row.group);
+        let position = self.write_row(now, row);
+        let samples = self.take_row(now, row, admission, position);
+        self.counts.rows += 1;
+        self.counts.samples += samples as u64;
+        let group = self.groups[row.group.0 as usize].as_ref().expect("the row was admitted");
+        if group.is_full() && !self.sealed_is_full() {
+            self.log_seal(now, row.group.0);
+        }
+        self.pump(now, effects);
+        Ok(Appended { position, samples, duplicate: false })
+    }
+
+    fn count_refused(&mut self, error: &RowError) {
+        match error {
+            RowError::Overloaded => self.counts.rows_overloaded += 1,
+            RowError::TooOld { .. } => self.counts.rows_too_old += 1,
+            RowError::UnknownGroup(_) | RowError::UnknownColumn { .. } => {
+                self.counts.rows_unknown += 1;
+            }
+        }
+    }
+
+    fn sealed_is_full(&self) -> bool {
+        self.options.sealed_bytes_max <= self.tile_files.waiting_bytes()
+    }
+
+    /// Whether the row may come, and where it goes.
+    fn admit(&mut self, now: Now, row: &Row<'_>) -> Result<Admission, RowError> {
+        let id = row.group.0;
+        let found = self.found(row.group).ok_or(RowError::UnknownGroup(id))?;
+        if let Some(column) = unknown_column(found, row) {
+            return Err(RowError::UnknownColumn { group: id, column });
+        }
+        let retention_ms = i64::try_from(self.options.retention_ms).unwrap_or(i64::MAX);
+        let oldest = now.wall.0.saturating_sub(retention_ms);
+        if row.timestamp.0 < oldest || row.slot.0 < oldest {
+            return Err(RowError::TooOld { slot: row.slot.0, oldest });
+        }
+        let admission = found.admit(row.slot.0, row.rank);
+        match admission {
+            Admission::Duplicate => return Ok(admission),
+            Admission::Sealed(oldest) => {
+                return Err(RowError::TooOld { slot: row.slot.0, oldest });
+            }
+            Admission::New | Admission::Replace(_) => {}
+        }
+        if self.options.log_backlog_bytes_max <= self.log.backlog_bytes() {
+            return Err(RowError::Overloaded);
+        }
+        if admission == Admission::New && found.is_full() {
+            if self.sealed_is_full() {
+                return Err(RowError::Overloaded);
+            }
+            self.log_seal(now, id);
+            return self.admit(now, row);
+        }
+        Ok(admission)
+    }
+
+    /// Logs the definitions that the group's rows need and the log has not.
+    fn define(&mut self, now: Now, group: GroupId) {
+        let id = group.0;
+        let found = self.groups[id as usize].as_mut().expect("the row was admitted");
+        let count = crate::head::index32(found.columns.len());
+        if found.logged_columns == Some(count) {
+            return;
+        }
+        if found.logged_columns.is_none() {
+            self.body.clear();
+            record::put_group(&mut self.body, id, found.key.0, &found.labels);
+            let epoch = self.log.reserve(self.body.len() as u64);
+            self.log.push(now, Kind::Group, &self.body);
+            self.log.pin(epoch);
+            self.catalog.queue(Change::Group(id), Some(epoch));
+        }
+        for column in found.logged_columns.unwrap_or(0)..count {
+            let series = found.columns[column as usize].series;
+            if series == NONE {
+                continue;
+            }
+            self.body.clear();
+            record::put_column(&mut self.body, id, column, &self.index.labels_of(series));
+            let epoch = self.log.reserve(self.body.len() as u64);
+            self.log.push(now, Kind::Column, &self.body);
+            self.log.pin(epoch);
+            self.catalog.queue(Change::Column(id, column), Some(epoch));
+        }
+        found.logged_columns = Some(count);
+    }
+
+    /// Logs the row: as a difference, or in full where it is the group's first of an epoch. Leaves
+    /// the columns that differ from the last row in `self.changed`.
+    fn write_row(&mut self, now: Now, row: &Row<'_>) -> LogPosition {
+        let found = self.groups[row.group.0 as usize].as_mut().expect("the row was admitted");
+        let entries_max = found.columns.len() * ENTRY_BYTES_MAX;
+        let epoch = self.log.reserve((ROW_HEAD_BYTES_MAX + entries_max) as u64);
+        let full = found.logged_epoch != epoch;
+        found.logged_epoch = epoch;
+        self.body.clear();
+        if full {
+            found.last.occupied(row.cells, &mut self.changed);
+        } else {
+            found.last.changes(row.cells, &mut self.changed);
+        }
+        let slot_before = if full { 0 } else { found.last.slot };
+        record::put_row_head(&mut self.body, row, slot_before, self.changed.len());
+        put_entries(row.cells, &mut found.last, &self.changed, full, &mut self.body);
+        let kind = if full { Kind::FullRow } else { Kind::Row };
+        let position = self.log.push(now, kind, &self.body);
+        if full {
+            found.last.changes(row.cells, &mut self.changed);
+        }
+        if found.opened.is_none() {
+            self.log.pin(epoch);
+            found.opened = Some((epoch, now.tick));
+        }
+        position
+    }
+
+    /// Puts the row into the open tile; gives the number of its samples.
+    fn take_row(
+        &mut self,
+        now: Now,
+        row: &Row<'_>,
+        admission: Admission,
+        position: LogPosition,
+    ) -> usize {
+        let found = self.groups[row.group.0 as usize].as_mut().expect("the row was admitted");
+        found.put(row, admission, &self.changed);
+        found.position = position.0;
+        found.active_ms = now.wall.0;
+        self.counts.see(row.timestamp.0);
+        found.last.present.count_ones() + found.last.stale.count_ones()
+    }
+
+    /// Puts a row of the log into the open tile without logging it; whether it counted.
+    pub(crate) fn replay(&mut self, row: &Row<'_>, epoch: u64, position: LogPosition) -> bool {
+        let Some(found) = self.groups.get_mut(row.group.0 as usize).and_then(Option::as_mut) else {
+            return false;
+        };
+        let admission = found.admit(row.slot.0, row.rank);
+        if matches!(admission, Admission::Duplicate | Admission::Sealed(_)) {
+            return false;
+        }
+        found.last.changes(row.cells, &mut self.changed);
+        if found.opened.is_none() {
+            self.log.pin(epoch);
+            found.opened = Some((epoch, Tick(0)));
+        }
+        let now = Now { tick: Tick(0), wall: row.timestamp };
+        self.take_row(now, row, admission, position);
+        true
+    }
+
+    /// Seals as a seal in the log says.
+    pub(crate) fn replay_seal(&mut self, group: u32) {
+        let found = self.groups.get(group as usize).and_then(Option::as_ref);
+        if found.is_some_and(|group| 0 < group.rows()) {
+            self.seal(group);
+        }
+    }
+
+    /// Seals the open tile of `group` and logs that.
+    fn log_seal(&mut self, now: Now, group: u32) {
+        self.body.clear();
+        record::put_seal(&mut self.body, group);
+        self.log.reserve(self.body.len() as u64);
+        let position = self.log.push(now, Kind::Seal, &self.body);
+        let found = self.groups[group as usize].as_mut().expect("a group with rows lives");
+        found.position = position.0;
+        self.seal(group);
+    }
+
+    /// Encodes the open tile of `group`; it waits in memory until it is durable in a file.
+    fn seal(&mut self, group: u32) {
+        let found = self.groups[group as usize].as_mut().expect("a group with rows lives");
+        let (epoch, _) = found.opened.expect("a tile with rows was opened");
+        let position = found.position;
+        let bytes: Arc<[u8]> = found.seal(group, &mut self.builder).into();
+        found.tile_rows = self.options.tile_rows as usize;
+        let summary = read::summary(&bytes, 0).expect("a tile made here has a header");
+        let tile = TileRef::new(&summary, Place::Memory(Arc::clone(&bytes)));
+        found.tiles.push_back(Arc::new(tile));
+        self.counts.tiles_sealed += 1;
+        self.counts.tile_bytes += bytes.len() as u64;
+        self.tile_files.push(Waiting {
+            group,
+            number: summary.number,
+            bytes,
+            max_time_ms: summary.max_time_ms,
+            position,
+            catalog_mark: self.catalog.queued(),
+            epoch,
+        });
     }
 
     /// Takes what the machine tells, and says what to do next.
     pub fn on_event(&mut self, now: Now, event: Event, effects: &mut Vec<Effect>) {
-        let _ = (now, event, effects);
+        self.wall_ms = now.wall.0;
+        match event {
+            Event::LogDurable { position } => self.log.on_durable(now, position, effects),
+            Event::LogFailed { position, .. } => self.log.on_failed(now, position),
+            Event::LogPrepared { segment } => self.log.on_prepared(segment),
+            Event::LogPrepareFailed { segment, .. } => self.log.on_prepare_failed(now, segment),
+            Event::FileDone { id, result } => self.on_file_done(now, id, result.is_ok()),
+            Event::Due => {}
+        }
+        self.sweep(now);
+        self.pump(now, effects);
+    }
+
+    fn on_file_done(&mut self, now: Now, request: FileRequestId, succeeded: bool) {
+        self.counts.file_failures += u64::from(!succeeded);
+        let log = &mut self.log;
+        if let Some(files) = self.catalog.on_done(now, request, succeeded, |epoch| log.unpin(epoch))
+        {
+            files.into_iter().for_each(|file| self.deletions.push(file));
+        } else if let Some(stored) = self.tile_files.on_done(now, request, succeeded) {
+            stored.into_iter().for_each(|tile| self.on_stored(tile));
+        } else {
+            self.deletions.on_done(now, request, succeeded);
+        }
+    }
+
+    /// A tile is durable: memory keeps only where it is.
+    fn on_stored(&mut self, stored: Stored) {
+        self.log.unpin(stored.epoch);
+        let found = self.groups.get_mut(stored.group as usize).and_then(Option::as_mut);
+        let Some(found) = found else { return };
+        let at = found.tiles.binary_search_by_key(&stored.number, |tile| tile.number);
+        if let Ok(at) = at {
+            let mut tile = TileRef::clone(&found.tiles[at]);
+            tile.place = Place::File { number: stored.file, offset: stored.offset };
+            found.tiles[at] = Arc::new(tile);
+        }
+    }
+
+    /// Looks at ages and retention, now and then.
+    fn sweep(&mut self, now: Now) {
+        if self.sweep_at.is_some_and(|at| now.tick < at) {
+            return;
+        }
+        if self.sweep_at.is_none() {
+            self.begin_time(now);
+        }
+        self.sweep_at = Some(now.tick.after_ms(SWEEP_MS));
+        let age_nanos = self.options.tile_age_ms_max * model::time::NANOS_PER_MS;
+        self.seal_where(now, |group| {
+            group.opened.is_some_and(|(_, since)| age_nanos <= now.tick.since(since))
+        });
+        let retention_ms = i64::try_from(self.options.retention_ms).unwrap_or(i64::MAX);
+        let oldest_ms = now.wall.0.saturating_sub(retention_ms);
+        let mut expired = false;
+        while let Some(number) = self.tile_files.expire(oldest_ms, now) {
+            self.deletions.push(FileName::Tile(number));
+            self.counts.files_expired += 1;
+            expired = true;
+            for group in self.groups.iter_mut().flatten() {
+                group.forget_file(number);
+            }
+        }
+        self.drop_dead(oldest_ms, expired);
+    }
+
+    /// What was made or recovered before the clock was known counts from here.
+    fn begin_time(&mut self, now: Now) {
+        for group in self.groups.iter_mut().flatten() {
+            group.opened = group.opened.map(|(epoch, _)| (epoch, now.tick));
+            if group.active_ms == WALL_UNKNOWN {
+                group.active_ms = now.wall.0;
+            }
+        }
+    }
+
+    /// Seals the groups with rows that fulfil `wanted`, as far as memory for them reaches.
+    fn seal_where(&mut self, now: Now, wanted: impl Fn(&Group) -> bool) {
+        for at in 0..self.groups.len() {
+            if self.sealed_is_full() {
+                return;
+            }
+            let seals = self.groups[at].as_ref().is_some_and(|g| 0 < g.rows() && wanted(g));
+            if seals {
+                self.log_seal(now, crate::head::index32(at));
+            }
+        }
+    }
+
+    /// Drops groups that were silent past retention, and columns without data within it.
+    fn drop_dead(&mut self, oldest_ms: i64, expired: bool) {
+        for at in 0..self.groups.len() {
+            let group = crate::head::index32(at);
+            let Some(found) = self.groups[at].as_mut() else { continue };
+            let silent = found.rows() == 0 && found.tiles.is_empty() && found.active_ms < oldest_ms;
+            let dead = if silent {
+                found.live_columns()
+            } else if expired {
+                found.dead_columns()
+            } else {
+                continue;
+            };
+            for column in dead {
+                let series = found.columns[column as usize].series;
+                found.drop_column(column);
+                self.index.remove_column(series, ColumnPlace { group, column });
+                self.counts.series_removed += 1;
+                if !silent {
+                    self.catalog.queue(Change::DropColumn(group, column), None);
+                }
+            }
+            if silent {
+                self.group_keys.remove(&found.key);
+                self.groups[at] = None;
+                self.catalog.queue(Change::DropGroup(group), None);
+            }
+        }
+        for symbol in std::mem::take(&mut self.index.gone) {
+            self.catalog.forget_symbol(symbol);
+        }
+    }
+
+    /// Emits all that can go.
+    fn pump(&mut self, now: Now, effects: &mut Vec<Effect>) {
+        if self.options.wal_segments_max as usize <= self.log.live_segments() {
+            self.seal_oldest(now);
+        }
+        self.log.pump(now, effects);
+        let request = FileRequestId(self.requests + 1);
+        let op = self.catalog.pump(now, request, &self.groups, &self.index);
+        self.request(op, effects);
+        let request = FileRequestId(self.requests + 1);
+        let (position, mark) = (self.log.durable().0, self.catalog.durable());
+        let op = self.tile_files.pump(now, request, position, mark);
+        self.request(op, effects);
+        let request = FileRequestId(self.requests + 1);
+        let op = self.deletions.pump(now, request);
+        self.request(op, effects);
+    }
+
+    fn request(&mut self, op: Option<FileOp>, effects: &mut Vec<Effect>) {
+        if let Some(op) = op {
+            self.requests += 1;
+            effects.push(Effect::File(FileRequest { id: FileRequestId(self.requests), op }));
+        }
+    }
+
+    /// Seals the groups whose open tile pins the oldest segment, once for each segment.
+    fn seal_oldest(&mut self, now: Now) {
+        let Some(oldest) = self.log.oldest_epoch() else { return };
+        if self.counts.epoch_sealed < oldest {
+            self.counts.epoch_sealed = oldest;
+            self.seal_where(now, |group| group.opened.is_some_and(|(epoch, _)| epoch <= oldest));
+        }
     }
 
     /// When [`Event::Due`] is wanted next. At start it is at once: the first segment is asked for.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Tick> {
-        None
+        let sweep = self.sweep_at.unwrap_or(Tick(0));
+        let parts = [
+            Some(sweep),
+            self.log.deadline(),
+            self.catalog.deadline(),
+            self.tile_files.deadline(),
+            self.deletions.deadline(),
+        ];
+        parts.into_iter().flatten().min()
     }
 
     /// Everything at or before this position is on disk.
     #[must_use]
     pub fn durable(&self) -> LogPosition {
-        LogPosition(0)
+        self.log.durable()
     }
 
     /// Closes the open commit without waiting for its age: before a stop, or when somebody waits.
     pub fn flush(&mut self, now: Now, effects: &mut Vec<Effect>) {
-        let _ = (now, effects);
+        self.log.flush();
+        self.pump(now, effects);
     }
 
-    /// Series that fulfil the request, each label set once, in order of label set.
+    /// Series that fulfil the request, each label set once, in order of their making.
     ///
     /// # Errors
     /// See [`SelectError`].
     pub fn select(&self, request: &SelectRequest) -> Result<Vec<SelectedSeries>, SelectError> {
-        let _ = request;
-        Ok(Vec::new())
+        select::select(&self.index, &self.groups, request)
     }
 
     /// Values of label `name` among the wanted series; sorted.
     #[must_use]
     pub fn label_values(&self, name: &str, wanted: &LabelRequest) -> Vec<String> {
-        let _ = (name, wanted);
-        Vec::new()
+        select::label_values(&self.index, &self.groups, name, wanted)
     }
 
     /// Label names among the wanted series; sorted.
     #[must_use]
     pub fn label_names(&self, wanted: &LabelRequest) -> Vec<String> {
-        let _ = wanted;
-        Vec::new()
+        select::label_names(&self.index, &self.groups, wanted)
     }
 
     /// Label sets of the wanted series; sorted.
@@ -178,14 +652,22 @@ impl Store {
         wanted: &LabelRequest,
         series_max: usize,
     ) -> Result<Vec<LabelSet>, SelectError> {
-        let _ = (wanted, series_max);
-        Ok(Vec::new())
+        select::series(&self.index, &self.groups, wanted, series_max)
     }
+}
 
-    /// The store at this moment, with the `top` first entries of each table.
-    #[must_use]
-    pub fn stats(&self, top: usize) -> Stats {
-        let _ = top;
-        Stats::default()
-    }
+/// The first column with a cell that no series has.
+fn unknown_column(group: &Group, row: &Row<'_>) -> Option<u32> {
+    let words = row.cells.present.words().len().max(row.cells.stale.words().len());
+    (0..words).find_map(|word| {
+        let (present, stale) = states(row.cells, word);
+        let live = group.live.words().get(word).copied().unwrap_or(0);
+        let unknown = (present | stale) & !live;
+        let column = word * 64 + unknown.trailing_zeros() as usize;
+        (unknown != 0).then(|| u32::try_from(column).unwrap_or(u32::MAX))
+    })
+}
+
+fn fits_record(labels: &LabelSet, options: &Options) -> bool {
+    labels.packed().len() as u64 + 32 <= LogWriter::body_bytes_max(options)
 }

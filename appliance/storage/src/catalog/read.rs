@@ -1,0 +1,91 @@
+//! Reads the catalog.
+//!
+//! Path: `recovery` → **read** → `store`.
+//! Format: docs/format/catalog.md, version 1.
+//! Never: panics on what it reads.
+
+use model::label_set::{Builder, LabelSet};
+
+use crate::catalog::record::Kind;
+use crate::varint::Cursor;
+
+/// What one record says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Definition {
+    Group { group: u32, key: u128, columns: u32, labels: LabelSet },
+    Column { group: u32, column: u32, labels: LabelSet },
+    DropColumn { group: u32, column: u32 },
+    DropGroup { group: u32 },
+    NextGroup { group: u32 },
+    Complete,
+}
+
+/// Symbols of one catalog file.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Reader {
+    symbols: Vec<String>,
+}
+
+impl Reader {
+    /// Gives each definition of a frame's records to `each`.
+    ///
+    /// # Errors
+    /// What does not check; definitions before it were given.
+    pub(crate) fn read(
+        &mut self,
+        payload: &[u8],
+        mut each: impl FnMut(Definition),
+    ) -> Result<(), &'static str> {
+        let mut cursor = Cursor::new(payload);
+        while !cursor.is_empty() {
+            let record = self.record(&mut cursor).ok_or("record of the catalog makes no sense")?;
+            if let Some(definition) = record {
+                each(definition);
+            }
+        }
+        Ok(())
+    }
+
+    /// The next record; `Some(None)` for one that defines nothing by itself.
+    fn record(&mut self, cursor: &mut Cursor<'_>) -> Option<Option<Definition>> {
+        let definition = match Kind::from_byte(cursor.byte()?)? {
+            Kind::Symbol => {
+                self.symbols.push(std::str::from_utf8(cursor.sized_bytes()?).ok()?.to_owned());
+                return Some(None);
+            }
+            Kind::Group => {
+                let group = cursor.unsigned32()?;
+                let key = u128::from_le_bytes(cursor.array()?);
+                let columns = cursor.unsigned32()?;
+                let labels = std::str::from_utf8(cursor.sized_bytes()?).ok()?;
+                let labels = LabelSet::from_packed(labels)?;
+                Definition::Group { group, key, columns, labels }
+            }
+            Kind::Column => {
+                let (group, column) = (cursor.unsigned32()?, cursor.unsigned32()?);
+                Definition::Column { group, column, labels: self.labels(cursor)? }
+            }
+            Kind::DropColumn => {
+                Definition::DropColumn { group: cursor.unsigned32()?, column: cursor.unsigned32()? }
+            }
+            Kind::DropGroup => Definition::DropGroup { group: cursor.unsigned32()? },
+            Kind::NextGroup => Definition::NextGroup { group: cursor.unsigned32()? },
+            Kind::Complete => Definition::Complete,
+        };
+        Some(Some(definition))
+    }
+
+    fn labels(&self, cursor: &mut Cursor<'_>) -> Option<LabelSet> {
+        let count = cursor.size()?;
+        if cursor.left() < count {
+            return None;
+        }
+        let mut builder = Builder::default();
+        for _ in 0..count {
+            let name = self.symbols.get(cursor.size()?)?;
+            let value = self.symbols.get(cursor.size()?)?;
+            builder.set(name, value);
+        }
+        Some(builder.build())
+    }
+}

@@ -1,0 +1,140 @@
+//! Records of the log, and of definitions in the catalog.
+//!
+//! Format: docs/format/wal.md, version 1.
+
+use model::label_set::LabelSet;
+
+use crate::row::{Rank, Row};
+use crate::varint::{Cursor, put, put_bytes, put_signed};
+
+/// Kind byte of a record. The numbers are on disk: never reuse one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Kind {
+    /// A group: number, key, identity labels.
+    Group = 1,
+    /// A column: group, number, labels of its series.
+    Column = 2,
+    /// A row as its difference from the group's row before it.
+    Row = 3,
+    /// A row that needs none before it.
+    FullRow = 4,
+    /// The group's open tile was sealed: replay must seal there too, or a late row that was taken
+    /// into the open tile would come after it.
+    Seal = 5,
+}
+
+impl Kind {
+    pub(crate) fn from_byte(byte: u8) -> Option<Kind> {
+        let kinds = [Kind::Group, Kind::Column, Kind::Row, Kind::FullRow, Kind::Seal];
+        kinds.into_iter().find(|kind| *kind as u8 == byte)
+    }
+}
+
+/// Most bytes before the entries of a row.
+pub(crate) const ROW_HEAD_BYTES_MAX: usize = 64;
+/// Most bytes of one entry of a row.
+pub(crate) const ENTRY_BYTES_MAX: usize = 16;
+
+/// Appends a record of `kind` around `body`.
+pub(crate) fn put_record(out: &mut Vec<u8>, kind: Kind, body: &[u8]) {
+    out.push(kind as u8);
+    put_bytes(out, body);
+}
+
+/// The next record's kind (`None` in it when unknown) and body.
+pub(crate) fn next_record<'a>(cursor: &mut Cursor<'a>) -> Option<(Option<Kind>, &'a [u8])> {
+    let kind = cursor.byte()?;
+    let body = cursor.sized_bytes()?;
+    Some((Kind::from_byte(kind), body))
+}
+
+/// Appends the body of a group's definition.
+pub(crate) fn put_group(out: &mut Vec<u8>, group: u32, key: u128, labels: &LabelSet) {
+    put(out, group.into());
+    out.extend_from_slice(&key.to_le_bytes());
+    put_bytes(out, labels.packed().as_bytes());
+}
+
+/// Reads what [`put_group`] wrote.
+pub(crate) fn read_group(body: &[u8]) -> Option<(u32, u128, LabelSet)> {
+    let mut cursor = Cursor::new(body);
+    let group = cursor.unsigned32()?;
+    let key = u128::from_le_bytes(cursor.array()?);
+    let labels = labels(cursor.sized_bytes()?)?;
+    cursor.is_empty().then_some((group, key, labels))
+}
+
+/// Appends the body of a column's definition.
+pub(crate) fn put_column(out: &mut Vec<u8>, group: u32, column: u32, labels: &LabelSet) {
+    put(out, group.into());
+    put(out, column.into());
+    put_bytes(out, labels.packed().as_bytes());
+}
+
+/// Reads what [`put_column`] wrote.
+pub(crate) fn read_column(body: &[u8]) -> Option<(u32, u32, LabelSet)> {
+    let mut cursor = Cursor::new(body);
+    let group = cursor.unsigned32()?;
+    let column = cursor.unsigned32()?;
+    let labels = labels(cursor.sized_bytes()?)?;
+    cursor.is_empty().then_some((group, column, labels))
+}
+
+/// Appends the body of a seal.
+pub(crate) fn put_seal(out: &mut Vec<u8>, group: u32) {
+    put(out, group.into());
+}
+
+/// Reads what [`put_seal`] wrote.
+pub(crate) fn read_seal(body: &[u8]) -> Option<u32> {
+    let mut cursor = Cursor::new(body);
+    let group = cursor.unsigned32()?;
+    cursor.is_empty().then_some(group)
+}
+
+fn labels(bytes: &[u8]) -> Option<LabelSet> {
+    LabelSet::from_packed(std::str::from_utf8(bytes).ok()?)
+}
+
+/// What stands before the entries of a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RowHead {
+    pub(crate) group: u32,
+    /// Against `slot_before`, which is 0 for a full row.
+    pub(crate) slot: i64,
+    pub(crate) timestamp_ms: i64,
+    pub(crate) rank: Rank,
+    /// Entries that follow.
+    pub(crate) entries: usize,
+}
+
+/// Appends the head of `row`.
+pub(crate) fn put_row_head(out: &mut Vec<u8>, row: &Row<'_>, slot_before: i64, entries: usize) {
+    put(out, row.group.0.into());
+    put_signed(out, row.slot.0.wrapping_sub(slot_before));
+    put_signed(out, row.timestamp.0.wrapping_sub(row.slot.0));
+    out.push(row.rank as u8);
+    put(out, entries as u64);
+}
+
+/// Reads the number of the group, which says what `slot_before` is.
+pub(crate) fn read_row_group(cursor: &mut Cursor<'_>) -> Option<u32> {
+    cursor.unsigned32()
+}
+
+/// Reads the rest of the head.
+pub(crate) fn read_row_head(
+    cursor: &mut Cursor<'_>,
+    group: u32,
+    slot_before: i64,
+) -> Option<RowHead> {
+    let slot = slot_before.wrapping_add(cursor.signed()?);
+    let timestamp_ms = slot.wrapping_add(cursor.signed()?);
+    let rank = match cursor.byte()? {
+        0 => Rank::StandIn,
+        1 => Rank::Owner,
+        _ => return None,
+    };
+    Some(RowHead { group, slot, timestamp_ms, rank, entries: cursor.size()? })
+}

@@ -1,0 +1,107 @@
+//! Writes the entries of a row: only the columns that differ from the row before.
+//!
+//! Path: `store` → **row_write** → `log::write`.
+//! Format: docs/format/wal.md, version 1.
+//! Both sides keep a decimal form a column; the delta of a present value to a present value is
+//! written in it. Every other change carries its form, or the bits, so neither side guesses.
+
+use crate::cells::{Cell, Cells};
+use crate::decimal::{self, Code};
+use crate::last_row::LastRow;
+use crate::varint::{put, put_signed};
+
+/// Codes of the escape byte. The numbers are on disk: never reuse one.
+pub(crate) mod escape {
+    /// The cell is absent.
+    pub(crate) const ABSENT: u8 = 0;
+    /// The cell is stale.
+    pub(crate) const STALE: u8 = 1;
+    /// Eight bytes of bits follow; the column has no form after it.
+    pub(crate) const RAW: u8 = 2;
+    /// From here on: form (this plus its code), then the signed integer from 0.
+    pub(crate) const FORM: u8 = 16;
+}
+
+/// In [`LastRow::codes`]: the column has no form; deltas cannot be written.
+pub(crate) const NO_CODE: u8 = u8::MAX;
+
+/// Appends the entries of the `changed` columns (rising) and moves the codes; the values and states
+/// of `last` are the caller's to move after.
+pub(crate) fn put_entries(
+    cells: &Cells,
+    last: &mut LastRow,
+    changed: &[u32],
+    full: bool,
+    out: &mut Vec<u8>,
+) {
+    let mut next = 0;
+    for column in changed {
+        let gap = u64::from(column - next) << 1;
+        next = column + 1;
+        let column = *column as usize;
+        let old = if full { Cell::Absent } else { last_cell(last, column) };
+        let code = &mut last.codes[column];
+        if full && *code == NO_CODE {
+            *code = Code::INTEGER.byte();
+        }
+        match (old, cells_get(cells, column)) {
+            (Cell::Present(before), Cell::Present(value)) => {
+                let form = Code::from_byte(*code).unwrap_or(Code::INTEGER);
+                match decimal::exact(value, form) {
+                    Some(integer) if *code != NO_CODE => {
+                        put(out, gap);
+                        put_signed(out, integer - decimal::nearest(before, form));
+                    }
+                    _ => put_anew(gap, value, form, code, out),
+                }
+            }
+            (_, Cell::Present(value)) => {
+                let form = Code::from_byte(*code).unwrap_or(Code::INTEGER);
+                put_anew(gap, value, form, code, out);
+            }
+            (_, Cell::Stale) => put_escape(gap, escape::STALE, out),
+            (_, Cell::Absent) => put_escape(gap, escape::ABSENT, out),
+        }
+    }
+}
+
+/// A present value that leans on nothing before it.
+fn put_anew(gap: u64, value: f64, form: Code, code: &mut u8, out: &mut Vec<u8>) {
+    // A column that has shown itself undecimal is only tried as an integer until the next full row.
+    let learned = if *code == NO_CODE {
+        decimal::exact(value, Code::INTEGER).map(|integer| (Code::INTEGER, integer))
+    } else {
+        decimal::learn(value, form)
+    };
+    match learned {
+        Some((learned, integer)) => {
+            put_escape(gap, escape::FORM + learned.byte(), out);
+            put_signed(out, integer);
+            *code = learned.byte();
+        }
+        None => {
+            put_escape(gap, escape::RAW, out);
+            out.extend_from_slice(&value.to_bits().to_le_bytes());
+            *code = NO_CODE;
+        }
+    }
+}
+
+fn put_escape(gap: u64, escape: u8, out: &mut Vec<u8>) {
+    put(out, gap | 1);
+    out.push(escape);
+}
+
+fn last_cell(last: &LastRow, column: usize) -> Cell {
+    if last.stale.get(column) {
+        Cell::Stale
+    } else if last.present.get(column) {
+        Cell::Present(last.values[column])
+    } else {
+        Cell::Absent
+    }
+}
+
+fn cells_get(cells: &Cells, column: usize) -> Cell {
+    if column < cells.len() { cells.get(column) } else { Cell::Absent }
+}

@@ -1,0 +1,255 @@
+//! Report: statistics and metrics of a store.
+//!
+//! Path: `shard` asks → **report** reads `store`.
+
+use exposition::metrics::Collected;
+
+use crate::index::postings::Postings;
+use crate::index::series::Values;
+use crate::stats::{MemoryBytes, Named, Stats};
+use crate::store::Store;
+
+/// Seconds in a nanosecond.
+const SECONDS_PER_NANO: f64 = 1e-9;
+
+impl Store {
+    /// Bytes of memory by purpose.
+    #[must_use]
+    pub fn memory(&self) -> MemoryBytes {
+        let groups = self.groups.iter().flatten();
+        let tiles: usize = groups.clone().map(|group| group.tile_bytes()).sum();
+        let directory: usize = groups.map(|group| group.directory_bytes()).sum();
+        MemoryBytes {
+            tiles: tiles as u64,
+            sealed: self.tile_files.waiting_bytes(),
+            directory: directory as u64,
+            index: self.index.heap_bytes() as u64,
+            symbols: self.index.symbols.heap_bytes() as u64,
+            catalog: self.catalog.heap_bytes() as u64,
+            log: self.log.backlog_bytes(),
+        }
+    }
+
+    /// The store at this moment, with the `top` first entries of each table.
+    #[must_use]
+    pub fn stats(&self, top: usize) -> Stats {
+        let groups = || self.groups.iter().flatten();
+        let open = groups().flat_map(|group| group.timestamps_ms.iter().copied());
+        let sealed = groups().filter_map(|group| group.tiles.front()).map(|tile| tile.min_time_ms);
+        let by_label = |count: fn(&Store, &Values) -> u64| {
+            let labels = self.index.labels();
+            head(labels.map(|(name, values)| named(name, count(self, values))), top)
+        };
+        let metric_names = self.index.values(model::label_set::METRIC_NAME);
+        let text = |symbol| self.index.symbols.text(symbol);
+        Stats {
+            series: self.index.len() as u64,
+            groups: self.group_keys.len() as u64,
+            label_pairs: self.index.labels().map(|(_, values)| values.len() as u64).sum(),
+            chunks: groups().map(|group| group.chunks() as u64).sum(),
+            tiles: groups().map(|group| group.tiles.len() as u64).sum(),
+            min_time_ms: open.chain(sealed).min(),
+            max_time_ms: self.counts.max_time_ms,
+            memory: self.memory(),
+            series_by_metric_name: head(
+                metric_names
+                    .into_iter()
+                    .flatten()
+                    .map(|(name, postings)| named(text(*name), postings.len())),
+                top,
+            ),
+            values_by_label_name: by_label(|_, values| values.len() as u64),
+            bytes_by_label_name: by_label(|store, values| {
+                values.keys().map(|value| store.index.symbols.text(*value).len() as u64).sum()
+            }),
+            series_by_label_pair: self.largest_pairs(top),
+        }
+    }
+
+    fn largest_pairs(&self, top: usize) -> Vec<Named> {
+        let mut largest: Vec<(u64, &str, &str)> = Vec::new();
+        for (name, values) in self.index.labels() {
+            let pairs = values.iter().map(|(value, postings): (_, &Postings)| {
+                (postings.len(), name, self.index.symbols.text(*value))
+            });
+            largest.extend(pairs);
+            largest.sort_unstable_by(|a, b| b.0.cmp(&a.0).then((a.1, a.2).cmp(&(b.1, b.2))));
+            largest.truncate(top);
+        }
+        largest.iter().map(|(count, n, v)| named(&format!("{n}={v}"), *count)).collect()
+    }
+
+    /// Adds this store's counters and gauges.
+    pub fn collect(&self, into: &mut Collected) {
+        self.collect_head(into);
+        self.collect_log(into);
+        self.collect_files(into);
+        self.collect_refusals(into);
+        self.collect_memory(into);
+    }
+
+    fn collect_head(&self, into: &mut Collected) {
+        let counts = &self.counts;
+        let float = [("type", "float")];
+        let mut counter = |name, help, value: u64| into.counter(name, help, &[], float_of(value));
+        counter(
+            "prometheus_tsdb_head_series_created_total",
+            "Series created in the head.",
+            counts.series_created,
+        );
+        counter(
+            "prometheus_tsdb_head_series_removed_total",
+            "Series removed from the head.",
+            counts.series_removed,
+        );
+        counter("cresset_storage_rows_total", "Rows appended.", counts.rows);
+        counter(
+            "cresset_storage_tiles_sealed_total",
+            "Tiles sealed.",
+            counts.tiles_sealed,
+        );
+        counter(
+            "cresset_storage_tile_bytes_total",
+            "Bytes of the tiles sealed.",
+            counts.tile_bytes,
+        );
+        into.counter(
+            "prometheus_tsdb_head_samples_appended_total",
+            "Samples appended, staleness markers included.",
+            &float,
+            float_of(counts.samples),
+        );
+        let groups = || self.groups.iter().flatten();
+        let chunks: usize = groups().map(|group| group.chunks()).sum();
+        let mut gauge = |name, help, value: f64| into.gauge(name, help, &[], value);
+        gauge("prometheus_tsdb_head_series", "Live series.", float_of(self.index.len() as u64));
+        gauge("prometheus_tsdb_head_chunks", "Chunks of the open tiles.", float_of(chunks as u64));
+        gauge("cresset_storage_groups", "Live groups.", float_of(self.group_keys.len() as u64));
+    }
+
+    fn collect_log(&self, into: &mut Collected) {
+        let log = self.log.counts();
+        let mut counter = |name, help, value: f64| into.counter(name, help, &[], value);
+        counter("cresset_storage_log_commits_total", "Commits made durable.", float_of(log.commits));
+        counter(
+            "cresset_storage_log_written_bytes_total",
+            "Bytes of durable commits, padding included.",
+            float_of(log.commit_bytes),
+        );
+        counter(
+            "cresset_storage_log_record_bytes_total",
+            "Bytes of records, without frames and padding.",
+            float_of(log.record_bytes),
+        );
+        counter(
+            "cresset_storage_log_failures_total",
+            "Commits and segment preparations that failed and were tried again.",
+            float_of(log.failures),
+        );
+        counter(
+            "cresset_storage_log_commit_seconds_total",
+            "Time from handing out a commit to its being durable.",
+            float_of(log.commit_nanos) * SECONDS_PER_NANO,
+        );
+        counter(
+            "prometheus_tsdb_wal_corruptions_total",
+            "Parts of the disk that did not check at start, cut-off tails included.",
+            float_of(self.counts.damages),
+        );
+        let mut gauge = |name, help, value: u64| into.gauge(name, help, &[], float_of(value));
+        gauge(
+            "cresset_storage_log_backlog_bytes",
+            "Records that are not durable.",
+            self.log.backlog_bytes(),
+        );
+        gauge(
+            "cresset_storage_log_segments",
+            "Segments that something needs.",
+            self.log.live_segments() as u64,
+        );
+    }
+
+    fn collect_files(&self, into: &mut Collected) {
+        into.counter(
+            "cresset_storage_file_failures_total",
+            "File operations that failed and were tried again.",
+            &[],
+            float_of(self.counts.file_failures),
+        );
+        into.counter(
+            "cresset_storage_tile_files_expired_total",
+            "Tile files that passed retention.",
+            &[],
+            float_of(self.counts.files_expired),
+        );
+        let mut gauge = |name, help, value: u64| into.gauge(name, help, &[], float_of(value));
+        gauge("cresset_storage_tile_files", "Tile files.", self.tile_files.count() as u64);
+        gauge(
+            "cresset_storage_tile_file_bytes",
+            "Bytes of the tile files.",
+            self.tile_files.file_bytes(),
+        );
+    }
+
+    fn collect_refusals(&self, into: &mut Collected) {
+        let counts = &self.counts;
+        for (reason, value) in [
+            ("duplicate", counts.rows_duplicate),
+            ("overloaded", counts.rows_overloaded),
+            ("too_old", counts.rows_too_old),
+            ("unknown", counts.rows_unknown),
+        ] {
+            let help = "Rows that were not stored, by reason.";
+            let labels = [("reason", reason)];
+            into.counter("cresset_storage_rows_refused_total", help, &labels, float_of(value));
+        }
+        for (limit, value) in [
+            ("series", counts.limited_series),
+            ("groups", counts.limited_groups),
+            ("columns", counts.limited_columns),
+        ] {
+            let help = "Series and groups refused because a limit was reached.";
+            into.counter("cresset_storage_limited_total", help, &[("limit", limit)], float_of(value));
+        }
+        into.counter(
+            "prometheus_tsdb_too_old_samples_total",
+            "Rows refused because their slot is sealed or before retention.",
+            &[("type", "float")],
+            float_of(counts.rows_too_old),
+        );
+    }
+
+    fn collect_memory(&self, into: &mut Collected) {
+        let memory = self.memory();
+        for (purpose, bytes) in [
+            ("tiles", memory.tiles),
+            ("sealed", memory.sealed),
+            ("directory", memory.directory),
+            ("index", memory.index),
+            ("symbols", memory.symbols),
+            ("catalog", memory.catalog),
+            ("log", memory.log),
+        ] {
+            let help = "Bytes of memory of the store by purpose.";
+            let labels = [("purpose", purpose)];
+            into.gauge("cresset_storage_memory_bytes", help, &labels, float_of(bytes));
+        }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counters past 2^53 may lose their last bit")]
+fn float_of(value: u64) -> f64 {
+    value as f64
+}
+
+fn named(name: &str, count: u64) -> Named {
+    Named { name: name.to_owned(), count }
+}
+
+/// The `top` largest, by falling count, then name.
+fn head(entries: impl Iterator<Item = Named>, top: usize) -> Vec<Named> {
+    let mut entries: Vec<Named> = entries.collect();
+    entries.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.name.cmp(&b.name)));
+    entries.truncate(top);
+    entries
+}

@@ -1,0 +1,207 @@
+//! Select: a request against index and groups, as a snapshot that lives on by itself.
+//!
+//! Path: `store` → **select** → `selection`.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use model::label_set::LabelSet;
+use roaring::RoaringBitmap;
+
+use crate::chunk::kind::Column;
+use crate::head::{Group, NONE};
+use crate::index::select as matching;
+use crate::index::series::Index;
+use crate::selection::{
+    LabelRequest, OpenPiece, Piece, SealedPiece, SelectError, SelectRequest, SelectedSeries,
+};
+use crate::tile::place::TileRef;
+
+/// Groups of the shard by number.
+type Groups = [Option<Box<Group>>];
+
+/// What all columns of a group share in one selection.
+struct Shared {
+    tiles: Arc<[Arc<TileRef>]>,
+    /// Rows of the open tile that overlap, and their times and ranks.
+    rows: Vec<usize>,
+    timestamps_ms: Arc<[i64]>,
+    owner: u128,
+}
+
+impl Shared {
+    fn new(group: &Group, after_ms: i64, until_ms: i64) -> Shared {
+        let overlapping = group.tiles.iter().filter(|tile| tile.overlaps(after_ms, until_ms));
+        let inside = |time: i64| after_ms < time && time <= until_ms;
+        let rows: Vec<usize> =
+            (0..group.rows()).filter(|row| inside(group.timestamps_ms[*row])).collect();
+        Shared {
+            tiles: overlapping.map(Arc::clone).collect(),
+            timestamps_ms: rows.iter().map(|row| group.timestamps_ms[*row]).collect(),
+            owner: gather(group.owner, &rows),
+            rows,
+        }
+    }
+
+    fn pieces(&self, group: &Group, column: u32, into: &mut Vec<Piece>) {
+        let numbers =
+            (group.columns[column as usize].first_tile, group.columns[column as usize].last_tile);
+        let overlaps = |tile: &Arc<TileRef>| numbers.0 <= tile.number && tile.number <= numbers.1;
+        if self.tiles.iter().any(overlaps) {
+            let tiles = Arc::clone(&self.tiles);
+            into.push(Piece::Sealed(SealedPiece { tiles, numbers, column }));
+        }
+        if self.rows.is_empty() {
+            return;
+        }
+        let (present, stale) = group.column_states(column, group.rows());
+        let (present, stale) = (gather(present, &self.rows), gather(stale, &self.rows));
+        if present | stale == 0 {
+            return;
+        }
+        let rows = self.rows.iter().enumerate().filter(|(to, _)| present >> to & 1 == 1);
+        let values = match group.column_values(column) {
+            Some(lane) => rows.map(|(_, row)| lane[*row]).collect(),
+            None => rows.map(|_| group.last.values[column as usize]).collect(),
+        };
+        into.push(Piece::Open(OpenPiece {
+            timestamps_ms: Arc::clone(&self.timestamps_ms),
+            owner: self.owner,
+            column: Column { present, stale, values },
+        }));
+    }
+}
+
+fn gather(bits: u128, rows: &[usize]) -> u128 {
+    let set = rows.iter().enumerate().filter(|(_, row)| bits >> **row & 1 == 1);
+    set.fold(0, |gathered, (to, _)| gathered | 1 << to)
+}
+
+/// Series that fulfil the request and may have samples in it.
+pub(crate) fn select(
+    index: &Index,
+    groups: &Groups,
+    request: &SelectRequest,
+) -> Result<Vec<SelectedSeries>, SelectError> {
+    let found = matching::select(index, &request.matchers);
+    let mut shared: HashMap<u32, Shared, FixedState> = HashMap::default();
+    let mut selected = Vec::new();
+    for series in found {
+        let mut pieces = Vec::new();
+        for place in index.columns_of(series) {
+            let Some(group) = &groups[place.group as usize] else { continue };
+            let shared = shared
+                .entry(place.group)
+                .or_insert_with(|| Shared::new(group, request.after.0, request.until.0));
+            shared.pieces(group, place.column, &mut pieces);
+        }
+        if pieces.is_empty() {
+            continue;
+        }
+        if request.series_max <= selected.len() {
+            return Err(SelectError::TooManySeries { series_max: request.series_max });
+        }
+        selected.push(SelectedSeries { labels: index.labels_of(series), pieces });
+    }
+    Ok(selected)
+}
+
+/// Series of a question about labels that may have samples in its range.
+fn wanted(index: &Index, groups: &Groups, request: &LabelRequest) -> RoaringBitmap {
+    let mut found = RoaringBitmap::new();
+    if request.matcher_sets.is_empty() {
+        found |= index.all();
+    }
+    for matchers in &request.matcher_sets {
+        found |= matching::select(index, matchers);
+    }
+    let (after_ms, until_ms) = (request.from.0.saturating_sub(1), request.to.0);
+    let spans: Vec<Option<Span>> = groups
+        .iter()
+        .map(|group| group.as_ref().map(|group| Span::new(group, after_ms, until_ms)))
+        .collect();
+    let may_have = |series: &u32| {
+        index.columns_of(*series).iter().any(|place| {
+            let group = groups[place.group as usize].as_ref();
+            let span = spans[place.group as usize].as_ref();
+            group.zip(span).is_some_and(|(group, span)| span.may_have(group, place.column))
+        })
+    };
+    found.iter().filter(may_have).collect()
+}
+
+/// Where the samples of a group lie that a time range asks for.
+struct Span {
+    /// Numbers of the sealed tiles that overlap.
+    tiles: Vec<u32>,
+    open: bool,
+}
+
+impl Span {
+    fn new(group: &Group, after_ms: i64, until_ms: i64) -> Span {
+        let overlapping = group.tiles.iter().filter(|tile| tile.overlaps(after_ms, until_ms));
+        let inside = |time: &i64| after_ms < *time && *time <= until_ms;
+        Span {
+            tiles: overlapping.map(|tile| tile.number).collect(),
+            open: group.timestamps_ms.iter().any(inside),
+        }
+    }
+
+    fn may_have(&self, group: &Group, column: u32) -> bool {
+        let place = &group.columns[column as usize];
+        if place.series == NONE {
+            return false;
+        }
+        let from = self.tiles.partition_point(|number| *number < place.first_tile);
+        let sealed = self.tiles.get(from).is_some_and(|number| *number <= place.last_tile);
+        sealed || (self.open && group.column_states(column, group.rows()) != (0, 0))
+    }
+}
+
+/// Values of label `name` among the wanted series; sorted.
+pub(crate) fn label_values(
+    index: &Index,
+    groups: &Groups,
+    name: &str,
+    request: &LabelRequest,
+) -> Vec<String> {
+    let Some(values) = index.values(name) else { return Vec::new() };
+    let wanted = wanted(index, groups, request);
+    let mut found: Vec<String> = values
+        .iter()
+        .filter(|(_, postings)| postings.meets(&wanted))
+        .map(|(value, _)| index.symbols.text(*value).to_owned())
+        .collect();
+    found.sort_unstable();
+    found
+}
+
+/// Label names among the wanted series; sorted.
+pub(crate) fn label_names(index: &Index, groups: &Groups, request: &LabelRequest) -> Vec<String> {
+    let wanted = wanted(index, groups, request);
+    let mut names = BTreeSet::new();
+    for (name, values) in index.labels() {
+        if values.values().any(|postings| postings.meets(&wanted)) {
+            names.insert(name.to_owned());
+        }
+    }
+    names.into_iter().collect()
+}
+
+/// Label sets of the wanted series; sorted.
+pub(crate) fn series(
+    index: &Index,
+    groups: &Groups,
+    request: &LabelRequest,
+    series_max: usize,
+) -> Result<Vec<LabelSet>, SelectError> {
+    let wanted = wanted(index, groups, request);
+    if (series_max as u64) < wanted.len() {
+        return Err(SelectError::TooManySeries { series_max });
+    }
+    let mut found: Vec<LabelSet> = wanted.iter().map(|series| index.labels_of(series)).collect();
+    found.sort();
+    Ok(found)
+}
