@@ -103,11 +103,7 @@ impl Store {
             counts.series_removed,
         );
         counter("cresset_storage_rows_total", "Rows appended.", counts.rows);
-        counter(
-            "cresset_storage_tiles_sealed_total",
-            "Tiles sealed.",
-            counts.tiles_sealed,
-        );
+        counter("cresset_storage_tiles_sealed_total", "Tiles sealed.", counts.tiles_sealed);
         counter(
             "cresset_storage_tile_bytes_total",
             "Bytes of the tiles sealed.",
@@ -130,7 +126,11 @@ impl Store {
     fn collect_log(&self, into: &mut Collected) {
         let log = self.log.counts();
         let mut counter = |name, help, value: f64| into.counter(name, help, &[], value);
-        counter("cresset_storage_log_commits_total", "Commits made durable.", float_of(log.commits));
+        counter(
+            "cresset_storage_log_commits_total",
+            "Commits made durable.",
+            float_of(log.commits),
+        );
         counter(
             "cresset_storage_log_written_bytes_total",
             "Bytes of durable commits, padding included.",
@@ -209,7 +209,12 @@ impl Store {
             ("columns", counts.limited_columns),
         ] {
             let help = "Series and groups refused because a limit was reached.";
-            into.counter("cresset_storage_limited_total", help, &[("limit", limit)], float_of(value));
+            into.counter(
+                "cresset_storage_limited_total",
+                help,
+                &[("limit", limit)],
+                float_of(value),
+            );
         }
         into.counter(
             "prometheus_tsdb_too_old_samples_total",

@@ -617,6 +617,12 @@ impl Store {
         self.log.durable()
     }
 
+    /// Age of the oldest record that is not on disk, nanoseconds; 0 when all are.
+    #[must_use]
+    pub fn commit_age(&self, now: Now) -> u64 {
+        self.log.commit_age(now)
+    }
+
     /// Closes the open commit without waiting for its age: before a stop, or when somebody waits.
     pub fn flush(&mut self, now: Now, effects: &mut Vec<Effect>) {
         self.log.flush();

@@ -4,6 +4,7 @@
 //! Never: panics on what it reads; `None` means cut short or out of range.
 
 /// Bytes of the longest varint of 64 bits.
+#[cfg(test)]
 pub(crate) const VARINT_BYTES_MAX: usize = 10;
 
 const MORE: u8 = 0x80;

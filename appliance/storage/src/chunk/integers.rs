@@ -5,7 +5,7 @@
 //! All arithmetic wraps, so every sequence has an encoding.
 
 use crate::chunk::bits;
-use crate::varint::{Cursor, VARINT_BYTES_MAX, put, put_signed};
+use crate::varint::{Cursor, put, put_signed};
 
 /// Most integers of one sequence.
 pub(crate) const COUNT_MAX: usize = 4096;
@@ -255,7 +255,9 @@ fn read_offsets(
 }
 
 /// Most bytes that [`write`] appends for `count` integers.
-pub(crate) fn bytes_max(count: usize) -> usize {
+#[cfg(test)]
+fn bytes_max(count: usize) -> usize {
+    use crate::varint::VARINT_BYTES_MAX;
     6 * VARINT_BYTES_MAX + count * (8 + VARINT_BYTES_MAX)
 }
 

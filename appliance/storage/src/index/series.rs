@@ -22,7 +22,13 @@ enum Columns {
     #[default]
     None,
     One(ColumnPlace),
-    Many(Box<Vec<ColumnPlace>>),
+    Many(Box<ColumnList>),
+}
+
+/// Behind one pointer, so that the usual single column stays small.
+#[derive(Clone, Debug)]
+struct ColumnList {
+    places: Vec<ColumnPlace>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -116,8 +122,11 @@ impl Index {
         let columns = &mut self.series[series as usize].columns;
         match columns {
             Columns::None => *columns = Columns::One(place),
-            Columns::One(first) => *columns = Columns::Many(Box::new(vec![*first, place])),
-            Columns::Many(places) => places.push(place),
+            Columns::One(first) => {
+                let places = vec![*first, place];
+                *columns = Columns::Many(Box::new(ColumnList { places }));
+            }
+            Columns::Many(list) => list.places.push(place),
         }
     }
 
@@ -125,9 +134,9 @@ impl Index {
     pub(crate) fn remove_column(&mut self, series: u32, place: ColumnPlace) {
         let columns = &mut self.series[series as usize].columns;
         match columns {
-            Columns::Many(places) => {
-                places.retain(|other| *other != place);
-                if places.is_empty() {
+            Columns::Many(list) => {
+                list.places.retain(|other| *other != place);
+                if list.places.is_empty() {
                     *columns = Columns::None;
                 }
             }
@@ -180,7 +189,7 @@ impl Index {
         match &self.series[series as usize].columns {
             Columns::None => &[],
             Columns::One(place) => std::slice::from_ref(place),
-            Columns::Many(places) => places,
+            Columns::Many(list) => &list.places,
         }
     }
 

@@ -60,19 +60,22 @@ impl Sequence {
     }
 }
 
+/// Kind (`None` when unknown to this version) and body of a record.
+pub(crate) type RawRecord<'a> = (Option<Kind>, &'a [u8]);
+
 /// Whether the differences of the frame's segment go on from the segment before.
 pub(crate) fn continues(envelope: &Envelope) -> bool {
     envelope.flags & FLAG_CONTINUES != 0
 }
 
-/// Kinds (`None` when unknown to this version) and bodies of a frame's records.
+/// The records of a frame.
 ///
 /// # Errors
 /// The records are not as many as the envelope says, or cut short.
 pub(crate) fn records<'a>(
     envelope: &Envelope,
     payload: &'a [u8],
-) -> Result<Vec<(Option<Kind>, &'a [u8])>, &'static str> {
+) -> Result<Vec<RawRecord<'a>>, &'static str> {
     let mut cursor = Cursor::new(payload);
     let mut records = Vec::new();
     while !cursor.is_empty() {
