@@ -1,0 +1,234 @@
+//! Classic histograms: series with an `le` label, grouped once for all steps.
+
+use std::collections::HashMap;
+
+use model::label_set::LabelSet;
+
+use crate::annotation::{Annotations, Monotonicity, general, with_metric_name};
+use crate::ast::Span;
+use crate::evaluate::bucket::{Bucket, fraction_of, join_equal_bounds, quantile_of};
+use crate::evaluate::column::{Column, StepSeries, StepVector};
+use crate::evaluate::fault::Fault;
+use crate::evaluate::labels::{with, without_metadata};
+use crate::evaluate::native::unsupported;
+use crate::evaluate::quantile::warn_quantile;
+use crate::grid::Grid;
+
+const BUCKET_LABEL: &str = "le";
+
+/// What is asked of the histograms.
+pub(crate) enum Asked {
+    /// Quantiles by step, each with the place of its argument; `label` tells several apart.
+    Quantiles {
+        /// Quantiles.
+        quantiles: Vec<(Vec<f64>, Span)>,
+        /// Label that gets the quantile, if any.
+        label: Option<String>,
+    },
+    /// The fraction between two values, by step.
+    Fraction(Vec<f64>, Vec<f64>),
+}
+
+/// How histograms are asked.
+pub(crate) struct Asking {
+    /// What is asked.
+    pub(crate) asked: Asked,
+    /// Place of the vector.
+    pub(crate) span: Span,
+    /// Names go at the end of the query.
+    pub(crate) delayed: bool,
+}
+
+/// One classic histogram: its labels without `le`, and its buckets sorted by bound.
+struct Classic {
+    labels: LabelSet,
+    /// Bound, and position of the series.
+    buckets: Vec<(f64, usize)>,
+}
+
+impl Asking {
+    /// Answers for every histogram in `vector`.
+    ///
+    /// # Errors
+    /// There are native histograms.
+    pub(crate) fn answer(
+        &self,
+        vector: &StepVector,
+        grid: &Grid,
+        notes: &mut Annotations,
+    ) -> Result<StepVector, Fault> {
+        self.check_quantiles(notes);
+        let histograms = self.group(vector, notes);
+        if vector.iter().any(|series| series.column.iter_histograms().next().is_some()) {
+            return Err(unsupported("histogram_quantile() and histogram_fraction()"));
+        }
+        let mut answers = Vec::new();
+        match &self.asked {
+            Asked::Fraction(lower, upper) => {
+                for classic in &histograms {
+                    let answer = |step: usize, buckets: &mut [Bucket]| {
+                        fraction_of(lower[step], upper[step], buckets)
+                    };
+                    let column = by_step(classic, vector, grid, answer);
+                    answers.extend(self.series(classic.labels.clone(), column));
+                }
+            }
+            Asked::Quantiles { quantiles, label } => {
+                for (quantiles, _) in quantiles {
+                    for classic in &histograms {
+                        let column = self.quantiles(quantiles, classic, vector, grid, notes);
+                        self.push_quantiles(classic, quantiles, label, column, &mut answers);
+                    }
+                }
+            }
+        }
+        Ok(answers)
+    }
+
+    fn check_quantiles(&self, notes: &mut Annotations) {
+        let Asked::Quantiles { quantiles, .. } = &self.asked else { return };
+        for (quantiles, span) in quantiles {
+            for q in quantiles.iter().filter(|q| !(0.0..=1.0).contains(*q)) {
+                warn_quantile(*q, *span, notes);
+            }
+        }
+    }
+
+    fn group(&self, vector: &StepVector, notes: &mut Annotations) -> Vec<Classic> {
+        let mut known: HashMap<LabelSet, usize> = HashMap::new();
+        let mut histograms: Vec<Classic> = Vec::new();
+        for (position, series) in vector.iter().enumerate() {
+            if series.column.present.words().iter().all(|word| *word == 0) {
+                continue;
+            }
+            let bound_text = series.labels.value(BUCKET_LABEL);
+            let Ok(bound) = bound_text.parse::<f64>() else {
+                self.warn_bound(&series.labels, bound_text, notes);
+                continue;
+            };
+            let labels = with(&series.labels, BUCKET_LABEL, "");
+            let at = *known.entry(labels.clone()).or_insert(histograms.len());
+            if at == histograms.len() {
+                histograms.push(Classic { labels, buckets: Vec::new() });
+            }
+            histograms[at].buckets.push((bound, position));
+        }
+        for classic in &mut histograms {
+            classic.buckets.sort_by(|a, b| a.0.total_cmp(&b.0));
+        }
+        histograms
+    }
+
+    fn warn_bound(&self, labels: &LabelSet, bound: &str, notes: &mut Annotations) {
+        let text = format!(
+            "bucket label \"le\" is missing or has a malformed value of {}",
+            model::label_name::quote(bound)
+        );
+        let name = if self.delayed { labels.metric_name() } else { "" };
+        notes.warn(self.span, with_metric_name(&text, name));
+    }
+
+    fn quantiles(
+        &self,
+        quantiles: &[f64],
+        classic: &Classic,
+        vector: &StepVector,
+        grid: &Grid,
+        notes: &mut Annotations,
+    ) -> Column {
+        by_step(classic, vector, grid, |step, buckets| {
+            let (value, repair) = quantile_of(quantiles[step], buckets);
+            if let Some(repair) = repair {
+                let name = if self.delayed { classic.labels.metric_name() } else { "" };
+                let time = grid.time_ms(step);
+                let seen = Monotonicity {
+                    times_ms: (time, time),
+                    bounds: repair.bounds,
+                    diff_max: repair.diff_max,
+                    count: 1,
+                };
+                notes.monotonicity(self.span, name, seen);
+            }
+            value
+        })
+    }
+
+    /// Adds a histogram's quantiles; with a label, one series for each value that `q` takes.
+    fn push_quantiles(
+        &self,
+        classic: &Classic,
+        quantiles: &[f64],
+        label: &Option<String>,
+        column: Column,
+        answers: &mut StepVector,
+    ) {
+        let Some(label) = label else {
+            answers.extend(self.series(classic.labels.clone(), column));
+            return;
+        };
+        let mut by_text: Vec<(String, Column)> = Vec::new();
+        for step in column.present.iter_ones() {
+            let text = open_metrics(quantiles[step]);
+            let at = by_text.iter().position(|(known, _)| *known == text).unwrap_or_else(|| {
+                by_text.push((text, Column::new(column.steps())));
+                by_text.len() - 1
+            });
+            by_text[at].1.set_float(step, column.values[step]);
+        }
+        for (text, column) in by_text {
+            let labels = with(&self.visible(classic.labels.clone()), label, &text);
+            answers.push(StepSeries { labels, drop_name: true, column });
+        }
+    }
+
+    fn visible(&self, labels: LabelSet) -> LabelSet {
+        if self.delayed { labels } else { without_metadata(&labels) }
+    }
+
+    fn series(&self, labels: LabelSet, column: Column) -> Option<StepSeries> {
+        let labels = self.visible(labels);
+        (!column.is_empty()).then_some(StepSeries { labels, drop_name: true, column })
+    }
+}
+
+fn by_step(
+    classic: &Classic,
+    vector: &StepVector,
+    grid: &Grid,
+    mut answer: impl FnMut(usize, &mut [Bucket]) -> f64,
+) -> Column {
+    let mut column = Column::new(grid.count);
+    let mut buckets = Vec::with_capacity(classic.buckets.len());
+    for step in 0..grid.count {
+        buckets.clear();
+        for (bound, position) in &classic.buckets {
+            if let Some(count) = vector[*position].column.float(step) {
+                buckets.push(Bucket { bound: *bound, count });
+            }
+        }
+        if !buckets.is_empty() {
+            join_equal_bounds(&mut buckets);
+            column.set_float(step, answer(step, &mut buckets));
+        }
+    }
+    column
+}
+
+/// A float as OpenMetrics writes label values: `1.0`, `0.5`, `1e-05`.
+fn open_metrics(value: f64) -> String {
+    let text = general(value, None);
+    let plain = value.is_finite() && !text.contains(['e', '.']);
+    if plain { format!("{text}.0") } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn quantile_labels_have_a_point() {
+        assert_eq!(open_metrics(1.0), "1.0");
+        assert_eq!(open_metrics(0.25), "0.25");
+        assert_eq!(open_metrics(f64::NAN), "NaN");
+    }
+}

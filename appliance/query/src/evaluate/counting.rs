@@ -1,0 +1,253 @@
+//! `changes`, `resets`, and the functions that look at a window's ends: its count, its first and
+//! last sample, its last two.
+
+use std::sync::Arc;
+
+use model::native_histogram::NativeHistogram;
+
+use crate::annotation::Annotations;
+use crate::evaluate::column::Column;
+use crate::evaluate::fault::Fault;
+use crate::evaluate::instant::seconds;
+use crate::evaluate::native::{same, unsupported};
+use crate::evaluate::rate::{Resets, has_histograms};
+use crate::evaluate::windowed::{Windowed, count_of, is_start_reset, seconds_between};
+use crate::plan::node::Extension;
+
+/// What is counted between neighbouring samples.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Counted {
+    /// Values that differ.
+    Changes,
+    /// Counters that were reset.
+    Resets,
+}
+
+/// Fills `column` with the number of changes or resets in each window.
+///
+/// # Errors
+/// Histograms are among what would have to be compared.
+pub(crate) fn fill_counts(
+    series: &Windowed<'_>,
+    counted: Counted,
+    column: &mut Column,
+) -> Result<(), Fault> {
+    let floats = &series.tracks.floats;
+    let marks = match counted {
+        Counted::Changes => changes_after(&floats.values),
+        Counted::Resets => {
+            Resets::find(&floats.times, &floats.values, series.float_starts()).at
+        }
+    };
+    let (mut mark_from, mut mark_to) = (0, 0);
+    for step in 0..series.grid.count {
+        let (from, to) = match series.extension {
+            Extension::Anchored => match anchored(series, step) {
+                Some(window) => window,
+                None => continue,
+            },
+            _ => series.floats.get(step),
+        };
+        if has_histograms(series, step) {
+            column.set_float(step, count_mixed(series, step, counted)?);
+            continue;
+        }
+        if from == to {
+            continue;
+        }
+        while mark_from < marks.len() && marks[mark_from] <= from {
+            mark_from += 1;
+        }
+        mark_to = mark_to.max(mark_from);
+        while mark_to < marks.len() && marks[mark_to] < to {
+            mark_to += 1;
+        }
+        column.set_float(step, count_of(mark_to - mark_from));
+    }
+    Ok(())
+}
+
+/// The window from the last sample at or before the range's open end; `None` when nothing is
+/// after it.
+fn anchored(series: &Windowed<'_>, step: usize) -> Option<(usize, usize)> {
+    let times = &series.tracks.floats.times;
+    let (from, to) = series.floats.get(step);
+    let (range_start, _) = series.range(step);
+    let inside = from + times[from..to].partition_point(|time| *time <= range_start);
+    (inside < to || has_histograms(series, step)).then(|| (inside.max(from + 1) - 1, to))
+}
+
+/// Index of each sample that differs from the one before.
+fn changes_after(values: &[f64]) -> Vec<usize> {
+    let differs = |pair: &[f64]| pair[0] != pair[1] && !(pair[0].is_nan() && pair[1].is_nan());
+    let pairs = values.windows(2).enumerate();
+    pairs.filter(|(_, pair)| differs(pair)).map(|(at, _)| at + 1).collect()
+}
+
+/// A sample of either kind.
+#[derive(Clone, Copy)]
+enum Either<'a> {
+    Float(f64),
+    Histogram(&'a Arc<NativeHistogram>),
+}
+
+fn count_mixed(series: &Windowed<'_>, step: usize, counted: Counted) -> Result<f64, Fault> {
+    let samples = in_order(series, step);
+    let mut count = 0;
+    for pair in samples.windows(2) {
+        let ((prev_time, prev_start, prev), (time, start, sample)) = (pair[0], pair[1]);
+        let reset = counted == Counted::Resets
+            && is_start_reset(prev_start, prev_time, start, time);
+        let differs = match (prev, sample, counted) {
+            (Either::Float(a), Either::Float(b), Counted::Changes) => {
+                a != b && !(a.is_nan() && b.is_nan())
+            }
+            (Either::Float(a), Either::Float(b), Counted::Resets) => b < a || reset,
+            (Either::Histogram(a), Either::Histogram(b), Counted::Changes) => !same(a, b),
+            (Either::Histogram(_), Either::Histogram(_), Counted::Resets) if !reset => {
+                return Err(unsupported("resets()"));
+            }
+            (Either::Histogram(_), Either::Histogram(_), Counted::Resets) => reset,
+            (Either::Float(_), Either::Histogram(_), _)
+            | (Either::Histogram(_), Either::Float(_), _) => true,
+        };
+        count += usize::from(differs);
+    }
+    Ok(count_of(count))
+}
+
+/// Time, start timestamp (0 where it does not count) and value of the samples in a window.
+fn in_order<'a>(series: &Windowed<'a>, step: usize) -> Vec<(i64, i64, Either<'a>)> {
+    let (floats, histograms) = (&series.tracks.floats, &series.tracks.histograms);
+    let (from, to) = series.floats.get(step);
+    let (h_from, h_to) = series.histograms.get(step);
+    let (starts, h_starts) = (series.float_starts(), series.histogram_starts());
+    let start_of = |starts: &[i64], at: usize| starts.get(at).copied().unwrap_or(0);
+    let mut samples: Vec<_> = (from..to)
+        .map(|at| (floats.times[at], start_of(starts, at), Either::Float(floats.values[at])))
+        .chain((h_from..h_to).map(|at| {
+            let value = Either::Histogram(&histograms.values[at]);
+            (histograms.times[at], start_of(h_starts, at), value)
+        }))
+        .collect();
+    samples.sort_by_key(|(time, _, _)| *time);
+    if series.extension == Extension::Anchored {
+        let (range_start, _) = series.range(step);
+        let inside = samples.partition_point(|(time, _, _)| *time <= range_start);
+        samples.drain(..inside.max(1) - 1);
+    }
+    samples
+}
+
+/// Fills `column` with the number of samples in each window, or with 1 where there is any.
+pub(crate) fn fill_presence(series: &Windowed<'_>, count: bool, column: &mut Column) {
+    for step in 0..series.grid.count {
+        let (from, to) = series.floats.get(step);
+        let (h_from, h_to) = histogram_window(series, step);
+        let samples = to - from + h_to - h_from;
+        if 0 < samples {
+            column.set_float(step, if count { count_of(samples) } else { 1.0 });
+        }
+    }
+}
+
+fn histogram_window(series: &Windowed<'_>, step: usize) -> (usize, usize) {
+    if series.tracks.histograms.times.is_empty() { (0, 0) } else { series.histograms.get(step) }
+}
+
+/// Which end of a window is meant, and whether its sample or its time.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct End {
+    /// The newest sample instead of the oldest.
+    pub(crate) last: bool,
+    /// Its time instead of its value.
+    pub(crate) time: bool,
+}
+
+/// Fills `column` with the first or last sample of each window, or its time.
+pub(crate) fn fill_ends(series: &Windowed<'_>, end: End, column: &mut Column) {
+    let (floats, histograms) = (&series.tracks.floats, &series.tracks.histograms);
+    for step in 0..series.grid.count {
+        let pick = |(from, to): (usize, usize)| {
+            (from < to).then(|| if end.last { to - 1 } else { from })
+        };
+        let float = pick(series.floats.get(step));
+        let histogram = pick(histogram_window(series, step));
+        let float = float.map(|at| (floats.times[at], floats.values[at]));
+        let histogram = histogram.map(|at| (histograms.times[at], &histograms.values[at]));
+        let float_wins = match (float, histogram) {
+            (None, None) => continue,
+            (Some(_), None) => true,
+            (None, Some(_)) => false,
+            (Some((time, _)), Some((h_time, _))) => (time < h_time) != end.last,
+        };
+        match (float, histogram) {
+            (Some((time, value)), _) if float_wins => {
+                column.set_float(step, if end.time { seconds(time) } else { value });
+            }
+            (_, Some((time, _))) if end.time => column.set_float(step, seconds(time)),
+            (_, Some((_, value))) => column.set_histogram(step, Arc::clone(value)),
+            _ => {}
+        }
+    }
+}
+
+/// Fills `column` with the change between the last two samples of each window, by second for
+/// `irate`.
+///
+/// # Errors
+/// The last two are histograms.
+pub(crate) fn fill_last_changes(
+    series: &Windowed<'_>,
+    is_rate: bool,
+    column: &mut Column,
+    notes: &mut Annotations,
+) -> Result<(), Fault> {
+    let floats = &series.tracks.floats;
+    let starts = series.float_starts();
+    for step in 0..series.grid.count {
+        if has_histograms(series, step) {
+            mixed_last_change(series, step, is_rate, notes)?;
+            if !last_two_are_floats(series, step) {
+                continue;
+            }
+        }
+        let (from, to) = series.floats.get(step);
+        if to - from < 2 {
+            continue;
+        }
+        let (time, prev_time) = (floats.times[to - 1], floats.times[to - 2]);
+        let (value, prev) = (floats.values[to - 1], floats.values[to - 2]);
+        let started = starts
+            .get(to - 2..to)
+            .is_some_and(|starts| is_start_reset(starts[0], prev_time, starts[1], time));
+        let reset = is_rate && (value < prev || started);
+        let change = if reset { value } else { value - prev };
+        let elapsed = seconds_between(prev_time, time);
+        column.set_float(step, if is_rate { change / elapsed } else { change });
+    }
+    Ok(())
+}
+
+fn last_two_are_floats(series: &Windowed<'_>, step: usize) -> bool {
+    let samples = in_order(series, step);
+    samples.iter().rev().take(2).all(|(_, _, sample)| matches!(sample, Either::Float(_)))
+}
+
+fn mixed_last_change(
+    series: &Windowed<'_>,
+    step: usize,
+    is_rate: bool,
+    notes: &mut Annotations,
+) -> Result<(), Fault> {
+    let samples = in_order(series, step);
+    let [.., (_, _, before), (_, _, last)] = samples.as_slice() else { return Ok(()) };
+    match (before, last) {
+        (Either::Float(_), Either::Float(_)) => {}
+        (Either::Histogram(_), Either::Histogram(_)) => {
+            return Err(unsupported(if is_rate { "irate()" } else { "idelta()" }));
+        }
+        _ => series.warn_mixed(notes),
+    }
+    Ok(())
+}

@@ -1,0 +1,115 @@
+//! Compensated summation (Kahan, with Neumaier's improvement), to the digit as Prometheus sums.
+
+/// A running sum and what rounding took from it.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub(crate) struct Sum {
+    /// The sum as rounded.
+    pub(crate) sum: f64,
+    /// What is to be added to it.
+    pub(crate) compensation: f64,
+}
+
+impl Sum {
+    /// The sum of nothing; -0 so that the sum of a single value is that value.
+    pub(crate) const NOTHING: Sum = Sum { sum: -0.0, compensation: 0.0 };
+
+    /// Adds `value`.
+    #[inline]
+    pub(crate) fn add(self, value: f64) -> Sum {
+        let (sum, compensation) = add(value, self.sum, self.compensation);
+        Sum { sum, compensation }
+    }
+
+    /// The sum with its compensation; infinities stay.
+    #[inline]
+    pub(crate) fn total(self) -> f64 {
+        if self.sum.is_infinite() { self.sum } else { self.sum + self.compensation }
+    }
+}
+
+/// Adds `value` to `sum` and what rounding took to `compensation`.
+#[inline]
+pub(crate) fn add(value: f64, sum: f64, compensation: f64) -> (f64, f64) {
+    let total = sum + value;
+    let lost =
+        if value.abs() <= sum.abs() { (sum - total) + value } else { (value - total) + sum };
+    (total, if total.is_infinite() { 0.0 } else { compensation + lost })
+}
+
+/// The mean of values, by their sum while it is finite and incrementally from there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Mean {
+    sum: Sum,
+    count: f64,
+    /// `sum` holds the mean so far.
+    incremental: bool,
+}
+
+impl Mean {
+    /// The mean of nothing yet.
+    pub(crate) const NOTHING: Mean = Mean { sum: Sum::NOTHING, count: 0.0, incremental: false };
+
+    /// Adds `value`.
+    #[inline]
+    pub(crate) fn add(mut self, value: f64) -> Mean {
+        self.count += 1.0;
+        if !self.incremental {
+            let next = self.sum.add(value);
+            if !next.sum.is_infinite() || self.count == 1.0 {
+                // The first value is taken as it is, even if infinite.
+                self.sum = next;
+                return self;
+            }
+            self.incremental = true;
+            self.sum.sum /= self.count - 1.0;
+            self.sum.compensation /= self.count - 1.0;
+        }
+        let share = (self.count - 1.0) / self.count;
+        let scaled =
+            Sum { sum: share * self.sum.sum, compensation: share * self.sum.compensation };
+        self.sum = scaled.add(value / self.count);
+        self
+    }
+
+    /// The mean.
+    #[inline]
+    pub(crate) fn mean(self) -> f64 {
+        let Sum { sum, compensation } = self.sum;
+        if self.incremental {
+            sum + compensation
+        } else {
+            sum / self.count + compensation / self.count
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sum(values: &[f64]) -> f64 {
+        values.iter().fold(Sum::NOTHING, |sum, value| sum.add(*value)).total()
+    }
+
+    fn mean(values: &[f64]) -> f64 {
+        values.iter().fold(Mean::NOTHING, |mean, value| mean.add(*value)).mean()
+    }
+
+    #[test]
+    fn small_values_survive_large_ones() {
+        assert_eq!(sum(&[2.0, 8.0, 1e100, -1e100]), 10.0);
+        assert_eq!(sum(&[f64::INFINITY, 2.0]), f64::INFINITY);
+        assert!(sum(&[f64::INFINITY, f64::NEG_INFINITY]).is_nan());
+        assert!(sum(&[-0.0]).is_sign_negative());
+    }
+
+    #[test]
+    fn means_survive_overflow() {
+        let big = 9.988_465_674_311_579e307;
+        assert_eq!(mean(&[big; 4]), big);
+        assert_eq!(mean(&[-big, -big, big, big]), 0.0);
+        assert_eq!(mean(&[f64::INFINITY, 0.0, f64::INFINITY]), f64::INFINITY);
+        assert!(mean(&[f64::NEG_INFINITY, 0.0, f64::INFINITY]).is_nan());
+        assert_eq!(mean(&[2.0, 8.0, 1e100, -1e100]), 2.5);
+    }
+}

@@ -1,0 +1,115 @@
+//! Windowed series: what a range function is given, one series with the windows of all steps.
+
+use model::label_set::LabelSet;
+
+use crate::annotation::Annotations;
+use crate::ast::Span;
+use crate::evaluate::window::{Tracks, Windows};
+use crate::grid::Grid;
+use crate::plan::node::{Extension, Moved};
+
+/// One series and the windows of all steps in it.
+#[derive(Clone, Copy)]
+pub(crate) struct Windowed<'a> {
+    /// Its samples.
+    pub(crate) tracks: &'a Tracks,
+    /// Windows among its floats.
+    pub(crate) floats: &'a Windows,
+    /// Windows among its histograms.
+    pub(crate) histograms: &'a Windows,
+    /// The steps.
+    pub(crate) grid: &'a Grid,
+    /// Offset and `@` of the range.
+    pub(crate) moved: Moved,
+    /// Milliseconds of the range as written.
+    pub(crate) range_ms: i64,
+    /// `anchored`, `smoothed`.
+    pub(crate) extension: Extension,
+    /// Labels of the series.
+    pub(crate) labels: &'a LabelSet,
+    /// Place of the first argument, for annotations.
+    pub(crate) span: Span,
+    /// Start timestamps count.
+    pub(crate) use_starts: bool,
+}
+
+impl Windowed<'_> {
+    /// Open and closed end of the range of a step.
+    pub(crate) fn range(&self, step: usize) -> (i64, i64) {
+        let end = self.moved.reference_ms(self.grid.time_ms(step));
+        (end.saturating_sub(self.range_ms), end)
+    }
+
+    /// The range's length in seconds.
+    pub(crate) fn range_seconds(&self) -> f64 {
+        seconds_between(0, self.range_ms)
+    }
+
+    /// Start timestamps of the floats, empty where they do not count.
+    pub(crate) fn float_starts(&self) -> &[i64] {
+        if self.use_starts { &self.tracks.floats.starts } else { &[] }
+    }
+
+    /// Start timestamps of the histograms, empty where they do not count.
+    pub(crate) fn histogram_starts(&self) -> &[i64] {
+        if self.use_starts { &self.tracks.histograms.starts } else { &[] }
+    }
+
+    /// Warns that a window holds floats and histograms.
+    pub(crate) fn warn_mixed(&self, notes: &mut Annotations) {
+        let name = model::label_name::quote(self.labels.metric_name());
+        let text =
+            format!("encountered a mix of histograms and floats for metric name {name}");
+        notes.warn(self.span, text);
+    }
+
+    /// Tells that the histograms of a window were passed over.
+    pub(crate) fn info_ignored(&self, notes: &mut Annotations) {
+        let name = model::label_name::quote(self.labels.metric_name());
+        let text = format!(
+            "ignored histograms in a range containing both floats and histograms for metric name \
+             {name}"
+        );
+        notes.info(self.span, text);
+    }
+
+    /// Warns that a start timestamp lies before the sample before.
+    pub(crate) fn warn_overlap(&self, notes: &mut Annotations) {
+        let name = model::label_name::quote(self.labels.metric_name());
+        let text = format!(
+            "sample has start time that overlaps with previous sample timestamp for metric {name}"
+        );
+        notes.warn_counted(self.span, text);
+    }
+}
+
+/// Seconds from one time in milliseconds to another.
+pub(crate) fn seconds_between(from_ms: i64, to_ms: i64) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "Prometheus rounds alike")]
+    let ms = to_ms.saturating_sub(from_ms) as f64;
+    ms / 1000.0
+}
+
+/// A count as a float.
+pub(crate) fn count_of(count: usize) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "counts of samples are far below 2^53")]
+    let count = count as f64;
+    count
+}
+
+/// Whether a sample's start timestamp says that the counter was reset after the sample before.
+pub(crate) fn is_start_reset(prev_start: i64, prev_time: i64, start: i64, time: i64) -> bool {
+    if start == 0 || time <= start || start < prev_time {
+        return false;
+    }
+    if prev_time < start {
+        return true;
+    }
+    // The start is the time of the sample before: a delta, unless that one's start is unknown.
+    prev_start <= prev_time && prev_start != 0 && prev_start != prev_time
+}
+
+/// Whether a sample's start timestamp lies before the sample before without being that one's.
+pub(crate) fn is_start_overlap(prev_start: i64, prev_time: i64, start: i64) -> bool {
+    start != 0 && start < prev_time && start != prev_start
+}
