@@ -11,5 +11,6 @@ pub mod exposition;
 pub mod promql_parse;
 pub mod promql_pretty;
 pub mod promql_real;
+pub mod promqltest;
 
 pub mod suite;

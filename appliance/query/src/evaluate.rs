@@ -3,10 +3,73 @@
 //! Path: `api` → **evaluate** → `plan`, [`Source`]; children compute columns of steps.
 //! Never: reads a clock (the caller's [`Control`] does), holds more than its budgets.
 
+mod budget;
+mod column;
+mod fault;
+mod kahan;
+mod labels;
+mod quantile;
+
+mod instant;
+mod merge;
+mod native;
+mod window;
+
+mod windowed;
+
+mod rate;
+mod regression;
+
+mod counting;
+mod extended;
+mod over_time;
+
+mod range;
+
+mod date;
+mod elementwise;
+mod operator;
+
+mod element;
+
+mod join;
+mod set;
+
+mod bucket;
+mod classic;
+mod group;
+mod rank;
+mod ratio;
+
+mod fold;
+
+mod absent;
+mod context;
+mod relabel;
+mod sort;
+
+mod aggregate;
+mod info;
+mod leaf;
+mod mapper;
+
+mod tree;
+
+mod result;
+
 use model::time::TimestampMs;
 use thiserror::Error;
 
-use crate::source::{Source, SourceError};
+use crate::annotation::Severity;
+use crate::ast::ValueType;
+use crate::evaluate::budget::{Bounds, Budget};
+use crate::evaluate::context::{Context, Found, Settings};
+use crate::evaluate::fault::Fault;
+use crate::evaluate::labels::differ_without_metadata;
+use crate::parse::options::Options;
+use crate::plan::frame::Frame;
+use crate::plan::{Plan, plan};
+use crate::source::{Selection, Source, SourceError};
 use crate::value::Value;
 
 /// A query as it was asked.
@@ -50,6 +113,8 @@ pub struct EngineOptions {
     pub type_and_unit_labels: bool,
     /// Counts samples of every step apart (`stats=all`). Default off.
     pub per_step_stats: bool,
+    /// Which experimental syntax is accepted. Default [`Options::STABLE`].
+    pub parse: Options,
 }
 
 impl Default for EngineOptions {
@@ -63,6 +128,7 @@ impl Default for EngineOptions {
             use_start_timestamps: false,
             type_and_unit_labels: false,
             per_step_stats: false,
+            parse: Options::STABLE,
         }
     }
 }
@@ -156,6 +222,95 @@ pub fn evaluate(
     source: &dyn Source,
     control: &dyn Control,
 ) -> Result<Answer, QueryError> {
-    let _ = (source, control);
-    Err(QueryError::Execution(format!("{:?} cannot be evaluated yet", query.text)))
+    let bytes_max = query.options.memory_bytes_max;
+    let plan = plan_of(query)?;
+    let check = || match control.stop() {
+        None => Ok(()),
+        Some(Stop::Timeout) => Err(Fault::Timeout),
+        Some(Stop::Canceled) => Err(Fault::Canceled),
+    };
+    let mut context = context_of(query, &plan, source, &check)
+        .map_err(|fault| QueryError::of(fault, bytes_max))?;
+    let value = result::value_of(&mut context, &plan, query.step_ms == 0)
+        .map_err(|fault| QueryError::of(fault, bytes_max))?;
+    let (samples_total, samples_read, samples_peak) = context.budget.counts();
+    Ok(Answer {
+        value,
+        warnings: context.notes.texts(Severity::Warning, &query.text),
+        infos: context.notes.texts(Severity::Info, &query.text),
+        stats: Stats { samples_total, samples_read, samples_peak, samples_per_step: Vec::new() },
+    })
+}
+
+fn plan_of(query: &Query) -> Result<Plan, QueryError> {
+    let expr = crate::parse::parse(&query.text, &query.options.parse)
+        .map_err(|errors| QueryError::Parse(errors.to_string()))?;
+    let frame = Frame {
+        start_ms: query.start.0,
+        end_ms: query.end.0,
+        step_ms: query.step_ms,
+        lookback_ms: query.lookback_ms,
+        subquery_step_ms: query.options.default_subquery_step_ms,
+    };
+    let plan = plan(&expr, &frame).map_err(|error| QueryError::Parse(error.text))?;
+    let kind = match plan.value_type {
+        ValueType::String => "string",
+        ValueType::Matrix => "range vector",
+        ValueType::Scalar | ValueType::Vector => return Ok(plan),
+    };
+    if query.step_ms == 0 {
+        return Ok(plan);
+    }
+    Err(QueryError::Parse(format!(
+        "invalid expression type {kind:?} for range query, must be Scalar or instant Vector"
+    )))
+}
+
+fn context_of<'a>(
+    query: &Query,
+    plan: &Plan,
+    source: &'a dyn Source,
+    check: &'a dyn Fn() -> Result<(), Fault>,
+) -> Result<Context<'a>, Fault> {
+    let options = &query.options;
+    let mut found = Vec::with_capacity(plan.selected.len());
+    for selected in &plan.selected {
+        check()?;
+        let series = source.select(&Selection {
+            matchers: selected.matchers.clone(),
+            after: TimestampMs(selected.after_ms),
+            until: TimestampMs(selected.until_ms),
+            series_max: options.series_max,
+        })?;
+        let differ = differ_without_metadata(series.iter().map(|series| &series.labels));
+        found.push(Found { series, differ });
+    }
+    Ok(Context {
+        settings: Settings {
+            delayed: options.delayed_name_removal,
+            use_starts: options.use_start_timestamps,
+            type_and_unit: options.type_and_unit_labels,
+            lookback_ms: query.lookback_ms,
+        },
+        found,
+        budget: Budget::new(Bounds {
+            samples_max: options.samples_max,
+            memory_bytes_max: options.memory_bytes_max,
+        }),
+        notes: crate::annotation::Annotations::default(),
+        check,
+    })
+}
+
+impl QueryError {
+    fn of(fault: Fault, bytes_max: u64) -> QueryError {
+        match fault {
+            Fault::Execution(text) => QueryError::Execution(text),
+            Fault::Samples => QueryError::TooManySamples,
+            Fault::Memory => QueryError::Memory { bytes_max },
+            Fault::Timeout => QueryError::Timeout,
+            Fault::Canceled => QueryError::Canceled,
+            Fault::Source(error) => QueryError::Source(error),
+        }
+    }
 }

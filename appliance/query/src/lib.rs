@@ -8,7 +8,13 @@ pub mod ast;
 pub mod function;
 pub mod parse;
 pub mod print;
+pub mod calendar;
+pub mod grid;
 pub mod source;
 pub mod value;
+
+pub mod annotation;
+
+pub mod plan;
 
 pub mod evaluate;

@@ -140,9 +140,11 @@ impl Aggregator {
                 }
                 let room = streamed.column.occupied();
                 let mut kept = Bitmap::new(self.steps);
-                for step in room.iter_ones().filter(|step| taken[group][*step] < ks[*step]) {
-                    taken[group][step] += 1;
-                    kept.set(step);
+                for step in room.iter_ones() {
+                    if taken[group][step] < ks[step] {
+                        taken[group][step] += 1;
+                        kept.set(step);
+                    }
                 }
                 self.keep(context, streamed, &kept)?;
             }
@@ -242,11 +244,11 @@ fn ranked(
 fn quantile_column(columns: &[Column], quantiles: &[f64], steps: usize) -> Column {
     let mut result = Column::new(steps);
     let mut values = Vec::with_capacity(columns.len());
-    for step in 0..steps {
+    for (step, q) in quantiles.iter().enumerate() {
         values.clear();
         values.extend(columns.iter().filter_map(|column| column.float(step)));
         if !values.is_empty() {
-            result.set_float(step, quantile(quantiles[step], &mut values));
+            result.set_float(step, quantile(*q, &mut values));
         }
     }
     result
@@ -314,9 +316,7 @@ fn ratios(
             let ratio = general(ratio, None);
             notes.warn(
                 span,
-                format!(
-                    "ratio value should be between -1 and 1, got {ratio}, capping to {limit}"
-                ),
+                format!("ratio value should be between -1 and 1, got {ratio}, capping to {limit}"),
             );
         }
     }
@@ -364,9 +364,7 @@ pub(crate) fn count_values(
         }
     }
     let labelled = columns.into_iter().zip(groups.into_labels());
-    Ok(labelled
-        .map(|(column, labels)| StepSeries { labels, drop_name: false, column })
-        .collect())
+    Ok(labelled.map(|(column, labels)| StepSeries { labels, drop_name: false, column }).collect())
 }
 
 /// A float as Go's `strconv.FormatFloat(value, 'f', -1, 64)`.

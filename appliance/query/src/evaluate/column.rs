@@ -74,11 +74,6 @@ impl Column {
         self.histograms.get(step)?.as_ref()
     }
 
-    /// Whether a step holds anything.
-    pub(crate) fn holds(&self, step: usize) -> bool {
-        self.present.get(step) || self.histogram(step).is_some()
-    }
-
     /// Whether no step holds anything.
     pub(crate) fn is_empty(&self) -> bool {
         self.present.words().iter().all(|word| *word == 0)
@@ -198,7 +193,7 @@ mod tests {
         let mut right = Column::new(3);
         right.set_histogram(2, Arc::default());
         assert!(left.absorb(&right));
-        assert!(left.holds(0) && !left.holds(1) && left.histogram(2).is_some());
+        assert_eq!(left.occupied().iter_ones().collect::<Vec<_>>(), [0, 2]);
         assert!(!left.absorb(&right));
     }
 }

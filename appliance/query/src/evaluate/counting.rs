@@ -35,9 +35,7 @@ pub(crate) fn fill_counts(
     let floats = &series.tracks.floats;
     let marks = match counted {
         Counted::Changes => changes_after(&floats.values),
-        Counted::Resets => {
-            Resets::find(&floats.times, &floats.values, series.float_starts()).at
-        }
+        Counted::Resets => Resets::find(&floats.times, &floats.values, series.float_starts()).at,
     };
     let (mut mark_from, mut mark_to) = (0, 0);
     for step in 0..series.grid.count {
@@ -96,8 +94,8 @@ fn count_mixed(series: &Windowed<'_>, step: usize, counted: Counted) -> Result<f
     let mut count = 0;
     for pair in samples.windows(2) {
         let ((prev_time, prev_start, prev), (time, start, sample)) = (pair[0], pair[1]);
-        let reset = counted == Counted::Resets
-            && is_start_reset(prev_start, prev_time, start, time);
+        let reset =
+            counted == Counted::Resets && is_start_reset(prev_start, prev_time, start, time);
         let differs = match (prev, sample, counted) {
             (Either::Float(a), Either::Float(b), Counted::Changes) => {
                 a != b && !(a.is_nan() && b.is_nan())
@@ -168,9 +166,8 @@ pub(crate) struct End {
 pub(crate) fn fill_ends(series: &Windowed<'_>, end: End, column: &mut Column) {
     let (floats, histograms) = (&series.tracks.floats, &series.tracks.histograms);
     for step in 0..series.grid.count {
-        let pick = |(from, to): (usize, usize)| {
-            (from < to).then(|| if end.last { to - 1 } else { from })
-        };
+        let pick =
+            |(from, to): (usize, usize)| (from < to).then(|| if end.last { to - 1 } else { from });
         let float = pick(series.floats.get(step));
         let histogram = pick(histogram_window(series, step));
         let float = float.map(|at| (floats.times[at], floats.values[at]));

@@ -58,8 +58,7 @@ mod tests {
         use DateFunction::{
             DayOfMonth, DayOfWeek, DayOfYear, DaysInMonth, Hour, Minute, Month, Year,
         };
-        let functions =
-            [Year, Month, DayOfMonth, DayOfWeek, DayOfYear, DaysInMonth, Hour, Minute];
+        let functions = [Year, Month, DayOfMonth, DayOfWeek, DayOfYear, DaysInMonth, Hour, Minute];
         assert_eq!(functions.map(|function| date_part(function, seconds)), expected);
     }
 

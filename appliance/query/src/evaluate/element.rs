@@ -73,13 +73,11 @@ impl Operator {
     ) -> Result<Outcome, Fault> {
         let op = self.op;
         match (left, right) {
-            (Operand::Float(a), Operand::Float(b)) if !trims(op) => {
-                Ok(if op.is_comparison() {
-                    Outcome::Float(a, holds(op, a, b))
-                } else {
-                    Outcome::Float(arithmetic(op)(a, b), true)
-                })
-            }
+            (Operand::Float(a), Operand::Float(b)) if !trims(op) => Ok(if op.is_comparison() {
+                Outcome::Float(a, holds(op, a, b))
+            } else {
+                Outcome::Float(arithmetic(op)(a, b), true)
+            }),
             (Operand::Histogram(a), Operand::Histogram(b))
                 if matches!(op, BinaryOp::Equal | BinaryOp::NotEqual) =>
             {
@@ -160,11 +158,8 @@ impl Operator {
     }
 
     fn combine_floats(&self, left: &Column, right: &Column, mask: &Bitmap) -> Column {
-        let mut result = Column {
-            values: left.values.clone(),
-            present: mask.clone(),
-            histograms: Vec::new(),
-        };
+        let mut result =
+            Column { values: left.values.clone(), present: mask.clone(), histograms: Vec::new() };
         if !self.op.is_comparison() {
             combine_values(self.op, &mut result.values, &right.values);
             return result;

@@ -88,10 +88,9 @@ fn plain(function: MapFunction) -> fn(f64) -> f64 {
                 value
             }
         },
-        MapFunction::Round
-        | MapFunction::Clamp
-        | MapFunction::ClampMin
-        | MapFunction::ClampMax => unreachable!("these take scalars"),
+        MapFunction::Round | MapFunction::Clamp | MapFunction::ClampMin | MapFunction::ClampMax => {
+            unreachable!("these take scalars")
+        }
     }
 }
 

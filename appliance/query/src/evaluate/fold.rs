@@ -184,8 +184,7 @@ impl Fold {
             self.values[step] = self.value(step);
         }
         crate::evaluate::join::remove(&mut self.floats, &self.histograms);
-        let column =
-            Column { values: self.values, present: self.floats, histograms: Vec::new() };
+        let column = Column { values: self.values, present: self.floats, histograms: Vec::new() };
         Ok((column, drop_name))
     }
 
@@ -194,9 +193,7 @@ impl Fold {
         match self.op {
             AggregateOp::Sum => value + self.extras[step],
             AggregateOp::Avg if self.incremental.get(step) => value + self.extras[step],
-            AggregateOp::Avg => {
-                value / self.counts[step] + self.extras[step] / self.counts[step]
-            }
+            AggregateOp::Avg => value / self.counts[step] + self.extras[step] / self.counts[step],
             AggregateOp::Count => self.counts[step],
             AggregateOp::Stdvar => value / self.counts[step],
             AggregateOp::Stddev => (value / self.counts[step]).sqrt(),

@@ -54,11 +54,6 @@ impl Groups {
         }))
     }
 
-    /// Number of groups.
-    pub(crate) fn count(&self) -> usize {
-        self.labels.len()
-    }
-
     /// Labels of each group.
     pub(crate) fn into_labels(self) -> Vec<LabelSet> {
         self.labels

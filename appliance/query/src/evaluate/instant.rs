@@ -105,13 +105,11 @@ mod tests {
     fn newest_sample_counts_within_the_lookback() {
         check(&[(0, 1.0), (9, 2.0)], None, &[Some(1.0), Some(2.0), Some(2.0), None, None]);
         check(&[(10, 1.0)], None, &[None, Some(1.0), Some(1.0), None, None]);
-        check(&[(0, 1.0), (10, stale_nan()), (30, 3.0)], None, &[
-            Some(1.0),
+        check(
+            &[(0, 1.0), (10, stale_nan()), (30, 3.0)],
             None,
-            None,
-            Some(3.0),
-            Some(3.0),
-        ]);
+            &[Some(1.0), None, None, Some(3.0), Some(3.0)],
+        );
         check(&[(0, 1.0), (10, 2.0)], Some(11), &[Some(2.0); 5]);
     }
 }

@@ -281,8 +281,8 @@ impl Join<'_> {
     }
 
     fn result_labels(&self, many: &LabelSet, one: &LabelSet) -> LabelSet {
-        let drops = (self.operator.return_bool && !self.delayed)
-            || changes_meaning(self.operator.op);
+        let drops =
+            (self.operator.return_bool && !self.delayed) || changes_meaning(self.operator.op);
         let names = &self.signatures.names;
         let one_to_one = self.matching.cardinality == Cardinality::OneToOne;
         let among = |name: &str| names.iter().any(|known| known == name);

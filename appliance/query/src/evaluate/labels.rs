@@ -25,8 +25,7 @@ pub(crate) fn differ_without_metadata<'a>(
 ) -> bool {
     let Some(first) = label_sets.next() else { return true };
     let name = first.metric_name();
-    !is_typed(first)
-        && label_sets.all(|labels| labels.metric_name() == name && !is_typed(labels))
+    !is_typed(first) && label_sets.all(|labels| labels.metric_name() == name && !is_typed(labels))
 }
 
 fn is_typed(labels: &LabelSet) -> bool {

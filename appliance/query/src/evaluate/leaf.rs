@@ -17,8 +17,7 @@ use model::label_set::LabelSet;
 use model::time::TimestampMs;
 
 /// Where a computed series goes.
-pub(crate) type Sink<'s, 'c> =
-    dyn FnMut(&mut Context<'c>, Streamed<'_>) -> Result<(), Fault> + 's;
+pub(crate) type Sink<'s, 'c> = dyn FnMut(&mut Context<'c>, Streamed<'_>) -> Result<(), Fault> + 's;
 
 /// Memory that is used again for every series.
 #[derive(Default)]

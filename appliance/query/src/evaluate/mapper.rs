@@ -27,18 +27,13 @@ pub(crate) enum Mapper {
     Scalar(Operator, Vec<f64>, bool),
     /// The time of each step: `timestamp` of what is no selector.
     Time(Grid),
-    /// Floats only.
-    Floats,
 }
 
 impl Mapper {
     /// Whether the metric name goes.
     pub(crate) fn drops_name(&self) -> bool {
         match self {
-            Mapper::Scalar(operator, ..) => {
-                changes_meaning(operator.op) || operator.return_bool
-            }
-            Mapper::Floats => false,
+            Mapper::Scalar(operator, ..) => changes_meaning(operator.op) || operator.return_bool,
             _ => true,
         }
     }
@@ -70,7 +65,6 @@ impl Mapper {
                     *value = seconds(grid.time_ms(step));
                 }
             }
-            Mapper::Floats => column.drop_histograms(),
         }
         Ok(())
     }

@@ -78,7 +78,7 @@ mod tests {
         assert!(has_same_labels(&vec![one(0), one(1)]));
         let joined = join_same_labels(vec![one(0), one(1)]).expect("they do not meet");
         assert_eq!(joined.len(), 1);
-        assert!(joined[0].column.holds(0) && joined[0].column.holds(1));
+        assert_eq!(joined[0].column.occupied().count_ones(), 2);
         assert!(join_same_labels(vec![one(0), one(0)]).is_err());
     }
 }

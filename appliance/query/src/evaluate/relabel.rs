@@ -98,8 +98,9 @@ impl JoinLabels {
 }
 
 fn check_name(name: &str, role: &str, function: &str) -> Result<(), Fault> {
-    // Any UTF-8 text is a label name but the empty one.
-    if name.is_empty() {
+    // Any UTF-8 text is a label name but the empty one. The parser puts the replacement character
+    // where a literal is no UTF-8.
+    if name.is_empty() || name.contains(char::REPLACEMENT_CHARACTER) {
         return Err(Fault::execution(format!("invalid {role} label name in {function}(): {name}")));
     }
     Ok(())

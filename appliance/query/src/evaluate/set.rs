@@ -37,12 +37,7 @@ fn presence(series: &StepVector, of: &[usize], count: usize, steps: usize) -> Ve
 }
 
 /// The series at the steps where their signature is present, or where it is not.
-fn filtered(
-    series: StepVector,
-    of: &[usize],
-    present: &[Bitmap],
-    wanted: bool,
-) -> StepVector {
+fn filtered(series: StepVector, of: &[usize], present: &[Bitmap], wanted: bool) -> StepVector {
     let mut kept = Vec::with_capacity(series.len());
     for (mut one, signature) in series.into_iter().zip(of) {
         let mut bits = one.column.occupied();

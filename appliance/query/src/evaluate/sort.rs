@@ -52,16 +52,13 @@ fn natural_order(a: &str, b: &str) -> Ordering {
     while !a_rest.is_empty() && !b_rest.is_empty() {
         let (a_run, a_digits) = take_run(&mut a_rest);
         let (b_run, b_digits) = take_run(&mut b_rest);
-        let order = if a_digits && b_digits {
-            number_order(a_run, b_run).then_with(|| a_run.len().cmp(&b_run.len()))
-        } else {
-            a_run.cmp(b_run)
-        };
+        let order =
+            if a_digits && b_digits { number_order(a_run, b_run) } else { a_run.cmp(b_run) };
         if order.is_ne() {
             return order;
         }
     }
-    a_rest.len().cmp(&b_rest.len())
+    a_rest.len().cmp(&b_rest.len()).then_with(|| a.cmp(b))
 }
 
 fn number_order(a: &str, b: &str) -> Ordering {
@@ -86,6 +83,6 @@ mod tests {
     fn numbers_in_texts_count_as_numbers() {
         let mut texts = ["a10", "a9", "a1b", "a1", "b1", "a01"];
         texts.sort_by(|a, b| natural_order(a, b));
-        assert_eq!(texts, ["a1", "a01", "a1b", "a9", "a10", "b1"]);
+        assert_eq!(texts, ["a01", "a1", "a1b", "a9", "a10", "b1"]);
     }
 }

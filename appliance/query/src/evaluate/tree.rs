@@ -75,10 +75,9 @@ fn whole(context: &mut Context<'_>, node: &Node, grid: &Grid) -> Result<StepVect
         },
         NodeKind::Selector(_) => collected(context, node, grid),
         NodeKind::Negate(_) | NodeKind::Binary(_) => mapped(context, node, grid),
-        NodeKind::Number(_)
-        | NodeKind::String(_)
-        | NodeKind::Matrix(_)
-        | NodeKind::Subquery(_) => unreachable!("the parser checked that this is a vector"),
+        NodeKind::Number(_) | NodeKind::String(_) | NodeKind::Matrix(_) | NodeKind::Subquery(_) => {
+            unreachable!("the parser checked that this is a vector")
+        }
     }
 }
 
@@ -103,9 +102,7 @@ fn stream<'c>(
     }
     match &node.kind {
         NodeKind::Paren(inner) => stream(context, inner, grid, sink),
-        NodeKind::Selector(selector) => {
-            stream_selector(context, selector, Pick::Value, grid, sink)
-        }
+        NodeKind::Selector(selector) => stream_selector(context, selector, Pick::Value, grid, sink),
         NodeKind::Call(Call { function: CallKind::Range(function), .. }) => {
             stream_call(context, node, *function, grid, sink).map(|_| ())
         }
@@ -139,16 +136,13 @@ fn flows(context: &Context<'_>, node: &Node) -> bool {
             CallKind::Map(_) | CallKind::Histogram(_) => {
                 names_differ(context, &call.args[0]) || delayed && flows(context, &call.args[0])
             }
-            CallKind::Date(_) => {
-                call.args.first().is_some_and(|arg| {
-                    names_differ(context, arg) || delayed && flows(context, arg)
-                })
-            }
+            CallKind::Date(_) => call
+                .args
+                .first()
+                .is_some_and(|arg| names_differ(context, arg) || delayed && flows(context, arg)),
             CallKind::Special(_) => false,
         },
-        NodeKind::Negate(inner) => {
-            names_differ(context, inner) || delayed && flows(context, inner)
-        }
+        NodeKind::Negate(inner) => names_differ(context, inner) || delayed && flows(context, inner),
         NodeKind::Binary(binary) => {
             let inner = match (binary.left_scalar, binary.right_scalar) {
                 (false, true) => &binary.left,
@@ -378,9 +372,7 @@ fn aggregated(
         vector(context, &node.expr, grid)?;
         return Ok(Vec::new());
     };
-    stream(context, &node.expr, grid, &mut |context, streamed| {
-        aggregator.add(context, streamed)
-    })?;
+    stream(context, &node.expr, grid, &mut |context, streamed| aggregator.add(context, streamed))?;
     aggregator.finish(context)
 }
 
@@ -593,8 +585,7 @@ fn only_float(context: &mut Context<'_>, node: &Node, grid: &Grid) -> Result<Vec
     let held = context.budget.held();
     stream(context, node, grid, &mut |_, streamed| {
         for step in streamed.column.present.iter_ones() {
-            values[step] =
-                if seen.get(step) { f64::NAN } else { streamed.column.values[step] };
+            values[step] = if seen.get(step) { f64::NAN } else { streamed.column.values[step] };
             seen.set(step);
         }
         Ok(())

@@ -131,7 +131,10 @@ impl Windows {
             while from < to && times[from] <= after {
                 from += 1;
             }
-            debug_assert!(self.edges.last().is_none_or(|last| last.0 <= from && last.1 <= to), "E2");
+            debug_assert!(
+                self.edges.last().is_none_or(|last| last.0 <= from && last.1 <= to),
+                "E2"
+            );
             self.edges.push((from, to));
         }
     }
@@ -198,13 +201,10 @@ mod tests {
     #[test]
     fn e2_windows_are_open_to_the_left_and_move_on() {
         let times = [0, 10, 20, 30];
-        assert_eq!(edges(&times, Grid::new(0, 40, 10), 20, None), [
-            (0, 1),
-            (0, 2),
-            (1, 3),
-            (2, 4),
-            (3, 4)
-        ]);
+        assert_eq!(
+            edges(&times, Grid::new(0, 40, 10), 20, None),
+            [(0, 1), (0, 2), (1, 3), (2, 4), (3, 4)]
+        );
         assert_eq!(edges(&times, Grid::new(0, 20, 10), 10, Some(20)), [(2, 3); 3]);
     }
 

@@ -58,8 +58,7 @@ impl Windowed<'_> {
     /// Warns that a window holds floats and histograms.
     pub(crate) fn warn_mixed(&self, notes: &mut Annotations) {
         let name = model::label_name::quote(self.labels.metric_name());
-        let text =
-            format!("encountered a mix of histograms and floats for metric name {name}");
+        let text = format!("encountered a mix of histograms and floats for metric name {name}");
         notes.warn(self.span, text);
     }
 

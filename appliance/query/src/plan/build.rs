@@ -145,13 +145,8 @@ impl Builder {
         let mut grouping = expr.grouping.clone();
         grouping.sort_unstable();
         grouping.dedup();
-        let aggregate = Aggregate {
-            op: expr.op,
-            parameter,
-            expr: inner.node,
-            grouping,
-            without: expr.without,
-        };
+        let aggregate =
+            Aggregate { op: expr.op, parameter, expr: inner.node, grouping, without: expr.without };
         let node = Node { span, kind: NodeKind::Aggregate(Box::new(aggregate)) };
         // Like upstream, the parameter does not count: it is evaluated where the vector is.
         Ok(Built { node, invariant: inner.invariant, wrap: inner.wrap })
@@ -178,9 +173,9 @@ impl Builder {
             args.push(arg);
         }
         invariant |= function == CallKind::Special(SpecialFunction::Timestamp)
-            && args.iter().all(|arg| {
-                arg.invariant && matches!(arg.node.kind, NodeKind::Selector(_))
-            });
+            && args
+                .iter()
+                .all(|arg| arg.invariant && matches!(arg.node.kind, NodeKind::Selector(_)));
         let unwrapped = invariant || keeps_selector(function);
         let args = args.into_iter().enumerate().map(|(at, arg)| {
             if unwrapped && (invariant || at == 0) { arg.node } else { arg.wrapped(grid) }

@@ -12,7 +12,7 @@ pub(crate) struct Known {
 }
 
 /// Seconds that 64 bits of nanoseconds hold, the bound of Go's `time.Duration`.
-const SECONDS_MAX: f64 = 9_223_372_036.854_775_807;
+const SECONDS_MAX: f64 = 9_223_372_036.854_776;
 
 /// Milliseconds of `duration`; only an offset may be negative or nothing.
 ///
@@ -53,12 +53,8 @@ fn value_of(expr: &DurationExpr, known: Known) -> Result<f64, String> {
         }
         DurationExprKind::Step => known.step_seconds,
         DurationExprKind::Range => known.range_seconds,
-        DurationExprKind::Min(left, right) => {
-            value_of(left, known)?.min(value_of(right, known)?)
-        }
-        DurationExprKind::Max(left, right) => {
-            value_of(left, known)?.max(value_of(right, known)?)
-        }
+        DurationExprKind::Min(left, right) => value_of(left, known)?.min(value_of(right, known)?),
+        DurationExprKind::Max(left, right) => value_of(left, known)?.max(value_of(right, known)?),
         DurationExprKind::Binary { op, left, right } => {
             let (left, right) = (value_of(left, known)?, value_of(right, known)?);
             match op {
@@ -88,10 +84,7 @@ mod tests {
 
     fn number(value: f64) -> Box<DurationExpr> {
         let literal = NumberLiteral { value, is_duration: false };
-        Box::new(DurationExpr {
-            span: Span::default(),
-            kind: DurationExprKind::Number(literal),
-        })
+        Box::new(DurationExpr { span: Span::default(), kind: DurationExprKind::Number(literal) })
     }
 
     #[track_caller]
