@@ -4,6 +4,7 @@
 //! on loopback, drives it with a fleet of made-up targets, prints figures as ratios and fails on a
 //! broken promise, never on a slow one.
 
+#![forbid(unsafe_code)]
 // A measuring program reads clocks, waits and opens files; its figures are floats.
 #![expect(clippy::disallowed_methods, reason = "a measuring program reads clocks and waits")]
 #![expect(clippy::disallowed_types, reason = "a measuring program reads /proc and writes configs")]
@@ -12,10 +13,11 @@ use std::process::ExitCode;
 
 mod behaviour;
 mod client;
+mod config;
 mod fleet;
 mod process;
-mod scenario;
 mod serve;
+mod scenario;
 
 /// A named scenario with one line of explanation.
 struct Entry {

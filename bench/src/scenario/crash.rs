@@ -8,9 +8,9 @@ use anyhow::{Context as _, bail, ensure};
 
 use crate::behaviour::Behaviour;
 use crate::client;
+use crate::config::{Job, Target, write_config};
 use crate::fleet::{Fleet, mix};
 use crate::process::{self, Server};
-use crate::scenario::{Job, Target, write_config};
 use crate::serve::{Targets, now_ms};
 
 const TARGETS: u64 = 200;
@@ -92,7 +92,8 @@ fn rows_held(server: &Server, directory: &Path) -> anyhow::Result<f64> {
     }
     let clocks = client::query_one(
         &server.address,
-        "sum(count_over_time(bench_clock_ms{job=\"crash\"}[1h])) - sum(sum_over_time(up{job=\"crash\"}[1h]))",
+        "sum(count_over_time(bench_clock_ms{job=\"crash\"}[1h])) \
+         - sum(sum_over_time(up{job=\"crash\"}[1h]))",
     )?;
     ensure!(clocks.unwrap_or(0.0) == 0.0, "{clocks:?} rows lack their samples");
     Ok(rows)

@@ -9,9 +9,9 @@ use serde_json::Value;
 
 use crate::behaviour::{Behaviour, HOSTILE};
 use crate::client;
+use crate::config::{Job, Target, write_config};
 use crate::fleet::Fleet;
 use crate::process::{self, Server};
-use crate::scenario::{Job, Target, write_config};
 use crate::serve::Targets;
 
 const HEALTHY: u64 = 1_000;

@@ -7,9 +7,9 @@ use anyhow::Context as _;
 
 use crate::behaviour::Behaviour;
 use crate::client;
+use crate::config::{Job, Target, write_config};
 use crate::fleet::Fleet;
 use crate::process::{self, Server, Usage};
-use crate::scenario::{Job, Target, write_config};
 use crate::serve::Targets;
 
 const TARGETS: u64 = 100;
