@@ -38,7 +38,8 @@ pub(crate) fn run() -> anyhow::Result<()> {
         None => println!("skipped: prometheus is not installed (apt-get install prometheus)"),
     }
     println!(
-        "| | CPU s a million samples | RSS bytes a series | written bytes a sample | samples | peak MiB | disk MiB |"
+        "| | CPU s a million samples | RSS bytes a series | written bytes a sample \
+         | samples | peak MiB | disk MiB |"
     );
     println!("|---|---:|---:|---:|---:|---:|---:|");
     for figures in &all {
