@@ -7,7 +7,7 @@
 pub mod error;
 pub mod options;
 
-pub(crate) mod go_text;
+mod go_text;
 mod number;
 mod token;
 mod unquote;

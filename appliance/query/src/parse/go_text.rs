@@ -2,6 +2,8 @@
 
 use std::fmt::Write as _;
 
+use model::label_name::quote;
+
 /// First character of `bytes` and its length; a byte that begins no UTF-8 sequence reads as
 /// U+FFFD of length 1, as Go's `utf8.DecodeRune` has it.
 #[must_use]
@@ -18,18 +20,15 @@ pub(crate) fn decode(bytes: &[u8]) -> Option<(char, usize)> {
     Some(valid.chars().next().map_or((char::REPLACEMENT_CHARACTER, 1), |c| (c, c.len_utf8())))
 }
 
-/// `%q` of a text: in double quotes, escaped.
+/// `%q` of a text: in double quotes, escaped; bytes that are no UTF-8 as `\xff`.
 #[must_use]
 pub(crate) fn quote_bytes(bytes: &[u8]) -> String {
     let mut quoted = String::from("\"");
-    let mut rest = bytes;
-    while let Some((c, length)) = decode(rest) {
-        if c == char::REPLACEMENT_CHARACTER && length == 1 {
-            let _ = write!(quoted, "\\x{:02x}", rest[0]);
-        } else {
-            push_escaped(&mut quoted, c, '"');
+    for chunk in bytes.utf8_chunks() {
+        quoted.push_str(&escaped(chunk.valid()));
+        for byte in chunk.invalid() {
+            write!(quoted, "\\x{byte:02x}").expect("a String takes what is written");
         }
-        rest = &rest[length..];
     }
     quoted.push('"');
     quoted
@@ -38,54 +37,25 @@ pub(crate) fn quote_bytes(bytes: &[u8]) -> String {
 /// `%q` of a character: in single quotes, escaped; the end of the text reads as U+FFFD.
 #[must_use]
 pub(crate) fn quote_char(c: Option<char>) -> String {
-    let mut quoted = String::from("'");
-    push_escaped(&mut quoted, c.unwrap_or(char::REPLACEMENT_CHARACTER), '\'');
-    quoted.push('\'');
-    quoted
-}
-
-/// `%#U` of a character: `U+002E '.'`.
-#[must_use]
-pub(crate) fn unicode_char(c: char) -> String {
-    let number = u32::from(c);
-    if is_printable(c) { format!("U+{number:04X} '{c}'") } else { format!("U+{number:04X}") }
-}
-
-fn push_escaped(text: &mut String, c: char, quote: char) {
-    match c {
-        c if c == quote || c == '\\' => {
-            text.push('\\');
-            text.push(c);
-        }
-        '\u{7}' => text.push_str("\\a"),
-        '\u{8}' => text.push_str("\\b"),
-        '\u{c}' => text.push_str("\\f"),
-        '\n' => text.push_str("\\n"),
-        '\r' => text.push_str("\\r"),
-        '\t' => text.push_str("\\t"),
-        '\u{b}' => text.push_str("\\v"),
-        c if is_printable(c) => text.push(c),
-        c if c < ' ' || c == '\u{7f}' => {
-            let _ = write!(text, "\\x{:02x}", u32::from(c));
-        }
-        c if u32::from(c) < 0x1_0000 => {
-            let _ = write!(text, "\\u{:04x}", u32::from(c));
-        }
-        c => {
-            let _ = write!(text, "\\U{:08x}", u32::from(c));
-        }
+    match c.unwrap_or(char::REPLACEMENT_CHARACTER) {
+        '\'' => r"'\''".to_owned(),
+        '"' => "'\"'".to_owned(),
+        c => format!("'{}'", escaped(&c.to_string())),
     }
 }
 
-/// Go's `strconv.IsPrint` as far as the standard library knows categories: no control characters,
-/// no spaces but the ASCII one, no private use, no format characters of the common blocks.
-fn is_printable(c: char) -> bool {
-    let format = matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
-        | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
-        | '\u{e0000}'..='\u{e0fff}');
-    let private = matches!(c, '\u{e000}'..='\u{f8ff}' | '\u{f0000}'..='\u{10ffff}');
-    let space = c.is_whitespace() && c != ' ';
-    !(c.is_control() || format || private || space)
+/// `%#U` of a character: `U+002E '.'`; the character only if it is printable.
+#[must_use]
+pub(crate) fn unicode_char(c: char) -> String {
+    let number = u32::from(c);
+    let printable = matches!(c, '"' | '\\') || escaped(&c.to_string()) == c.to_string();
+    if printable { format!("U+{number:04X} '{c}'") } else { format!("U+{number:04X}") }
+}
+
+/// `text` escaped as within double quotes.
+fn escaped(text: &str) -> String {
+    let quoted = quote(text);
+    quoted[1..quoted.len() - 1].to_owned()
 }
 
 #[cfg(test)]
@@ -101,6 +71,7 @@ mod tests {
         assert_eq!(quote_char(Some('"')), "'\"'");
         assert_eq!(quote_char(None), "'\u{fffd}'");
         assert_eq!(unicode_char('.'), "U+002E '.'");
+        assert_eq!(unicode_char('"'), "U+0022 '\"'");
         assert_eq!(unicode_char('\n'), "U+000A");
     }
 }

@@ -1,4 +1,6 @@
 //! Text of a quoted string: `"..."` and `'...'` with Go's escapes, `` `...` `` as it stands.
+//!
+//! `model::label_name::unquote` refuses bytes that make no UTF-8; a query that holds them parses.
 
 /// The text inside the quotes, escapes resolved; `None` when it is malformed. Bytes written as
 /// `\xff` that make no UTF-8 become U+FFFD: texts are UTF-8 everywhere in the appliance.

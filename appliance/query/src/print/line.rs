@@ -3,16 +3,16 @@
 use std::fmt::{self, Display, Formatter, Write as _};
 
 use model::duration::format_duration_ms;
-use model::label_name::is_legacy_label_name;
+use model::label_name::{is_legacy_label_name, quote};
 use model::label_set::METRIC_NAME;
 use model::matcher::MatchOp;
+use model::number::{format_general, format_plain};
 
 use crate::ast::{
     AggregateExpr, At, BinaryExpr, Cardinality, Duration, DurationExpr, DurationExprKind, Expr,
     ExprKind, LabelMatcher, MatrixSelector, Modifiers, NumberLiteral, SubqueryExpr, VectorMatching,
     VectorSelector,
 };
-use crate::parse::go_text::quote_bytes;
 
 impl Display for Expr {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -56,7 +56,7 @@ impl Display for Expr {
 impl Display for NumberLiteral {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         if !self.is_duration {
-            return f.write_str(&plain(self.value));
+            return f.write_str(&format_plain(self.value));
         }
         #[expect(clippy::cast_possible_truncation, reason = "the cast saturates, as is meant")]
         let ms = (self.value.abs() * 1e9) as i64 / 1_000_000;
@@ -119,13 +119,15 @@ impl Display for VectorMatching {
             f.write_char(')')?;
         }
         match (self.fill_left, self.fill_right) {
-            (Some(left), Some(right)) if left == right => write!(f, " fill ({})", general(left)),
+            (Some(left), Some(right)) if left == right => {
+                write!(f, " fill ({})", format_general(left))
+            }
             (left, right) => {
                 if let Some(left) = left {
-                    write!(f, " fill_left ({})", general(left))?;
+                    write!(f, " fill_left ({})", format_general(left))?;
                 }
                 if let Some(right) = right {
-                    write!(f, " fill_right ({})", general(right))?;
+                    write!(f, " fill_right ({})", format_general(right))?;
                 }
                 Ok(())
             }
@@ -252,26 +254,5 @@ fn write_offset(f: &mut impl fmt::Write, modifiers: &Modifiers) -> fmt::Result {
 
 /// Quoted so that it parses: U+FFFD may stand in a query only as an escape.
 fn quoted(text: &str) -> String {
-    quote_bytes(text.as_bytes()).replace(char::REPLACEMENT_CHARACTER, "\\ufffd")
-}
-
-/// Go's `strconv.FormatFloat(value, 'f', -1, 64)`.
-fn plain(value: f64) -> String {
-    if value.is_infinite() {
-        return if value < 0.0 { "-Inf".to_owned() } else { "+Inf".to_owned() };
-    }
-    value.to_string()
-}
-
-/// Go's `%v`: shortest digits, with an exponent below 1e-4 and from 1e6 on.
-fn general(value: f64) -> String {
-    let scientific = format!("{value:e}");
-    let exponent = scientific.split_once('e').and_then(|(_, digits)| digits.parse::<i32>().ok());
-    match (scientific.split_once('e'), exponent) {
-        (Some((digits, _)), Some(exponent)) if !(-4..6).contains(&exponent) => {
-            let sign = if exponent < 0 { '-' } else { '+' };
-            format!("{digits}e{sign}{:02}", exponent.unsigned_abs())
-        }
-        _ => plain(value),
-    }
+    quote(text).replace(char::REPLACEMENT_CHARACTER, "\\ufffd")
 }
