@@ -335,7 +335,8 @@ scrape_configs:
         );
         check(
             "scrape_configs:\n- job_name: a\n  scheme: https\n",
-            "p.yml:3:11: unsupported value \"https\" of field scheme; use http: TLS is not done yet",
+            "p.yml:3:11: unsupported value \"https\" of field scheme; use http: TLS is not done \
+             yet",
         );
         let error = load("rule_files: [a]", Path::new("p")).unwrap_err();
         assert!(error.is_unsupported());

@@ -62,7 +62,8 @@ pub static FLAGS: &[Flag] = &[
         "config.file",
         "FILE",
         "",
-        "Configuration, as Prometheus's prometheus.yml. Without it the server scrapes itself and its machine every 5 seconds.",
+        "Configuration, as Prometheus's prometheus.yml. Without it the server scrapes itself \
+         and its machine every 5 seconds.",
     ),
     value(
         "storage.tsdb.path",
@@ -80,13 +81,15 @@ pub static FLAGS: &[Flag] = &[
         name: "web.listen-address",
         form: Form::Values("ADDRESS"),
         default: "",
-        doc: "Address and port to answer on. Several may be given. Default 0.0.0.0:9090 with --config.file, 127.0.0.1:9090 without: what is only tried is not shown to the network.",
+        doc: "Address and port to answer on. Several may be given. Default 0.0.0.0:9090 with \
+         --config.file, 127.0.0.1:9090 without: what is only tried is not shown to the network.",
     },
     value(
         "web.external-url",
         "URL",
         "",
-        "URL under which the server is reached from outside. Only its host is used, in targets' globalUrl.",
+        "URL under which the server is reached from outside. Only its host is used, in targets' \
+         globalUrl.",
     ),
     value(
         "web.cors.origin",

@@ -303,7 +303,8 @@ pub static SCRAPE: Table = Table {
                 "fallback_scrape_protocol",
                 "format",
                 "",
-                "The format of an answer without usable Content-Type: PrometheusText0.0.4 or PrometheusText1.0.0.",
+                "The format of an answer without usable Content-Type: PrometheusText0.0.4 or \
+                 PrometheusText1.0.0.",
             ),
             yes("static_configs", "list of static config", "[]", "The targets."),
             yes("relabel_configs", "list of relabel config", "[]", "Rewrites and selects targets."),
@@ -350,7 +351,8 @@ pub static RELABEL: Table = Table {
             "action",
             "action",
             "replace",
-            "replace, keep, drop, keepequal, dropequal, hashmod, labelmap, labeldrop, labelkeep, lowercase or uppercase.",
+            "replace, keep, drop, keepequal, dropequal, hashmod, labelmap, labeldrop, \
+             labelkeep, lowercase or uppercase.",
         ),
     ]],
 };

@@ -1,0 +1,330 @@
+//! Boot: the order in which the server comes up, what it does while it runs, how it ends.
+//!
+//! Order: configuration → sockets → service thread (answers 503) → recovery → targets → ready.
+//! The end in turn: not ready → answers under way → query threads → shards' open commits.
+//! Never: opens anything before the flags and the configuration hold.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use api::backend::Phase;
+use crossbeam::channel::{Receiver, RecvTimeoutError, bounded};
+use machine::handle::Handle;
+use machine::options::Options as MachineOptions;
+use machine::start::start;
+use tokio::sync::watch;
+
+use crate::config::{Config, load};
+use crate::flags::Flags;
+use crate::own_backend::{Order, OwnBackend};
+use crate::query_pool::QueryPool;
+use crate::state::{Loaded, Running, State};
+use crate::store_source::forget_tiles;
+use crate::supervisor::{self, Watchdog};
+use crate::targets::{TargetList, embedded_yaml, targets};
+use crate::web::{self, Web};
+
+/// Orders that wait for the main thread.
+const ORDERS_MAX: usize = 16;
+/// How often the main thread looks around when no order comes.
+const LOOK_INTERVAL: Duration = Duration::from_millis(500);
+/// How often recovery says how far it is.
+const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
+/// Longest wait for the shards' open commits at the end; a commit takes milliseconds, and systemd
+/// kills after 90 seconds.
+const STOP_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Where the configuration comes from.
+#[derive(Clone, Debug)]
+enum Origin {
+    File(PathBuf),
+    Embedded(SocketAddr),
+}
+
+impl Origin {
+    /// Reads the configuration; the error is complete text for people.
+    fn load(&self) -> Result<Config, String> {
+        match self {
+            Origin::File(path) => {
+                let shown = path.display();
+                let text = std::fs::read_to_string(path)
+                    .map_err(|error| format!("couldn't load configuration ({shown}): {error}"))?;
+                load(&text, path).map_err(|error| error.to_string())
+            }
+            Origin::Embedded(address) => {
+                let path = PathBuf::from("embedded configuration");
+                load(&embedded_yaml(*address), &path).map_err(|error| error.to_string())
+            }
+        }
+    }
+}
+
+/// A configuration that was refused: the process ends with upstream's exit code for it.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct Refused(String);
+
+/// Runs the server until it is told to end.
+///
+/// # Errors
+/// It could not start, or not end in order; the text says what and why. [`Refused`] when it is the
+/// configuration.
+pub fn run(flags: &Flags) -> anyhow::Result<()> {
+    let started_at = machine::clock::now().wall;
+    if let Some(path) = &flags.config_file {
+        // A file that does not hold must leave no trace, so it is read before any socket.
+        Origin::File(path.clone()).load().map_err(Refused)?;
+    }
+    let listeners = flags
+        .listen
+        .iter()
+        .map(|address| web::bind(*address).with_context(|| format!("listen on {address}")))
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    let bound = listeners
+        .iter()
+        .map(|listener| listener.local_addr().context("read own address"))
+        .collect::<anyhow::Result<Vec<_>>>()?;
+    let first = *bound.first().ok_or_else(|| anyhow!("no address to listen on"))?;
+    let origin = flags.config_file.clone().map_or(Origin::Embedded(first), Origin::File);
+    let config = origin.load().map_err(Refused)?;
+    report(&config);
+    let list = targets(&config);
+    let retention_ms = config.retention_ms.unwrap_or(flags.retention_ms);
+    let options = machine_options(flags, &config, retention_ms);
+    let state = Arc::new(State::new(loaded(&config, &list), started_at));
+    let (orders, inbox) = bounded(ORDERS_MAX);
+    let backend = OwnBackend::new(Arc::clone(&state), flags, retention_ms, orders.clone());
+    let (stop_web, stopping) = watch::channel(false);
+    let service = spawn_service(Web {
+        listeners,
+        router: api::router::router(Arc::new(backend)),
+        connections_max: flags.connections_max,
+        silence_max: Duration::from_millis(flags.read_timeout_ms),
+        orders,
+        stopping,
+    })?;
+    let server = Server { flags, origin, state, inbox, stop_web, service, bound };
+    server.run(options, list)
+}
+
+fn spawn_service(web: Web) -> anyhow::Result<JoinHandle<std::io::Result<()>>> {
+    let builder = std::thread::Builder::new().name("service".to_owned());
+    builder.spawn(move || web::run(web)).context("start the service thread")
+}
+
+/// Says what a configuration asks for in vain, and which targets cannot be.
+fn report(config: &Config) {
+    for notice in &config.notices {
+        tracing::warn!("{notice}");
+    }
+}
+
+fn loaded(config: &Config, list: &TargetList) -> Loaded {
+    for fault in &list.faults {
+        tracing::warn!("target left out: {fault}");
+    }
+    Loaded {
+        yaml: config.yaml.clone(),
+        evaluation_interval_ms: config.evaluation_interval_ms,
+        at: machine::clock::now().wall,
+        last_reload_succeeded: true,
+        dropped: list.dropped.clone(),
+        dropped_counts: list.dropped_counts.clone().into_iter().collect(),
+        targets: u64::try_from(list.specs.len()).unwrap_or(u64::MAX),
+    }
+}
+
+fn machine_options(flags: &Flags, config: &Config, retention_ms: u64) -> MachineOptions {
+    let mut options = MachineOptions::new(flags.directory.clone());
+    let own = &config.own;
+    options.io = flags.io;
+    options.shards = own.shards;
+    options.storage.retention_ms = retention_ms;
+    if let Some(bytes) = own.segment_bytes {
+        options.storage.segment_bytes = bytes;
+    }
+    if let Some(segments) = own.wal_segments_max.and_then(|count| u32::try_from(count).ok()) {
+        options.storage.wal_segments_max = segments;
+    }
+    if let Some(series) = own.series_max.and_then(|count| u32::try_from(count).ok()) {
+        options.storage.series_max = series;
+    }
+    options
+}
+
+/// The server between its first socket and its last.
+struct Server<'a> {
+    flags: &'a Flags,
+    origin: Origin,
+    state: Arc<State>,
+    inbox: Receiver<Order>,
+    stop_web: watch::Sender<bool>,
+    service: JoinHandle<std::io::Result<()>>,
+    bound: Vec<SocketAddr>,
+}
+
+impl Server<'_> {
+    fn run(self, options: MachineOptions, list: TargetList) -> anyhow::Result<()> {
+        let handle = match self.recover(options)? {
+            Recovered::Running(handle) => Arc::new(*handle),
+            Recovered::Stopped => return self.end(None),
+        };
+        for note in handle.notes() {
+            tracing::info!("{note}");
+        }
+        let cpus = &handle.plan().service;
+        let pool = QueryPool::new(self.flags.query_concurrency, cpus, forget_tiles)
+            .context("start query threads")?;
+        handle.set_targets(list.specs);
+        let running = Running { handle: Arc::clone(&handle), pool: Arc::new(pool) };
+        self.state.running.send_replace(Some(running));
+        self.state.phase.send_replace(Phase::Ready);
+        supervisor::ready();
+        tracing::info!("ready");
+        self.greet();
+        self.turn(&handle);
+        self.end(Some(handle))
+    }
+
+    /// Recovers on a thread of its own, so that an order to end is heard meanwhile.
+    fn recover(&self, options: MachineOptions) -> anyhow::Result<Recovered> {
+        let progress = Arc::clone(&self.state.progress);
+        let began = machine::clock::tick();
+        let (sender, done) = bounded(1);
+        let builder = std::thread::Builder::new().name("boot".to_owned());
+        let work = move || drop(sender.send(start(options, &progress)));
+        builder.spawn(work).context("start the boot thread")?;
+        loop {
+            match done.recv_timeout(PROGRESS_INTERVAL) {
+                Ok(started) => {
+                    let handle = started.context("start the shards")?;
+                    let seconds = machine::clock::tick().since(began) / 1_000_000_000;
+                    let (bytes, _) = self.state.progress.bytes();
+                    tracing::info!(bytes, seconds, "recovered");
+                    return Ok(Recovered::Running(Box::new(handle)));
+                }
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err(anyhow!("the boot thread ended by a bug"));
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            let (done_bytes, total_bytes) = self.state.progress.bytes();
+            tracing::info!(done_bytes, total_bytes, "recovering");
+            if self.ordered_to_stop() {
+                return Ok(Recovered::Stopped);
+            }
+        }
+    }
+
+    /// Looks through the orders given during recovery; a reload is refused, for nothing runs yet.
+    fn ordered_to_stop(&self) -> bool {
+        self.inbox.try_iter().any(|order| match order {
+            Order::Stop(cause) => {
+                tracing::info!(cause, "stopping before recovery is done");
+                true
+            }
+            Order::Reload(reply) => {
+                answer(reply, Err("the server is starting".to_owned()));
+                false
+            }
+        })
+    }
+
+    /// Says to whoever looks at the terminal what to do next.
+    fn greet(&self) {
+        let Some(address) = self.bound.first() else { return };
+        let shown = match address {
+            SocketAddr::V4(v4) if v4.ip().is_unspecified() => format!("localhost:{}", v4.port()),
+            SocketAddr::V6(v6) if v6.ip().is_unspecified() => format!("localhost:{}", v6.port()),
+            other => other.to_string(),
+        };
+        if matches!(self.origin, Origin::Embedded(_)) {
+            println!("Cresset scrapes itself and this machine every 5 seconds (no --config.file).");
+            println!("Samples are kept in {}.", self.flags.directory.display());
+        }
+        println!("Look:  http://{shown}/");
+        println!("Ask:   curl 'http://{shown}/api/v1/query?query=up'");
+    }
+
+    /// The main loop: orders and the watchdog.
+    fn turn(&self, handle: &Handle) {
+        let mut watchdog = Watchdog::new(machine::clock::now());
+        loop {
+            match self.inbox.recv_timeout(LOOK_INTERVAL) {
+                Ok(Order::Stop(cause)) => {
+                    tracing::info!(cause, "stopping");
+                    return;
+                }
+                Ok(Order::Reload(reply)) => answer(reply, self.reload(handle)),
+                Err(_) if self.service.is_finished() => {
+                    tracing::error!("the service thread has ended: stopping");
+                    return;
+                }
+                Err(_) => {}
+            }
+            if let Some(watchdog) = &mut watchdog {
+                watchdog.poll(machine::clock::now(), handle);
+            }
+        }
+    }
+
+    /// Reads the configuration again; a refused one changes nothing.
+    fn reload(&self, handle: &Handle) -> Result<(), String> {
+        supervisor::reloading();
+        let result = self.origin.load();
+        match &result {
+            Ok(config) => {
+                report(config);
+                let list = targets(config);
+                self.state.loaded.send_replace(Arc::new(loaded(config, &list)));
+                tracing::info!(targets = list.specs.len(), "configuration reloaded");
+                handle.set_targets(list.specs);
+            }
+            Err(reason) => {
+                tracing::error!("configuration refused, the old one stays in force: {reason}");
+                let old = self.state.loaded();
+                let kept = Loaded { last_reload_succeeded: false, ..Loaded::clone(&old) };
+                self.state.loaded.send_replace(Arc::new(kept));
+            }
+        }
+        supervisor::ready();
+        result.map(drop)
+    }
+
+    fn end(self, handle: Option<Arc<Handle>>) -> anyhow::Result<()> {
+        self.state.phase.send_replace(Phase::Stopping);
+        supervisor::stopping();
+        self.stop_web.send_replace(true);
+        let served = self.service.join().map_err(|_| anyhow!("the service thread died"))?;
+        self.state.running.send_replace(None);
+        if let Some(handle) = handle {
+            match Arc::into_inner(handle) {
+                Some(handle) => handle.stop(STOP_TIMEOUT).context("stop the shards")?,
+                // A query that hears no cancel still reads; what was acknowledged is on disk.
+                None => tracing::warn!("a query still runs: ending without waiting for it"),
+            }
+        }
+        served.context("serve")?;
+        tracing::info!("stopped");
+        Ok(())
+    }
+}
+
+enum Recovered {
+    Running(Box<Handle>),
+    Stopped,
+}
+
+fn answer(
+    reply: Option<crossbeam::channel::Sender<Result<(), String>>>,
+    result: Result<(), String>,
+) {
+    if let Some(reply) = reply {
+        // Whoever asked may have left.
+        let _ = reply.try_send(result);
+    }
+}

@@ -1,0 +1,321 @@
+//! Own backend: what the HTTP API asks, answered by the running server.
+//!
+//! Path: `api` → **own backend** → `state`, the machine's handle, `host`, the main thread.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use api::backend::{
+    ActiveTarget, Backend, HeadStatus, Job, Phase, Replay, RuntimeStatus, Settings, Targets,
+    TsdbRow, TsdbStatus,
+};
+use api::timestamp::format_rfc3339;
+use crossbeam::channel::{Sender, bounded};
+use exposition::metrics::Collected;
+use model::duration::format_duration_ms;
+use model::time::Now;
+use query::evaluate::EngineOptions;
+use query::source::{LabelQuery, Selection, Series, Source, SourceError};
+use scrape::status::TargetStatus;
+use shard::effect::Answer;
+use shard::event::Question;
+use storage::stats::Named;
+
+use crate::flags::Flags;
+use crate::state::{Running, State};
+use crate::store_source::StoreSource;
+
+/// Longest wait for the shards' counts and targets.
+const ASK_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest wait for a reload: it reads one file and makes its targets.
+const RELOAD_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Something that the main thread is asked to do.
+#[derive(Debug)]
+pub enum Order {
+    /// Read the configuration again; the answer goes to whoever asked.
+    Reload(Option<Sender<Result<(), String>>>),
+    /// End.
+    Stop(&'static str),
+}
+
+/// The running server.
+pub struct OwnBackend {
+    state: Arc<State>,
+    settings: Settings,
+    engine: EngineOptions,
+    flags: Vec<(String, String)>,
+    external_host: String,
+    retention: String,
+    orders: Sender<Order>,
+}
+
+impl OwnBackend {
+    /// The server that `flags` ask for; `orders` go to the main thread.
+    #[must_use]
+    pub fn new(
+        state: Arc<State>,
+        flags: &Flags,
+        retention_ms: u64,
+        orders: Sender<Order>,
+    ) -> OwnBackend {
+        let has = |name: &str| flags.features.iter().any(|feature| feature == name);
+        let engine = EngineOptions {
+            samples_max: flags.query_samples_max,
+            delayed_name_removal: has("promql-delayed-name-removal"),
+            use_start_timestamps: has("use-start-timestamps"),
+            type_and_unit_labels: has("type-and-unit-labels"),
+            per_step_stats: has("promql-per-step-stats"),
+            ..EngineOptions::default()
+        };
+        let settings = Settings {
+            query_timeout_ms: flags.query_timeout_ms,
+            lookback_ms: flags.lookback_ms,
+            cors_any: flags.cors_origin.1,
+            cors_origin: flags.cors_origin.0.clone(),
+            lifecycle: flags.lifecycle,
+            version: env!("CARGO_PKG_VERSION"),
+            page_title: flags.page_title.clone(),
+        };
+        let retention = format_duration_ms(i64::try_from(retention_ms).unwrap_or(i64::MAX));
+        OwnBackend {
+            state,
+            settings,
+            engine,
+            flags: flags.values.clone(),
+            external_host: external_host(flags),
+            retention,
+            orders,
+        }
+    }
+
+    fn ask(&self, question: &Question) -> Result<Vec<Answer>, String> {
+        let running = self.state.running().ok_or("the shards are not running")?;
+        running.handle.ask_all(question, ASK_TIMEOUT).map_err(|error| error.to_string())
+    }
+
+    fn active(&self, status: &TargetStatus) -> ActiveTarget {
+        let spec = &status.spec;
+        let url = spec.url.to_string();
+        let is_local = matches!(spec.url.host.as_str(), "localhost" | "127.0.0.1" | "::1");
+        let global_url = if is_local {
+            let port = spec.url.port;
+            let path = &spec.url.path_and_query;
+            format!("{}://{}:{port}{path}", spec.url.scheme.text(), self.external_host)
+        } else {
+            url.clone()
+        };
+        ActiveTarget {
+            discovered_labels: spec.discovered.clone(),
+            labels: spec.labels.clone(),
+            scrape_pool: spec.job.to_string(),
+            scrape_url: url,
+            global_url,
+            last_error: status.last_error.clone(),
+            last_scrape: status.last_scrape,
+            last_scrape_seconds: status.last_scrape_duration_seconds,
+            health: status.health.text(),
+            interval_ms: spec.interval_ms,
+            timeout_ms: spec.timeout_ms,
+        }
+    }
+}
+
+/// The name under which others reach this machine.
+fn external_host(flags: &Flags) -> String {
+    let given = flags.external_host.as_deref().and_then(|host| host.split(':').next());
+    given.map_or_else(hostname, str::to_owned)
+}
+
+fn hostname() -> String {
+    rustix::system::uname().nodename().to_string_lossy().into_owned()
+}
+
+/// A store of a server that has none yet, or no more.
+struct NoStore;
+
+impl Source for NoStore {
+    fn select(&self, _selection: &Selection) -> Result<Vec<Series>, SourceError> {
+        Err(no_store())
+    }
+
+    fn label_values(&self, _name: &str, _wanted: &LabelQuery) -> Result<Vec<String>, SourceError> {
+        Err(no_store())
+    }
+
+    fn label_names(&self, _wanted: &LabelQuery) -> Result<Vec<String>, SourceError> {
+        Err(no_store())
+    }
+}
+
+fn no_store() -> SourceError {
+    SourceError::Unavailable("the shards are not running".to_owned())
+}
+
+impl Backend for OwnBackend {
+    fn now(&self) -> Now {
+        machine::clock::now()
+    }
+
+    fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    fn phase(&self) -> Phase {
+        *self.state.phase.borrow()
+    }
+
+    fn replay(&self) -> Replay {
+        let (done, total) = self.state.progress.bytes();
+        let state = match self.phase() {
+            Phase::Starting if total == 0 => "waiting",
+            Phase::Starting => "in progress",
+            Phase::Ready | Phase::Stopping => "done",
+        };
+        Replay { min: 0, max: total, current: done, state }
+    }
+
+    fn source(&self) -> Arc<dyn Source> {
+        match self.state.running() {
+            Some(running) => Arc::new(StoreSource::new(running.handle)),
+            None => Arc::new(NoStore),
+        }
+    }
+
+    fn engine(&self) -> EngineOptions {
+        let step_ms = self.state.loaded().evaluation_interval_ms;
+        EngineOptions {
+            default_subquery_step_ms: i64::try_from(step_ms).unwrap_or(i64::MAX),
+            ..self.engine.clone()
+        }
+    }
+
+    fn run(&self, job: Job) -> Result<(), Job> {
+        let Some(Running { pool, .. }) = self.state.running() else { return Err(job) };
+        pool.run(job).inspect_err(|_| {
+            self.state.refused.fetch_add(1, Ordering::Relaxed);
+        })
+    }
+
+    fn targets(&self) -> Result<Targets, String> {
+        let mut active = Vec::new();
+        for answer in self.ask(&Question::Targets)? {
+            let Answer::Targets(statuses) = answer else { continue };
+            active.extend(statuses.iter().map(|status| self.active(status)));
+        }
+        let key = |target: &ActiveTarget| (target.scrape_pool.clone(), target.scrape_url.clone());
+        active.sort_by_cached_key(key);
+        let loaded = self.state.loaded();
+        Ok(Targets {
+            active,
+            dropped: loaded.dropped.clone(),
+            dropped_counts: loaded.dropped_counts.clone(),
+        })
+    }
+
+    fn tsdb(&self, limit: usize) -> Result<TsdbStatus, String> {
+        let mut shards = Vec::new();
+        for answer in self.ask(&Question::Stats)? {
+            let Answer::Stats(stats) = answer else { continue };
+            shards.push(*stats);
+        }
+        let sum = |part: fn(&storage::stats::Stats) -> u64| shards.iter().map(part).sum();
+        let table = |part: fn(&storage::stats::Stats) -> &[Named]| {
+            merge_tables(shards.iter().flat_map(part), limit)
+        };
+        Ok(TsdbStatus {
+            head_stats: HeadStatus {
+                num_series: sum(|stats| stats.series),
+                num_label_pairs: sum(|stats| stats.label_pairs),
+                chunk_count: sum(|stats| stats.chunks),
+                min_time: shards.iter().filter_map(|s| s.min_time_ms).min().unwrap_or(i64::MAX),
+                max_time: shards.iter().filter_map(|s| s.max_time_ms).max().unwrap_or(i64::MIN),
+            },
+            series_count_by_metric_name: table(|stats| &stats.series_by_metric_name),
+            label_value_count_by_label_name: table(|stats| &stats.values_by_label_name),
+            memory_in_bytes_by_label_name: table(|stats| &stats.bytes_by_label_name),
+            series_count_by_label_value_pair: table(|stats| &stats.series_by_label_pair),
+        })
+    }
+
+    fn config_yaml(&self) -> String {
+        self.state.loaded().yaml.clone()
+    }
+
+    fn flags(&self) -> Vec<(String, String)> {
+        self.flags.clone()
+    }
+
+    fn runtime(&self) -> RuntimeStatus {
+        let loaded = self.state.loaded();
+        let cwd = std::env::current_dir().unwrap_or_default();
+        let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        RuntimeStatus {
+            start_time: format_rfc3339(self.state.started_at),
+            cwd: cwd.display().to_string(),
+            hostname: hostname(),
+            server_time: format_rfc3339(self.now().wall),
+            reload_config_success: loaded.last_reload_succeeded,
+            last_config_time: format_rfc3339(loaded.at),
+            goroutine_count: crate::process::threads(),
+            gomaxprocs: u64::try_from(processors).unwrap_or(1),
+            storage_retention: self.retention.clone(),
+            ..RuntimeStatus::default()
+        }
+    }
+
+    fn collect(&self, into: &mut Collected) {
+        self.state.collect(self.settings.version, into);
+        crate::process::collect(into);
+        let Some(running) = self.state.running() else { return };
+        running.handle.collect(into);
+        match self.ask(&Question::Metrics) {
+            Ok(answers) => {
+                for answer in answers {
+                    let Answer::Metrics(collected) = answer else { continue };
+                    into.merge(&collected);
+                }
+            }
+            Err(reason) => tracing::warn!(reason, "metrics of the shards are missing"),
+        }
+    }
+
+    fn collect_host(&self, into: &mut Collected) {
+        let now = self.now().wall;
+        crate::host::collect(Path::new("/proc"), Path::new("/sys"), now, into);
+    }
+
+    fn reload(&self) -> Result<(), String> {
+        let (reply, done) = bounded(1);
+        let busy = |_| "the server is busy or stopping".to_owned();
+        self.orders.try_send(Order::Reload(Some(reply))).map_err(busy)?;
+        match done.recv_timeout(RELOAD_TIMEOUT) {
+            Ok(result) => result,
+            Err(_) => Err("the server did not reload in time".to_owned()),
+        }
+    }
+
+    fn quit(&self) {
+        // A full queue means that an order to stop, or many to reload, wait already.
+        let _ = self.orders.try_send(Order::Stop("a request to /-/quit"));
+    }
+
+    fn observe_query(&self, slice: &'static str, nanos: u64) {
+        self.state.observe_query(slice, nanos);
+    }
+}
+
+/// Rows of all shards with equal names added up, the largest first.
+fn merge_tables<'a>(rows: impl Iterator<Item = &'a Named>, limit: usize) -> Vec<TsdbRow> {
+    let mut sums = std::collections::BTreeMap::<&str, u64>::new();
+    for row in rows {
+        *sums.entry(&row.name).or_insert(0) += row.count;
+    }
+    let mut merged: Vec<TsdbRow> =
+        sums.into_iter().map(|(name, value)| TsdbRow { name: name.to_owned(), value }).collect();
+    merged.sort_by_key(|row| std::cmp::Reverse(row.value));
+    merged.truncate(limit);
+    merged
+}

@@ -1,0 +1,272 @@
+//! Web: the service thread: sockets, connections and their limits, signals.
+//!
+//! Path: listeners → **web** → `api`'s router.
+//! Never: computes or waits for a shard; both would keep every connection waiting.
+
+use std::future::Future as _;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use axum::Router;
+use crossbeam::channel::Sender;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Semaphore, watch};
+use tokio::time::{Instant, Sleep};
+
+use crate::own_backend::Order;
+
+/// Headers of one request; beyond them it is refused.
+const HEADERS_MAX: usize = 100;
+/// Bytes of a connection's buffer: bounds the head of a request, long queries in URLs included.
+const BUFFER_BYTES_MAX: usize = 256 * 1024;
+/// Time for the head of a request. The clock starts when the connection falls idle: above the
+/// minute at which most scrape, so that they keep their connection.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(90);
+/// Time that a client may take to make room for the next bytes of an answer, during which a query
+/// thread waits for it.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+/// Time for the answers under way when the process ends.
+const GRACE: Duration = Duration::from_secs(5);
+/// Pause after `accept` failed for want of descriptors or memory.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Threads for requests that ask shards or read files, without evaluating.
+const ASK_THREADS: usize = 8;
+
+/// What the service thread needs.
+pub struct Web {
+    /// Bound and listening.
+    pub listeners: Vec<std::net::TcpListener>,
+    /// The HTTP API.
+    pub router: Router,
+    /// Most connections at once; more wait unaccepted.
+    pub connections_max: usize,
+    /// Longest silence of a connection.
+    pub silence_max: Duration,
+    /// Orders to the main thread.
+    pub orders: Sender<Order>,
+    /// Becomes true when the process ends.
+    pub stopping: watch::Receiver<bool>,
+}
+
+/// Binds `address`.
+///
+/// # Errors
+/// The system's.
+pub fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
+    let listener = std::net::TcpListener::bind(address)?;
+    listener.set_nonblocking(true)?;
+    Ok(listener)
+}
+
+/// Serves until it is told to stop, then finishes the answers under way, for a while.
+///
+/// # Errors
+/// The runtime or a listener could not be made.
+pub fn run(web: Web) -> io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(ASK_THREADS)
+        .thread_name("ask")
+        .build()?;
+    let result = runtime.block_on(serve(web));
+    runtime.shutdown_timeout(GRACE);
+    result
+}
+
+async fn serve(web: Web) -> io::Result<()> {
+    let Web { listeners, router, connections_max, silence_max, orders, mut stopping } = web;
+    spawn_signals(&orders)?;
+    let slots = Arc::new(Semaphore::new(connections_max));
+    for listener in listeners {
+        let listener = TcpListener::from_std(listener)?;
+        let accept =
+            accept(listener, router.clone(), Arc::clone(&slots), silence_max, stopping.clone());
+        tokio::spawn(accept);
+    }
+    stopped(&mut stopping).await;
+    let all = u32::try_from(connections_max).unwrap_or(u32::MAX);
+    // Connections that do not end within the grace are cut.
+    let _ = tokio::time::timeout(GRACE, slots.acquire_many(all)).await;
+    Ok(())
+}
+
+/// Returns when the process is to end; a sender that is gone says so too.
+async fn stopped(stopping: &mut watch::Receiver<bool>) {
+    drop(stopping.wait_for(|is_stopping| *is_stopping).await);
+}
+
+fn spawn_signals(orders: &Sender<Order>) -> io::Result<()> {
+    let kinds = [
+        (SignalKind::terminate(), "SIGTERM"),
+        (SignalKind::interrupt(), "SIGINT"),
+        (SignalKind::hangup(), "SIGHUP"),
+    ];
+    for (kind, name) in kinds {
+        let mut signals = signal(kind)?;
+        let orders = orders.clone();
+        tokio::spawn(async move {
+            let mut is_stopping = false;
+            while signals.recv().await.is_some() {
+                if name == "SIGHUP" {
+                    // A full queue reloads soon anyway.
+                    let _ = orders.try_send(Order::Reload(None));
+                } else if is_stopping {
+                    eprintln!("{name} again: ending at once");
+                    std::process::exit(130);
+                } else {
+                    is_stopping = true;
+                    let _ = orders.try_send(Order::Stop(name));
+                }
+            }
+        });
+    }
+    Ok(())
+}
+
+async fn accept(
+    listener: TcpListener,
+    router: Router,
+    slots: Arc<Semaphore>,
+    silence_max: Duration,
+    mut stopping: watch::Receiver<bool>,
+) {
+    loop {
+        let Ok(slot) = Arc::clone(&slots).acquire_owned().await else { return };
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stopped(&mut stopping) => return,
+        };
+        let stream = match accepted {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep_until(Instant::now() + ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let router = router.clone();
+        let stopping = stopping.clone();
+        tokio::spawn(async move {
+            connection(stream, router, silence_max, stopping).await;
+            drop(slot);
+        });
+    }
+}
+
+async fn connection(
+    stream: TcpStream,
+    router: Router,
+    silence_max: Duration,
+    mut stopping: watch::Receiver<bool>,
+) {
+    // Answers are written whole: waiting to fill packets would only delay them.
+    let _ = stream.set_nodelay(true);
+    let stream = TokioIo::new(Patient::new(stream, silence_max));
+    let mut builder = hyper::server::conn::http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_TIMEOUT)
+        .max_headers(HEADERS_MAX)
+        .max_buf_size(BUFFER_BYTES_MAX);
+    let connection = builder.serve_connection(stream, TowerToHyperService::new(router));
+    let mut connection = std::pin::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = stopped(&mut stopping) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection ended early");
+    }
+}
+
+/// A stream that ends when its peer stays silent, or takes nothing, for too long.
+struct Patient {
+    stream: TcpStream,
+    silence_max: Duration,
+    read: Pin<Box<Sleep>>,
+    write: Option<Pin<Box<Sleep>>>,
+}
+
+impl Patient {
+    fn new(stream: TcpStream, silence_max: Duration) -> Patient {
+        let read = Box::pin(tokio::time::sleep_until(Instant::now() + silence_max));
+        Patient { stream, silence_max, read, write: None }
+    }
+
+    /// What a write came to; one that waits too long is an error.
+    fn settle_write<T>(
+        &mut self,
+        context: &mut Context<'_>,
+        written: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if written.is_ready() {
+            self.write = None;
+            self.read.as_mut().reset(Instant::now() + self.silence_max);
+            return written;
+        }
+        let wait = self.write.get_or_insert_with(|| {
+            Box::pin(tokio::time::sleep_until(Instant::now() + WRITE_TIMEOUT))
+        });
+        ready!(wait.as_mut().poll(context));
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes no more")))
+    }
+}
+
+impl AsyncRead for Patient {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        if let Poll::Ready(result) = Pin::new(&mut this.stream).poll_read(context, buffer) {
+            this.read.as_mut().reset(Instant::now() + this.silence_max);
+            return Poll::Ready(result);
+        }
+        ready!(this.read.as_mut().poll(context));
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client is silent")))
+    }
+}
+
+impl AsyncWrite for Patient {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.settle_write(context, written)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
+        self.settle_write(context, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
