@@ -68,3 +68,9 @@ mod reactor_tests;
 
 #[cfg(test)]
 mod client_tests;
+
+#[cfg(test)]
+mod log_tests;
+
+#[cfg(test)]
+mod start_tests;

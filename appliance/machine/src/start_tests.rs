@@ -1,0 +1,220 @@
+//! The whole machine: start, scrape, ask, stop, start again.
+
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use model::label_set::LabelSet;
+use scrape::relabel::NameScheme;
+use scrape::status::{Health, TargetStatus};
+use scrape::target::{Compression, Fallback, Limits, Scheme, TargetSpec, Url};
+use shard::effect::Answer;
+use shard::event::Question;
+
+use crate::clock;
+use crate::fault::Faults;
+use crate::handle::Handle;
+use crate::open::{Progress, StartError};
+use crate::options::Options;
+use crate::probe::probe;
+use crate::reactor::IoChoice;
+use crate::start::{start, start_with};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn over_both(mut test: impl FnMut(IoChoice)) {
+    for io in [IoChoice::Ring, IoChoice::Epoll] {
+        match probe().ring {
+            Err(reason) if io == IoChoice::Ring => {
+                eprintln!("NOT TESTED over io_uring, which this kernel forbids: {reason}");
+            }
+            _ => test(io),
+        }
+    }
+}
+
+fn options(directory: &Path, io: IoChoice) -> Options {
+    let mut options = Options::new(directory.to_owned());
+    options.io = io;
+    options.shards = Some(2);
+    options.pin = false;
+    options.connections_max = 64;
+    options.storage.segment_bytes = 1 << 20;
+    options
+}
+
+fn begin(options: Options) -> Handle {
+    start(options, &Arc::new(Progress::default())).unwrap()
+}
+
+fn serve() -> std::net::SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let Ok(mut stream) = stream else { return };
+            std::thread::spawn(move || {
+                let body = "# TYPE a counter\na{b=\"c\"} 1\nd 2.5\n";
+                let answer = format!(
+                    "HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4\r\n\
+                     Content-Length: {}\r\n\r\n{body}",
+                    body.len()
+                );
+                let mut request = [0; 4096];
+                while stream.read(&mut request).is_ok_and(|count| 0 < count) {
+                    if stream.write_all(answer.as_bytes()).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    address
+}
+
+fn target(host: &str, port: u16) -> Arc<TargetSpec> {
+    let instance = format!("{host}:{port}");
+    Arc::new(TargetSpec {
+        job: Arc::from("test"),
+        discovered: LabelSet::empty(),
+        labels: LabelSet::new([("instance", instance.as_str()), ("job", "test")]),
+        url: Url {
+            scheme: Scheme::Http,
+            host: host.to_owned(),
+            port,
+            authority: instance.clone(),
+            path_and_query: "/metrics".to_owned(),
+        },
+        interval_ms: 200,
+        timeout_ms: 200,
+        honor_labels: false,
+        honor_timestamps: true,
+        track_timestamps_staleness: false,
+        compression: Compression::Identity,
+        fallback: Fallback::Text,
+        name_scheme: NameScheme::Utf8,
+        metric_relabel: Arc::from([]),
+        limits: Limits::default(),
+        extra_scrape_metrics: false,
+        follow_redirects: true,
+        headers: Vec::new(),
+        secret_headers: Vec::new(),
+        forced_error: None,
+    })
+}
+
+fn statuses(handle: &Handle) -> Vec<TargetStatus> {
+    let answers = handle.ask_all(&Question::Targets, PATIENCE).unwrap();
+    let lists = answers.into_iter().map(|answer| match answer {
+        Answer::Targets(targets) => targets,
+        other => panic!("{other:?}"),
+    });
+    lists.flatten().collect()
+}
+
+#[test]
+fn targets_are_scraped_and_their_faults_named() {
+    over_both(|io| {
+        let directory = tempfile::tempdir().unwrap();
+        let handle = begin(options(directory.path(), io));
+        let good = serve();
+        let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        handle.set_targets(vec![
+            target("127.0.0.1", good.port()),
+            target("localhost", good.port()),
+            target("127.0.0.1", free),
+            target("no-such-host.invalid", 80),
+        ]);
+        let deadline = clock::tick().after_ms(20_000);
+        let seen = loop {
+            let seen = statuses(&handle);
+            if seen.len() == 4 && seen.iter().all(|status| status.health != Health::Unknown) {
+                break seen;
+            }
+            assert!(clock::tick() < deadline, "{seen:?}");
+        };
+        for status in seen {
+            let text = format!("{:?} {:?}", status.health, status.last_error);
+            match status.spec.url.host.as_str() {
+                "no-such-host.invalid" => assert!(text.contains("lookup"), "{text}"),
+                "127.0.0.1" if status.spec.url.port == free => {
+                    assert!(text.contains("connection refused"), "{text}");
+                }
+                _ => assert_eq!(status.health, Health::Up, "{text}"),
+            }
+        }
+        let turns = handle.turns();
+        assert!(turns.iter().all(|turns| 0 < *turns));
+        handle.stop(PATIENCE).unwrap();
+    });
+}
+
+#[test]
+fn metrics_come_from_every_part() {
+    over_both(|io| {
+        let directory = tempfile::tempdir().unwrap();
+        let handle = begin(options(directory.path(), io));
+        let mut collected = exposition::metrics::Collected::default();
+        handle.collect(&mut collected);
+        for answer in handle.ask_all(&Question::Metrics, PATIENCE).unwrap() {
+            let Answer::Metrics(answer) = answer else { panic!("{answer:?}") };
+            collected.merge(&answer);
+        }
+        let text = collected.to_text();
+        for name in [
+            "cresset_wal_commits_total",
+            "cresset_files_operations_total",
+            "cresset_resolve_lookups_total",
+            "cresset_shard_turns_total{shard=\"0\"}",
+            "cresset_shard_turns_total{shard=\"1\"}",
+            "cresset_wal_commit_duration_seconds_count{shard=\"1\"}",
+        ] {
+            assert!(text.contains(name), "{name} in {text}");
+        }
+        handle.stop(PATIENCE).unwrap();
+    });
+}
+
+#[test]
+fn a_directory_is_locked_and_keeps_its_shards() {
+    over_both(|io| {
+        let directory = tempfile::tempdir().unwrap();
+        let handle = begin(options(directory.path(), io));
+        let progress = Arc::new(Progress::default());
+        let second = start(options(directory.path(), io), &progress);
+        assert!(matches!(second, Err(StartError::Locked { .. })));
+        handle.stop(PATIENCE).unwrap();
+        let handle = begin(Options { shards: Some(5), ..options(directory.path(), io) });
+        assert_eq!(handle.shards(), 2);
+        let note = "the data directory has 2 shards and keeps them, not 5";
+        assert!(handle.notes().iter().any(|line| line == note), "{:?}", handle.notes());
+        handle.stop(PATIENCE).unwrap();
+    });
+}
+
+#[test]
+fn options_out_of_range_are_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let wrong = Options { shards: Some(0), ..options(directory.path(), IoChoice::Epoll) };
+    let refused = start_with(wrong, &Arc::new(Progress::default()), &Faults::default());
+    assert_eq!(
+        refused.err().map(|error| error.to_string()).unwrap(),
+        "option shards is outside 1..=1024"
+    );
+}
+
+#[test]
+fn a_dropped_question_harms_nobody() {
+    over_both(|io| {
+        let directory = tempfile::tempdir().unwrap();
+        let handle = begin(options(directory.path(), io));
+        for _ in 0..10 {
+            // The asker has gone before the answer comes.
+            drop(handle.ask(0, Question::Stats, Duration::ZERO));
+        }
+        assert!(handle.ask(0, Question::Stats, PATIENCE).is_ok());
+        handle.stop(PATIENCE).unwrap();
+    });
+}
