@@ -4,7 +4,8 @@
 
 #![deny(unsafe_code)]
 
-// In reading order: a module imports only those above it. The empty lines keep rustfmt from sorting.
+// In reading order: a module imports only those above it. The empty lines keep rustfmt from
+// sorting.
 
 pub mod clock;
 

@@ -2,9 +2,7 @@
 //!
 //! Path: the server's threads, `wal_thread`, `files`, `resolve` → **mailbox** → `shard_loop`.
 //! Owns: three bounded queues; a full one slows or refuses its source, which is counted.
-//!
-//! Invariants
-//! - M1: a question is answered once, or its reply is dropped, which the asker sees.
+//! Never: keeps a question that cannot be answered; its reply is dropped, which the asker sees.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -186,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn m1_a_full_or_gone_mailbox_drops_the_reply() {
+    fn a_full_or_gone_mailbox_drops_the_reply() {
         let (mailbox, postbox) = pair();
         let ask = |sender: &crossbeam::channel::Sender<()>| {
             let sender = sender.clone();
@@ -201,7 +199,7 @@ mod tests {
         drop(mailbox);
         assert_eq!(ask(&sender), Err(PostError::Gone));
         drop(sender);
-        assert!(receiver.recv().is_err(), "M1: every reply was dropped");
+        assert!(receiver.recv().is_err(), "every reply was dropped");
     }
 
     #[test]

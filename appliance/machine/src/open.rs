@@ -151,9 +151,10 @@ pub(crate) fn describe(
 
 fn write_description(path: &Path, description: Description) -> io::Result<()> {
     let Description { shards, block_bytes } = description;
-    let text = format!(
-        "{{\n  \"version\": {VERSION},\n  \"shards\": {shards},\n  \"block_bytes\": {block_bytes}\n}}\n"
-    );
+    let value = serde_json::json!({
+        "version": VERSION, "shards": shards, "block_bytes": block_bytes
+    });
+    let text = format!("{value:#}\n");
     let temporary = path.with_extension("json.new");
     fs::write(&temporary, text)?;
     let file = open(&temporary, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;

@@ -228,6 +228,24 @@ fn r3_a_closed_file_ends_its_operations_and_its_key() {
 }
 
 #[test]
+fn e1_a_second_receive_on_a_socket_waits_or_is_refused() {
+    over_both(&Faults::default(), |mut reactor| {
+        let (file, mut peer) = connected(&mut reactor);
+        reactor.submit(recv(file), 1).unwrap();
+        match (&reactor, reactor.in_flight()) {
+            (Reactor::Epoll(_), 1) => {
+                let refused = reactor.submit(recv(file), 2).unwrap_err();
+                assert_eq!(refused.cause, Errno::BUSY, "E1: one operation a direction");
+            }
+            (Reactor::Ring(_), 1) => {}
+            other => panic!("{} in flight", other.1),
+        }
+        peer.write_all(b"a").unwrap();
+        assert_eq!(turn_until(&mut reactor, 1)[0].token, 1);
+    });
+}
+
+#[test]
 fn more_operations_than_submission_entries() {
     over_both(&Faults::default(), |mut reactor| {
         let (log, kept) = log_file(&mut reactor);

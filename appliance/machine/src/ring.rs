@@ -91,6 +91,7 @@ pub struct Ring {
     wake_count: Box<[u8; 8]>,
     wake_armed: bool,
     held: VecDeque<Vec<OpKey>>,
+    closing: Vec<FileKey>,
     entries: Vec<(u64, i32)>,
     faults: Faults,
     deferred: bool,
@@ -114,6 +115,7 @@ impl Ring {
             wake_count: Box::new([0; 8]),
             wake_armed: false,
             held: VecDeque::new(),
+            closing: Vec::new(),
             entries: Vec::new(),
             faults,
             deferred,
@@ -173,7 +175,11 @@ impl Ring {
         }
         // An entry that was not submitted would meet the next tenant of the place.
         let mut attempts = 0;
-        while !self.ring.submission().is_empty() && attempts < ROOM_ATTEMPTS_MAX {
+        while !self.ring.submission().is_empty() {
+            if ROOM_ATTEMPTS_MAX <= attempts {
+                // The kernel takes nothing at the moment: the file closes in a later turn.
+                return self.closing.push(file);
+            }
             self.submit_now();
             attempts += 1;
         }
@@ -271,6 +277,9 @@ impl Ring {
             }
         }
         self.reap_entries();
+        for file in std::mem::take(&mut self.closing) {
+            self.close(file);
+        }
         self.finish(out)
     }
 

@@ -5,9 +5,7 @@
 //! Owns: the shard, its reactor, its client and its timer.
 //! Never: waits for anything but its reactor, drops an effect.
 //!
-//! Invariants
-//! - SL3: one timer is armed, the newest.
-//! - SL4: a turn takes a bounded number of messages and fetches, so that none starves the other.
+//! A turn takes a bounded number of messages and of fetches, so that none starves the other.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
@@ -217,7 +215,7 @@ impl ShardLoop {
         match effect {
             Effect::Fetch(fetch) => self.links.client.start(now, fetch, &mut self.reactor),
             Effect::Storage(effect) => self.perform_storage(effect),
-            // SL3: the newest replaces.
+            // One timer: the newest replaces.
             Effect::Arm(tick) => self.armed = Some(tick),
             Effect::Reply { request, answer } => self.reply(request, answer),
             Effect::Stopped => self.stopped = true,

@@ -4,19 +4,24 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use model::label_set::LabelSet;
+use model::matcher::{MatchOp, Matcher};
+use model::time::TimestampMs;
 use scrape::relabel::NameScheme;
 use scrape::status::{Health, TargetStatus};
 use scrape::target::{Compression, Fallback, Limits, Scheme, TargetSpec, Url};
 use shard::effect::Answer;
 use shard::event::Question;
+use storage::selection::{SelectRequest, TileCache};
 
 use crate::clock;
-use crate::fault::Faults;
+use crate::fault::{Fault, Faults};
 use crate::handle::Handle;
 use crate::open::{Progress, StartError};
+use crate::operation::Kind;
 use crate::options::Options;
 use crate::probe::probe;
 use crate::reactor::IoChoice;
@@ -147,6 +152,80 @@ fn targets_are_scraped_and_their_faults_named() {
         }
         let turns = handle.turns();
         assert!(turns.iter().all(|turns| 0 < *turns));
+        handle.stop(PATIENCE).unwrap();
+    });
+}
+
+/// Copies a directory as it stands, as a power cut would leave it.
+fn copy(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &to);
+        } else {
+            std::fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}
+
+/// Values of series `a`, all shards together.
+fn values_of_a(handle: &Handle) -> Vec<f64> {
+    let matcher = Matcher::new("__name__", MatchOp::Equal, "a").unwrap();
+    let request = SelectRequest {
+        matchers: vec![matcher],
+        after: TimestampMs::MIN,
+        until: TimestampMs::MAX,
+        series_max: 10,
+    };
+    let answers = handle.ask_all(&Question::Select(request), PATIENCE).unwrap();
+    let mut values = Vec::new();
+    for (shard, answer) in answers.into_iter().enumerate() {
+        let Answer::Select(series) = answer else { panic!("{answer:?}") };
+        for series in series.unwrap() {
+            let tiles = handle.tiles(shard);
+            let (after, until) = (TimestampMs::MIN, TimestampMs::MAX);
+            let (mut times, mut cache) = (Vec::new(), TileCache::default());
+            series.decode(&*tiles, &mut cache, after, until, &mut times, &mut values).unwrap();
+        }
+    }
+    values
+}
+
+#[test]
+fn what_was_durable_survives_a_power_cut() {
+    over_both(|io| {
+        let directory = tempfile::tempdir().unwrap();
+        let cut = Arc::new(AtomicBool::new(false));
+        let shared = Arc::clone(&cut);
+        let faults = Faults::new(move |kind, _| {
+            let hold = kind == Kind::Write && shared.load(Ordering::SeqCst);
+            if hold { Fault::Hold } else { Fault::None }
+        });
+        let progress = Arc::new(Progress::default());
+        let handle = start_with(options(directory.path(), io), &progress, &faults).unwrap();
+        handle.set_targets(vec![target("127.0.0.1", serve().port())]);
+        let deadline = clock::tick().after_ms(20_000);
+        let commits = |handle: &Handle| {
+            let mut collected = exposition::metrics::Collected::default();
+            handle.collect(&mut collected);
+            let text = collected.to_text();
+            let line = text.lines().find(|line| line.starts_with("cresset_wal_commits_total"));
+            line.and_then(|line| line.split(' ').next_back()?.parse::<u64>().ok()).unwrap()
+        };
+        while commits(&handle) < 4 {
+            assert!(clock::tick() < deadline, "commits become durable");
+            assert!(handle.ask(0, Question::Stats, PATIENCE).is_ok());
+        }
+        cut.store(true, Ordering::SeqCst);
+        let after = tempfile::tempdir().unwrap();
+        copy(directory.path(), after.path());
+        let recovered = begin(options(after.path(), io));
+        let values = values_of_a(&recovered);
+        assert!(!values.is_empty() && values.iter().all(|value| *value == 1.0), "{values:?}");
+        recovered.stop(PATIENCE).unwrap();
+        cut.store(false, Ordering::SeqCst);
         handle.stop(PATIENCE).unwrap();
     });
 }

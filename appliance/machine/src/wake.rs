@@ -1,8 +1,7 @@
 //! Wake-up: ends another thread's wait, at most once per wait.
 //!
-//! Invariants
-//! - WK1: a message queued before `wake` is seen by the turn after it: the flag falls before the
-//!   queues are read, and rises after they are written.
+//! A message queued before `wake` is seen by the turn after it: the flag falls before the queues are
+//! read, and rises after they are written.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
@@ -57,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn wk1_the_flag_falls_before_the_queues_are_read() {
+    fn the_flag_falls_before_the_queues_are_read() {
         let waker = Waker::new(true).unwrap();
         let mut bytes = [0; 8];
         waker.wake();
@@ -65,7 +64,7 @@ mod tests {
         assert_eq!(rustix::io::read(waker.event(), &mut bytes), Ok(8));
         assert_eq!(u64::from_ne_bytes(bytes), 1, "two wakes, one write");
         waker.reset();
-        assert!(!waker.shared.pending.load(Ordering::SeqCst), "WK1: reset lets the next through");
+        assert!(!waker.shared.pending.load(Ordering::SeqCst), "reset lets the next through");
         waker.wake();
         assert_eq!(rustix::io::read(waker.event(), &mut bytes), Ok(8));
     }

@@ -1,6 +1,7 @@
 //! WAL thread: makes the commits of all shards durable, on a reactor of its own.
 //!
-//! Path: effect `Log` → `shard_loop` → **wal_thread** → `mailbox` → event `LogDurable` or `LogFailed`.
+//! Path: effect `Log` → `shard_loop` → **wal_thread** → `mailbox` → event `LogDurable` or
+//! `LogFailed`.
 //! Owns: the open segments' descriptors, the aligned buffers, the commits in flight.
 //! Never: opens, renames or syncs anything but a commit: `segments` does that on a thread that may
 //! wait.

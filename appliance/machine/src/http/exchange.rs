@@ -2,11 +2,11 @@
 //!
 //! The caller receives onto the end of one buffer and calls [`Exchange::advance`] after each piece.
 //! The head stays at the front, the body is dechunked in place behind it; a compressed body goes on
-//! to a second buffer as it comes, so that neither grows past the bound.
+//! to a second buffer as it comes, so that neither grows past the bound. What is decoded depends on
+//! the bytes, not on how they were cut into pieces.
 //!
 //! Invariants
-//! - H1: what has been decoded depends on the bytes, not on how they were cut into pieces.
-//! - H2: no body longer than `body_bytes_max` is kept, before or after inflating.
+//! - H1: no body longer than `body_bytes_max` is kept, before or after inflating.
 
 use scrape::fetch::FetchFault;
 
@@ -252,7 +252,7 @@ impl Exchange {
         }
         self.check_bound(inflated.len() as u64)?;
         let kept = self.body(buffer, inflated).len() as u64;
-        assert!(kept <= self.limits.body_bytes_max, "H2: a body of {kept} bytes is kept");
+        assert!(kept <= self.limits.body_bytes_max, "H1: a body of {kept} bytes is kept");
         Ok(())
     }
 }

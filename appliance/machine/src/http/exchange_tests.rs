@@ -109,7 +109,7 @@ fn faults_name_what_is_wrong() {
 }
 
 #[test]
-fn h2_bodies_are_bounded_on_both_sides_of_inflating() {
+fn h1_bodies_are_bounded_on_both_sides_of_inflating() {
     let too_large = Err(FetchFault::BodyTooLarge { bytes_max: 4096 });
     let exact = response("HTTP/1.1 200 OK", &[b'a'; 4096]);
     assert_eq!(receive(&exact, &[], LIMITS).unwrap().2.len(), 4096);
@@ -211,7 +211,7 @@ fn any_response() -> impl Strategy<Value = (Vec<u8>, Vec<u8>)> {
 
 proptest! {
     #[test]
-    fn h1_pieces_do_not_matter(
+    fn pieces_do_not_matter(
         (bytes, body) in any_response(),
         mut cuts in proptest::collection::vec(0..1500_usize, 0..20),
     ) {
