@@ -280,11 +280,15 @@ impl LogWriter {
             self.close();
         }
         let Some(next) = self.closed.front() else { return };
-        let stays = !self.relocate && self.current.is_some_and(|c| c.epoch == next.epoch);
-        if stays || self.open_segment() {
+        if self.stays(next) || self.open_segment() {
             self.write(now, effects);
             self.ask(now, effects);
         }
+    }
+
+    /// Whether the commit goes to the segment that is being written.
+    fn stays(&self, next: &Commit) -> bool {
+        !self.relocate && self.current.is_some_and(|current| current.epoch == next.epoch)
     }
 
     /// Whether the next segment is wanted. After a restart only the first record wants it, so that
@@ -409,10 +413,12 @@ impl LogWriter {
         }
     }
 
-    /// When [`LogWriter::pump`] has something to do next, as far as time decides.
+    /// When [`LogWriter::pump`] has something to do next, as far as time decides. A commit that
+    /// waits for its segment waits for an event, not for a time.
     pub(crate) fn deadline(&self) -> Option<Tick> {
         let ask = self.is_unasked().then(|| self.prepare_retry.at().unwrap_or(Tick(0)));
-        let commit = if self.flight.is_some() {
+        let no_segment = |next: &Commit| !self.prepared && !self.stays(next);
+        let commit = if self.flight.is_some() || self.closed.front().is_some_and(no_segment) {
             None
         } else if let Some(at) = self.retry.at() {
             Some(at)
@@ -422,5 +428,42 @@ impl LogWriter {
             None
         };
         ask.into_iter().chain(commit).min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use model::time::TimestampMs;
+
+    use super::*;
+
+    fn at(ms: u64) -> Now {
+        Now { tick: Tick(0).after_ms(ms), wall: TimestampMs(0) }
+    }
+
+    #[test]
+    fn a_failed_commit_without_a_segment_to_go_to_is_not_due() {
+        let options = Options { retry_ms_min: 10, ..Options::default() };
+        let mut writer = LogWriter::new(&options, 0, SegmentId(1), Vec::new());
+        let mut effects = Vec::new();
+        writer.pump(at(0), &mut effects);
+        writer.on_prepared(SegmentId(1));
+        writer.reserve(3);
+        let position = writer.push(at(0), Kind::Row, b"row");
+        writer.flush();
+        writer.pump(at(1), &mut effects);
+        writer.on_failed(at(2), position);
+        // The commit may go again at 12 ms, but the next segment is still being prepared.
+        writer.pump(at(12), &mut effects);
+        assert_eq!(writer.deadline(), None);
+        // Preparing it failed: what is due is the next attempt to prepare it, not the commit.
+        writer.on_prepare_failed(at(13), SegmentId(2));
+        writer.pump(at(13), &mut effects);
+        assert_eq!(writer.deadline(), Some(at(23).tick));
+        writer.pump(at(23), &mut effects);
+        writer.on_prepared(SegmentId(2));
+        writer.pump(at(24), &mut effects);
+        let written = effects.iter().filter(|effect| matches!(effect, Effect::Log(_))).count();
+        assert_eq!(written, 2);
     }
 }
