@@ -88,6 +88,9 @@ pub fn run(flags: &Flags) -> anyhow::Result<()> {
         .iter()
         .map(|listener| listener.local_addr().context("read own address"))
         .collect::<anyhow::Result<Vec<_>>>()?;
+    for address in &bound {
+        tracing::info!(%address, "listening");
+    }
     let first = *bound.first().ok_or_else(|| anyhow!("no address to listen on"))?;
     let origin = flags.config_file.clone().map_or(Origin::Embedded(first), Origin::File);
     let config = origin.load().map_err(Refused)?;

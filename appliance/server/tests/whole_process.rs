@@ -1,0 +1,267 @@
+//! The real binary on the real kernel: it starts, scrapes, answers, reloads, ends, comes back.
+//!
+//! `CRESSET_TEST_IO` selects the way of I/O (`auto`, `ring`, `epoll`); default `auto`.
+
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::Duration;
+
+use model::time::Tick;
+use rustix::process::{Pid, Signal, kill_process};
+
+/// Longest wait for anything.
+const DEADLINE_MS: u64 = 60_000;
+/// How often a condition is looked at.
+const LOOK: Duration = Duration::from_millis(50);
+
+fn deadline() -> Tick {
+    machine::clock::tick().after_ms(DEADLINE_MS)
+}
+
+/// Calls `attempt` until it gives something; fails the test after the deadline.
+#[track_caller]
+fn wait_for<T>(what: &str, mut attempt: impl FnMut() -> Result<T, String>) -> T {
+    let deadline = deadline();
+    loop {
+        match attempt() {
+            Ok(found) => return found,
+            Err(last) if deadline <= machine::clock::tick() => {
+                panic!("{what}: not within {DEADLINE_MS} ms; last: {last}")
+            }
+            Err(_) => std::thread::park_timeout(LOOK),
+        }
+    }
+}
+
+/// A running server.
+struct Server {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Server {
+    /// Starts the binary in `directory` and waits until it is ready.
+    #[track_caller]
+    fn start(directory: &Path, arguments: &[&str]) -> Server {
+        let mut child = command(directory, arguments).spawn().expect("start the binary");
+        let stderr = child.stderr.take().expect("stderr is piped");
+        let (sender, receiver) = std::sync::mpsc::channel();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                if let Some((_, address)) = line.split_once("listening address=") {
+                    let _ = sender.send(address.to_owned());
+                }
+                eprintln!("| {line}");
+            }
+        });
+        let address = receiver.recv_timeout(Duration::from_millis(DEADLINE_MS));
+        let address = address.expect("the server says where it listens").parse();
+        let server = Server { child, address: address.expect("an address") };
+        wait_for("ready", || match server.get("/-/ready") {
+            Ok((200, _)) => Ok(()),
+            other => Err(format!("{other:?}")),
+        });
+        server
+    }
+
+    /// Status and body of a request; one connection a request.
+    fn request(&self, method: &str, path: &str) -> Result<(u16, String), String> {
+        let text = |error: std::io::Error| error.to_string();
+        let mut stream = TcpStream::connect(self.address).map_err(text)?;
+        stream.set_read_timeout(Some(Duration::from_millis(DEADLINE_MS))).map_err(text)?;
+        let head = format!("{method} {path} HTTP/1.0\r\nHost: x\r\nContent-Length: 0\r\n\r\n");
+        stream.write_all(head.as_bytes()).map_err(text)?;
+        let mut response = String::new();
+        stream.read_to_string(&mut response).map_err(text)?;
+        let (head, body) = response.split_once("\r\n\r\n").ok_or("no head")?;
+        let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());
+        Ok((status.ok_or("no status")?, body.to_owned()))
+    }
+
+    fn get(&self, path: &str) -> Result<(u16, String), String> {
+        self.request("GET", path)
+    }
+
+    /// The values of an instant query, in order of the answer.
+    fn values(&self, query: &str) -> Result<Vec<f64>, String> {
+        let query: String = query
+            .bytes()
+            .map(|byte| match byte {
+                b if b.is_ascii_alphanumeric() || b == b'_' => char::from(b).to_string(),
+                b => format!("%{b:02x}"),
+            })
+            .collect();
+        let (status, body) = self.get(&format!("/api/v1/query?query={query}"))?;
+        let json: serde_json::Value =
+            serde_json::from_str(&body).map_err(|error| format!("{status} {body}: {error}"))?;
+        let result = json["data"]["result"].as_array().ok_or(format!("{status} {body}"))?;
+        let value = |sample: &serde_json::Value| sample["value"][1].as_str()?.parse().ok();
+        result.iter().map(|sample| value(sample).ok_or(body.clone())).collect()
+    }
+
+    /// Waits until the first value of `query` fulfils `is_enough`.
+    #[track_caller]
+    fn wait_for_value(&self, query: &str, is_enough: impl Fn(f64) -> bool) -> f64 {
+        wait_for(query, || match self.values(query) {
+            Ok(values) if values.first().is_some_and(|value| is_enough(*value)) => Ok(values[0]),
+            other => Err(format!("{other:?}")),
+        })
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = i32::try_from(self.child.id()).ok().and_then(Pid::from_raw).expect("a pid");
+        kill_process(pid, signal).expect("the process is there");
+    }
+
+    #[track_caller]
+    fn end(mut self, signal: Signal) -> ExitStatus {
+        self.signal(signal);
+        wait_for("exit", || match self.child.try_wait() {
+            Ok(Some(status)) => Ok(status),
+            other => Err(format!("{other:?}")),
+        })
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // One that has ended already is no fault.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn command(directory: &Path, arguments: &[&str]) -> Command {
+    let io = std::env::var("CRESSET_TEST_IO").unwrap_or_else(|_| "auto".to_owned());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_cresset"));
+    command
+        .arg(format!("--storage.tsdb.path={}", directory.join("data").display()))
+        .arg(format!("--io={io}"))
+        .arg("--web.listen-address=127.0.0.1:0")
+        .args(arguments)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
+    command
+}
+
+/// Writes a configuration whose job scrapes `address` five times a second.
+fn write_config(directory: &Path, job: &str, address: &str) -> String {
+    let path = directory.join("prometheus.yml");
+    let text = format!(
+        "global: {{scrape_interval: 200ms, scrape_timeout: 200ms}}
+scrape_configs:
+  - job_name: {job}
+    static_configs: [{{targets: ['{address}']}}]
+"
+    );
+    std::fs::write(&path, text).expect("write the configuration");
+    format!("--config.file={}", path.display())
+}
+
+#[test]
+fn the_embedded_default_scrapes_itself_and_its_machine() {
+    let directory = tempfile::tempdir().expect("directory");
+    let server = Server::start(directory.path(), &[]);
+    server.wait_for_value("count(up == 1)", |count| count == 2.0);
+    server.wait_for_value("count(node_cpu_seconds_total)", |count| count >= 8.0);
+    server.wait_for_value("sum(rate(cresset_scrape_bytes_total[1m]))", |rate| rate > 0.0);
+    server.wait_for_value("prometheus_ready", |ready| ready == 1.0);
+    let (status, body) = server.get("/api/v1/label/job/values").expect("an answer");
+    assert_eq!((status, body.as_str()), (200, r#"{"status":"success","data":["cresset","host"]}"#));
+    let (status, body) = server.get("/api/v1/status/tsdb").expect("an answer");
+    let json: serde_json::Value = serde_json::from_str(&body).expect("JSON");
+    assert!(status == 200 && json["data"]["headStats"]["numSeries"].as_u64() > Some(100), "{body}");
+    assert_eq!(server.end(Signal::TERM).code(), Some(0));
+}
+
+#[test]
+fn samples_survive_a_restart_and_a_kill() {
+    let directory = tempfile::tempdir().expect("directory");
+    // Nobody listens there: `up` is 0, five times a second, and that is enough to count.
+    let config = write_config(directory.path(), "a", "127.0.0.1:1");
+    let mut before = 0.0;
+    for signal in [Signal::TERM, Signal::KILL, Signal::TERM] {
+        let server = Server::start(directory.path(), &[&config]);
+        let kept = "sum(count_over_time(up{job=\"a\"}[1h]))";
+        // A sample is answered before it is durable; a kill may take the last commit's age.
+        let margin = 2.0;
+        server.wait_for_value(kept, |count| count >= before - margin);
+        before = server.wait_for_value(kept, |count| count >= before + 5.0);
+        let status = server.end(signal);
+        if signal == Signal::TERM {
+            assert_eq!(status.code(), Some(0));
+        }
+    }
+}
+
+#[test]
+fn reload_takes_a_valid_configuration_whole_and_refuses_another_whole() {
+    let directory = tempfile::tempdir().expect("directory");
+    let config = write_config(directory.path(), "a", "127.0.0.1:1");
+    let server = Server::start(directory.path(), &[&config, "--web.enable-lifecycle"]);
+    let targets = || server.get("/api/v1/targets").expect("an answer").1;
+    wait_for("job a", || {
+        if targets().contains(r#""scrapePool":"a""#) { Ok(()) } else { Err(targets()) }
+    });
+    write_config(directory.path(), "b", "127.0.0.1:1");
+    let (status, _) = server.request("POST", "/-/reload").expect("an answer");
+    assert_eq!(status, 200);
+    wait_for("job b", || {
+        if targets().contains(r#""scrapePool":"b""#) { Ok(()) } else { Err(targets()) }
+    });
+    std::fs::write(directory.path().join("prometheus.yml"), "rule_files: [a]\nx: 1\n")
+        .expect("write");
+    let (status, body) = server.request("POST", "/-/reload").expect("an answer");
+    assert!(status == 500 && body.contains(":2:1: field x not found"), "{status} {body}");
+    assert!(targets().contains(r#""scrapePool":"b""#));
+    let failed = "prometheus_config_last_reload_successful 0\n";
+    assert!(server.get("/metrics").expect("metrics").1.contains(failed));
+    write_config(directory.path(), "c", "127.0.0.1:1");
+    server.signal(Signal::HUP);
+    wait_for("job c", || {
+        if targets().contains(r#""scrapePool":"c""#) { Ok(()) } else { Err(targets()) }
+    });
+    let succeeded = "prometheus_config_last_reload_successful 1\n";
+    assert!(server.get("/metrics").expect("metrics").1.contains(succeeded));
+    let (status, _) = server.request("POST", "/-/quit").expect("an answer");
+    assert_eq!(status, 200);
+    let mut server = server;
+    let status = wait_for("exit", || match server.child.try_wait() {
+        Ok(Some(status)) => Ok(status),
+        other => Err(format!("{other:?}")),
+    });
+    assert_eq!(status.code(), Some(0));
+}
+
+/// Runs the binary to its end: its exit code and what it wrote to standard error.
+fn refused(directory: &Path, arguments: &[&str]) -> (Option<i32>, String) {
+    let output = command(directory, arguments).output().expect("run the binary");
+    (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[test]
+fn a_configuration_that_does_not_hold_stops_the_start() {
+    let directory = tempfile::tempdir().expect("directory");
+    let path = directory.path().join("bad.yml");
+    std::fs::write(&path, "scrape_configs:\n- job_name: a\n  scrape_intervall: 1s\n")
+        .expect("write");
+    let flag = format!("--config.file={}", path.display());
+    let (code, text) = refused(directory.path(), &[&flag]);
+    assert_eq!(code, Some(2), "{text}");
+    assert!(text.contains("bad.yml:3:3: field scrape_intervall not found"), "{text}");
+    assert!(!directory.path().join("data").exists(), "nothing was opened");
+    let (code, text) = refused(directory.path(), &["--query.timeot=1s"]);
+    assert!(code == Some(2) && text.contains("--query.timeout"), "{text}");
+}
+
+#[test]
+fn a_directory_serves_one_process() {
+    let directory = tempfile::tempdir().expect("directory");
+    let server = Server::start(directory.path(), &[]);
+    let (code, text) = refused(directory.path(), &[]);
+    assert!(code == Some(1) && text.contains("is in use by process"), "{text}");
+    assert_eq!(server.end(Signal::INT).code(), Some(0));
+}
