@@ -1,7 +1,7 @@
 //! Wake-up: ends another thread's wait, at most once per wait.
 //!
-//! A message queued before `wake` is seen by the turn after it: the flag falls before the queues are
-//! read, and rises after they are written.
+//! A message queued before `wake` is seen by the turn after it: the flag falls before the queues
+//! are read, and rises after they are written.
 
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
