@@ -6,7 +6,6 @@
 mod budget;
 mod column;
 mod fault;
-mod kahan;
 mod labels;
 mod quantile;
 
@@ -15,10 +14,13 @@ mod merge;
 mod native;
 mod window;
 
+mod histogram_fold;
 mod windowed;
 
 mod rate;
 mod regression;
+
+mod histogram_rate;
 
 mod counting;
 mod extended;

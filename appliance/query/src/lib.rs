@@ -15,6 +15,10 @@ pub mod value;
 
 pub mod annotation;
 
+mod kahan;
+
+pub mod native;
+
 pub mod plan;
 
 pub mod evaluate;

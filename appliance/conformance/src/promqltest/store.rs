@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use model::label_set::{Builder, LabelSet, METRIC_NAME};
-use model::native_histogram::{CUSTOM_BUCKETS_SCHEMA, NativeHistogram, Span};
+use model::native_histogram::{CUSTOM_BUCKETS_SCHEMA, CounterResetHint, NativeHistogram, Span};
 use model::time::TimestampMs;
+use query::native::reset::detect_reset;
 use query::parse::series::SequenceValue;
 use query::source::{Column, LabelQuery, Samples, Selection, Series, Source, SourceError};
 
@@ -55,7 +56,13 @@ impl Store {
                 time_ms += load.gap_ms;
             }
         }
-        if load.with_nhcb { self.load_custom(load) } else { Ok(()) }
+        if load.with_nhcb {
+            self.load_custom(load)?;
+        }
+        for stream in self.series.values_mut() {
+            note_resets(Arc::make_mut(stream));
+        }
+        Ok(())
     }
 
     fn put(&mut self, labels: &LabelSet, time_ms: i64, stored: Stored) {
@@ -83,6 +90,36 @@ impl Store {
             }
         }
         Ok(())
+    }
+}
+
+/// Says of each histogram whether the counter was reset before it, as a store of chunks does: the
+/// first of a chunk is unknown, and a reset begins a chunk.
+fn note_resets(stream: &mut Stream) {
+    let mut before: Option<Arc<NativeHistogram>> = None;
+    for stored in stream.values_mut() {
+        let Some(histogram) = &mut stored.histogram else {
+            before = None;
+            continue;
+        };
+        let own = histogram.counter_reset_hint;
+        let noted = match (&before, own) {
+            (_, CounterResetHint::Gauge) => own,
+            (None, _) | (_, CounterResetHint::Reset) => CounterResetHint::Unknown,
+            (Some(before), _) => {
+                let mut plain = NativeHistogram::clone(histogram);
+                plain.counter_reset_hint = CounterResetHint::Unknown;
+                if before.counter_reset_hint == CounterResetHint::Gauge {
+                    CounterResetHint::Unknown
+                } else if detect_reset(&plain, before) {
+                    CounterResetHint::Unknown
+                } else {
+                    CounterResetHint::NotReset
+                }
+            }
+        };
+        Arc::make_mut(histogram).counter_reset_hint = noted;
+        before = Some(Arc::clone(histogram));
     }
 }
 

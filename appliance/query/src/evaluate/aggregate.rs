@@ -14,10 +14,10 @@ use crate::evaluate::fold::{Fold, last_bit};
 use crate::evaluate::group::Groups;
 use crate::evaluate::join::add;
 use crate::evaluate::labels::{with, without_metadata};
-use crate::evaluate::native::unsupported;
 use crate::evaluate::quantile::{quantile, warn_quantile};
 use crate::evaluate::rank::Ranking;
 use crate::evaluate::ratio::is_sampled;
+use crate::native::describe::text_of;
 use crate::plan::node::Aggregate;
 
 /// What is gathered of the groups.
@@ -110,7 +110,8 @@ impl Aggregator {
                     context.budget.take_bytes(Fold::heap_bytes(self.steps))?;
                     folds.push(Fold::new(self.op, self.steps));
                 }
-                folds[group].add(streamed.column, drops, self.span, &mut context.notes)?;
+                let notes = &mut context.notes;
+                folds[group].add(streamed.column, streamed.labels, drops, self.span, notes);
             }
             Gathered::Columns(columns, _) => {
                 if columns.len() <= group {
@@ -186,7 +187,7 @@ impl Aggregator {
             Gathered::Folds(folds) => {
                 let mut vector = Vec::with_capacity(folds.len());
                 for (fold, labels) in folds.into_iter().zip(self.groups.into_labels()) {
-                    let (column, drop_name) = fold.finish(self.span, &mut context.notes)?;
+                    let (column, drop_name) = fold.finish(self.span, &mut context.notes);
                     if !column.is_empty() {
                         vector.push(StepSeries { labels, drop_name, column });
                     }
@@ -326,7 +327,7 @@ fn ratios(
 /// `count_values`: how many samples of each value, as series that name the value.
 ///
 /// # Errors
-/// The label name is none, or there are histograms.
+/// The label name is none.
 pub(crate) fn count_values(
     node: &Aggregate,
     label: &str,
@@ -345,8 +346,9 @@ pub(crate) fn count_values(
     let mut groups = Groups::new(&grouping, node.without);
     let mut columns: Vec<Column> = Vec::new();
     for series in vector {
-        if series.column.iter_histograms().next().is_some() {
-            return Err(unsupported("count_values()"));
+        for (step, histogram) in series.column.iter_histograms() {
+            let labels = with(&series.labels, label, &text_of(histogram));
+            count_one(&mut columns, groups.find(&labels, false), step, steps);
         }
         let mut known: Option<(u64, usize)> = None;
         for step in series.column.present.iter_ones() {
@@ -356,15 +358,19 @@ pub(crate) fn count_values(
                 _ => groups.find(&with(&series.labels, label, &plain(value)), false),
             };
             known = Some((value.to_bits(), group));
-            if columns.len() <= group {
-                columns.push(Column::new(steps));
-            }
-            let count = columns[group].float(step).unwrap_or(0.0);
-            columns[group].set_float(step, count + 1.0);
+            count_one(&mut columns, group, step, steps);
         }
     }
     let labelled = columns.into_iter().zip(groups.into_labels());
     Ok(labelled.map(|(column, labels)| StepSeries { labels, drop_name: false, column }).collect())
+}
+
+fn count_one(columns: &mut Vec<Column>, group: usize, step: usize, steps: usize) {
+    if columns.len() <= group {
+        columns.push(Column::new(steps));
+    }
+    let count = columns[group].float(step).unwrap_or(0.0);
+    columns[group].set_float(step, count + 1.0);
 }
 
 /// A float as Go's `strconv.FormatFloat(value, 'f', -1, 64)`.

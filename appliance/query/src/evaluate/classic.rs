@@ -3,16 +3,16 @@
 use std::collections::HashMap;
 
 use model::label_set::LabelSet;
+use model::native_histogram::NativeHistogram;
 
 use crate::annotation::{Annotations, Monotonicity, general, with_metric_name};
 use crate::ast::Span;
 use crate::evaluate::bucket::{Bucket, fraction_of, join_equal_bounds, quantile_of};
 use crate::evaluate::column::{Column, StepSeries, StepVector};
-use crate::evaluate::fault::Fault;
 use crate::evaluate::labels::{with, without_metadata};
-use crate::evaluate::native::unsupported;
 use crate::evaluate::quantile::warn_quantile;
 use crate::grid::Grid;
+use crate::native::describe::{self, NanNote};
 
 const BUCKET_LABEL: &str = "le";
 
@@ -39,6 +39,9 @@ pub(crate) struct Asking {
     pub(crate) delayed: bool,
 }
 
+/// Steps by the labels of histograms that are both classic and native there.
+type Clashes = HashMap<LabelSet, Vec<usize>>;
+
 /// One classic histogram: its labels without `le`, and its buckets sorted by bound.
 struct Classic {
     labels: LabelSet,
@@ -47,42 +50,112 @@ struct Classic {
 }
 
 impl Asking {
-    /// Answers for every histogram in `vector`.
-    ///
-    /// # Errors
-    /// There are native histograms.
+    /// Answers for every histogram in `vector`, native ones first.
     pub(crate) fn answer(
         &self,
         vector: &StepVector,
         grid: &Grid,
         notes: &mut Annotations,
-    ) -> Result<StepVector, Fault> {
+    ) -> StepVector {
         self.check_quantiles(notes);
         let histograms = self.group(vector, notes);
-        if vector.iter().any(|series| series.column.iter_histograms().next().is_some()) {
-            return Err(unsupported("histogram_quantile() and histogram_fraction()"));
-        }
+        let clashes = self.clashes(vector, &histograms, notes);
+        let natives: Vec<_> =
+            vector.iter().filter(|series| !series.column.histograms.is_empty()).collect();
         let mut answers = Vec::new();
         match &self.asked {
             Asked::Fraction(lower, upper) => {
+                for native in &natives {
+                    let column = self.native_column(native, &clashes, notes, |step, histogram| {
+                        describe::fraction_of(lower[step], upper[step], histogram)
+                    });
+                    answers.extend(self.series(native.labels.clone(), column));
+                }
                 for classic in &histograms {
                     let answer = |step: usize, buckets: &mut [Bucket]| {
                         fraction_of(lower[step], upper[step], buckets)
                     };
-                    let column = by_step(classic, vector, grid, answer);
+                    let column = by_step(classic, vector, grid, &clashes, answer);
                     answers.extend(self.series(classic.labels.clone(), column));
                 }
             }
             Asked::Quantiles { quantiles, label } => {
                 for (quantiles, _) in quantiles {
+                    for native in &natives {
+                        let column =
+                            self.native_column(native, &clashes, notes, |step, histogram| {
+                                describe::quantile_of(quantiles[step], histogram)
+                            });
+                        self.push_quantiles(&native.labels, quantiles, label, column, &mut answers);
+                    }
                     for classic in &histograms {
-                        let column = self.quantiles(quantiles, classic, vector, grid, notes);
-                        self.push_quantiles(classic, quantiles, label, column, &mut answers);
+                        let column =
+                            self.quantiles(quantiles, classic, (vector, &clashes), grid, notes);
+                        let labels = &classic.labels;
+                        self.push_quantiles(labels, quantiles, label, column, &mut answers);
                     }
                 }
             }
         }
-        Ok(answers)
+        answers
+    }
+
+    /// Steps at which a classic and a native histogram have the same labels: neither counts.
+    fn clashes(
+        &self,
+        vector: &StepVector,
+        histograms: &[Classic],
+        notes: &mut Annotations,
+    ) -> Clashes {
+        let mut clashes = Clashes::new();
+        for native in vector.iter().filter(|series| !series.column.histograms.is_empty()) {
+            let same = histograms.iter().find(|classic| classic.labels == native.labels);
+            let Some(classic) = same else { continue };
+            for (step, _) in native.column.iter_histograms() {
+                let mut positions = classic.buckets.iter().map(|(_, position)| *position);
+                if positions.any(|position| vector[position].column.present.get(step)) {
+                    let name = if self.delayed { native.labels.metric_name() } else { "" };
+                    let text = "vector contains a mix of classic and native histograms";
+                    notes.warn(self.span, with_metric_name(text, name));
+                    clashes.entry(native.labels.clone()).or_default().push(step);
+                }
+            }
+        }
+        clashes
+    }
+
+    fn native_column(
+        &self,
+        native: &StepSeries,
+        clashes: &Clashes,
+        notes: &mut Annotations,
+        answer: impl Fn(usize, &NativeHistogram) -> (f64, Option<NanNote>),
+    ) -> Column {
+        let mut column = Column::new(native.column.steps());
+        let clashing = clashes.get(&native.labels);
+        for (step, histogram) in native.column.iter_histograms() {
+            if clashing.is_some_and(|steps| steps.contains(&step)) {
+                continue;
+            }
+            let (value, note) = answer(step, histogram);
+            column.set_float(step, value);
+            let text = match note {
+                None => continue,
+                Some(NanNote::Result) => {
+                    "input to histogram_quantile has NaN observations, result is NaN"
+                }
+                Some(NanNote::Skew) => {
+                    "input to histogram_quantile has NaN observations, result is skewed higher"
+                }
+                Some(NanNote::Excluded) => {
+                    "input to histogram_fraction has NaN observations, which are excluded from all \
+                     fractions"
+                }
+            };
+            let name = if self.delayed { native.labels.metric_name() } else { "" };
+            notes.info(self.span, with_metric_name(text, name));
+        }
+        column
     }
 
     fn check_quantiles(&self, notes: &mut Annotations) {
@@ -132,11 +205,11 @@ impl Asking {
         &self,
         quantiles: &[f64],
         classic: &Classic,
-        vector: &StepVector,
+        (vector, clashes): (&StepVector, &Clashes),
         grid: &Grid,
         notes: &mut Annotations,
     ) -> Column {
-        by_step(classic, vector, grid, |step, buckets| {
+        by_step(classic, vector, grid, clashes, |step, buckets| {
             let (value, repair) = quantile_of(quantiles[step], buckets);
             if let Some(repair) = repair {
                 let name = if self.delayed { classic.labels.metric_name() } else { "" };
@@ -156,14 +229,14 @@ impl Asking {
     /// Adds a histogram's quantiles; with a label, one series for each value that `q` takes.
     fn push_quantiles(
         &self,
-        classic: &Classic,
+        labels: &LabelSet,
         quantiles: &[f64],
         label: &Option<String>,
         column: Column,
         answers: &mut StepVector,
     ) {
         let Some(label) = label else {
-            answers.extend(self.series(classic.labels.clone(), column));
+            answers.extend(self.series(labels.clone(), column));
             return;
         };
         let mut by_text: Vec<(String, Column)> = Vec::new();
@@ -176,7 +249,7 @@ impl Asking {
             by_text[at].1.set_float(step, column.values[step]);
         }
         for (text, column) in by_text {
-            let labels = with(&self.visible(classic.labels.clone()), label, &text);
+            let labels = with(&self.visible(labels.clone()), label, &text);
             answers.push(StepSeries { labels, drop_name: true, column });
         }
     }
@@ -195,11 +268,16 @@ fn by_step(
     classic: &Classic,
     vector: &StepVector,
     grid: &Grid,
+    clashes: &Clashes,
     mut answer: impl FnMut(usize, &mut [Bucket]) -> f64,
 ) -> Column {
     let mut column = Column::new(grid.count);
     let mut buckets = Vec::with_capacity(classic.buckets.len());
+    let clashing = clashes.get(&classic.labels);
     for step in 0..grid.count {
+        if clashing.is_some_and(|steps| steps.contains(&step)) {
+            continue;
+        }
         buckets.clear();
         for (bound, position) in &classic.buckets {
             if let Some(count) = vector[*position].column.float(step) {

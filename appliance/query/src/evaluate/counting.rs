@@ -7,11 +7,11 @@ use model::native_histogram::NativeHistogram;
 
 use crate::annotation::Annotations;
 use crate::evaluate::column::Column;
-use crate::evaluate::fault::Fault;
+use crate::evaluate::histogram_rate::{LastTwo, last_change};
 use crate::evaluate::instant::seconds;
-use crate::evaluate::native::{same, unsupported};
 use crate::evaluate::rate::{Resets, has_histograms};
 use crate::evaluate::windowed::{Windowed, count_of, is_start_reset, seconds_between};
+use crate::native::reset::{detect_reset, same};
 use crate::plan::node::Extension;
 
 /// What is counted between neighbouring samples.
@@ -24,14 +24,7 @@ pub(crate) enum Counted {
 }
 
 /// Fills `column` with the number of changes or resets in each window.
-///
-/// # Errors
-/// Histograms are among what would have to be compared.
-pub(crate) fn fill_counts(
-    series: &Windowed<'_>,
-    counted: Counted,
-    column: &mut Column,
-) -> Result<(), Fault> {
+pub(crate) fn fill_counts(series: &Windowed<'_>, counted: Counted, column: &mut Column) {
     let floats = &series.tracks.floats;
     let marks = match counted {
         Counted::Changes => changes_after(&floats.values),
@@ -47,7 +40,7 @@ pub(crate) fn fill_counts(
             _ => series.floats.get(step),
         };
         if has_histograms(series, step) {
-            column.set_float(step, count_mixed(series, step, counted)?);
+            column.set_float(step, count_mixed(series, step, counted));
             continue;
         }
         if from == to {
@@ -62,7 +55,6 @@ pub(crate) fn fill_counts(
         }
         column.set_float(step, count_of(mark_to - mark_from));
     }
-    Ok(())
 }
 
 /// The window from the last sample at or before the range's open end; `None` when nothing is
@@ -89,7 +81,7 @@ enum Either<'a> {
     Histogram(&'a Arc<NativeHistogram>),
 }
 
-fn count_mixed(series: &Windowed<'_>, step: usize, counted: Counted) -> Result<f64, Fault> {
+fn count_mixed(series: &Windowed<'_>, step: usize, counted: Counted) -> f64 {
     let samples = in_order(series, step);
     let mut count = 0;
     for pair in samples.windows(2) {
@@ -102,16 +94,15 @@ fn count_mixed(series: &Windowed<'_>, step: usize, counted: Counted) -> Result<f
             }
             (Either::Float(a), Either::Float(b), Counted::Resets) => b < a || reset,
             (Either::Histogram(a), Either::Histogram(b), Counted::Changes) => !same(a, b),
-            (Either::Histogram(_), Either::Histogram(_), Counted::Resets) if !reset => {
-                return Err(unsupported("resets()"));
+            (Either::Histogram(a), Either::Histogram(b), Counted::Resets) => {
+                reset || detect_reset(b, a)
             }
-            (Either::Histogram(_), Either::Histogram(_), Counted::Resets) => reset,
             (Either::Float(_), Either::Histogram(_), _)
             | (Either::Histogram(_), Either::Float(_), _) => true,
         };
         count += usize::from(differs);
     }
-    Ok(count_of(count))
+    count_of(count)
 }
 
 /// Time, start timestamp (0 where it does not count) and value of the samples in a window.
@@ -191,60 +182,60 @@ pub(crate) fn fill_ends(series: &Windowed<'_>, end: End, column: &mut Column) {
 
 /// Fills `column` with the change between the last two samples of each window, by second for
 /// `irate`.
-///
-/// # Errors
-/// The last two are histograms.
 pub(crate) fn fill_last_changes(
     series: &Windowed<'_>,
     is_rate: bool,
     column: &mut Column,
     notes: &mut Annotations,
-) -> Result<(), Fault> {
+) {
     let floats = &series.tracks.floats;
     let starts = series.float_starts();
     for step in 0..series.grid.count {
         if has_histograms(series, step) {
-            mixed_last_change(series, step, is_rate, notes)?;
-            if !last_two_are_floats(series, step) {
-                continue;
-            }
+            fill_mixed_change(series, step, is_rate, column, notes);
+            continue;
         }
         let (from, to) = series.floats.get(step);
         if to - from < 2 {
             continue;
         }
-        let (time, prev_time) = (floats.times[to - 1], floats.times[to - 2]);
-        let (value, prev) = (floats.values[to - 1], floats.values[to - 2]);
-        let started = starts
-            .get(to - 2..to)
-            .is_some_and(|starts| is_start_reset(starts[0], prev_time, starts[1], time));
-        let reset = is_rate && (value < prev || started);
-        let change = if reset { value } else { value - prev };
-        let elapsed = seconds_between(prev_time, time);
-        column.set_float(step, if is_rate { change / elapsed } else { change });
+        let start_of = |at: usize| starts.get(at).copied().unwrap_or(0);
+        let before = (floats.times[to - 2], start_of(to - 2), floats.values[to - 2]);
+        let last = (floats.times[to - 1], start_of(to - 1), floats.values[to - 1]);
+        column.set_float(step, float_change(before, last, is_rate));
     }
-    Ok(())
 }
 
-fn last_two_are_floats(series: &Windowed<'_>, step: usize) -> bool {
-    let samples = in_order(series, step);
-    samples.iter().rev().take(2).all(|(_, _, sample)| matches!(sample, Either::Float(_)))
+/// The change between two floats, each with its time and start timestamp.
+fn float_change(before: (i64, i64, f64), last: (i64, i64, f64), is_rate: bool) -> f64 {
+    let restarted = is_start_reset(before.1, before.0, last.1, last.0);
+    let reset = is_rate && (last.2 < before.2 || restarted);
+    let change = if reset { last.2 } else { last.2 - before.2 };
+    if is_rate { change / seconds_between(before.0, last.0) } else { change }
 }
 
-fn mixed_last_change(
+/// The change where a window holds histograms.
+fn fill_mixed_change(
     series: &Windowed<'_>,
     step: usize,
     is_rate: bool,
+    column: &mut Column,
     notes: &mut Annotations,
-) -> Result<(), Fault> {
+) {
     let samples = in_order(series, step);
-    let [.., (_, _, before), (_, _, last)] = samples.as_slice() else { return Ok(()) };
-    match (before, last) {
-        (Either::Float(_), Either::Float(_)) => {}
-        (Either::Histogram(_), Either::Histogram(_)) => {
-            return Err(unsupported(if is_rate { "irate()" } else { "idelta()" }));
+    let [.., before, last] = samples.as_slice() else { return };
+    match (before.2, last.2) {
+        (Either::Float(a), Either::Float(b)) => {
+            let change = float_change((before.0, before.1, a), (last.0, last.1, b), is_rate);
+            column.set_float(step, change);
+        }
+        (Either::Histogram(a), Either::Histogram(b)) => {
+            let two =
+                LastTwo { times: [before.0, last.0], starts: [before.1, last.1], values: [a, b] };
+            if let Some(change) = last_change(series, &two, is_rate, notes) {
+                column.set_histogram(step, Arc::new(change));
+            }
         }
         _ => series.warn_mixed(notes),
     }
-    Ok(())
 }

@@ -3,14 +3,16 @@
 use std::sync::Arc;
 
 use model::bitmap::Bitmap;
-use model::native_histogram::NativeHistogram;
+use model::native_histogram::{CounterResetHint, NativeHistogram};
 
 use crate::annotation::Annotations;
 use crate::ast::{BinaryOp, Span};
 use crate::evaluate::column::Column;
-use crate::evaluate::fault::Fault;
-use crate::evaluate::native::{same, unsupported};
+use crate::evaluate::native::{info_reconciled, warn_collision};
 use crate::evaluate::operator::{arithmetic, holds, trims};
+use crate::native::reset::same;
+use crate::native::trim::trimmed;
+use crate::native::wide::{Adding, Wide};
 
 /// A binary operator as written.
 #[derive(Clone, Copy, Debug)]
@@ -62,45 +64,78 @@ pub(crate) enum Outcome {
 
 impl Operator {
     /// What the operator makes of two samples.
-    ///
-    /// # Errors
-    /// The arithmetic of histograms is not known here.
     pub(crate) fn combine(
         &self,
         left: Operand<'_>,
         right: Operand<'_>,
         notes: &mut Annotations,
-    ) -> Result<Outcome, Fault> {
+    ) -> Outcome {
         let op = self.op;
         match (left, right) {
-            (Operand::Float(a), Operand::Float(b)) if !trims(op) => Ok(if op.is_comparison() {
+            (Operand::Float(a), Operand::Float(b)) if op.is_comparison() => {
                 Outcome::Float(a, holds(op, a, b))
-            } else {
+            }
+            (Operand::Float(a), Operand::Float(b)) if !trims(op) => {
                 Outcome::Float(arithmetic(op)(a, b), true)
-            }),
+            }
             (Operand::Histogram(a), Operand::Histogram(b))
                 if matches!(op, BinaryOp::Equal | BinaryOp::NotEqual) =>
             {
-                Ok(Outcome::Histogram(Arc::clone(a), same(a, b) == (op == BinaryOp::Equal)))
+                Outcome::Histogram(Arc::clone(a), same(a, b) == (op == BinaryOp::Equal))
             }
-            (Operand::Histogram(_), Operand::Histogram(_))
+            (Operand::Histogram(a), Operand::Histogram(b))
                 if matches!(op, BinaryOp::Add | BinaryOp::Sub) =>
             {
-                Err(unsupported(op.text()))
+                self.add_histograms(a, b, notes)
             }
-            (Operand::Histogram(_), Operand::Float(_))
-                if matches!(op, BinaryOp::Mul | BinaryOp::Div) || trims(op) =>
+            (Operand::Histogram(a), Operand::Float(b)) if trims(op) => {
+                Outcome::Histogram(Arc::new(trimmed(a, b, op == BinaryOp::TrimUpper)), true)
+            }
+            (Operand::Histogram(a), Operand::Float(b)) if op == BinaryOp::Div => {
+                scaled(a, |wide| wide.divide(b))
+            }
+            (Operand::Histogram(histogram), Operand::Float(factor))
+            | (Operand::Float(factor), Operand::Histogram(histogram))
+                if op == BinaryOp::Mul =>
             {
-                Err(unsupported(op.text()))
-            }
-            (Operand::Float(_), Operand::Histogram(_)) if op == BinaryOp::Mul => {
-                Err(unsupported(op.text()))
+                scaled(histogram, |wide| wide.multiply(factor))
             }
             _ => {
                 self.note_incompatible(left, right, notes);
-                Ok(Outcome::Incompatible)
+                Outcome::Incompatible
             }
         }
+    }
+
+    fn add_histograms(
+        &self,
+        left: &NativeHistogram,
+        right: &NativeHistogram,
+        notes: &mut Annotations,
+    ) -> Outcome {
+        let (adding, name) = match self.op {
+            BinaryOp::Add => (Adding::Plain, "addition"),
+            _ => (Adding::Negative, "subtraction"),
+        };
+        let mut sum = Wide::from(left);
+        let Ok(told) = sum.add(right, adding) else {
+            let op = self.op.text();
+            let text = format!("incompatible bucket layout encountered for binary operator {op}");
+            notes.warn(self.span, text);
+            return Outcome::Incompatible;
+        };
+        if told.hints_collided {
+            // Upstream takes this warning for a failure: the sample goes.
+            warn_collision(self.span, name, notes);
+            return Outcome::Incompatible;
+        }
+        if adding == Adding::Negative {
+            sum.set_hint(CounterResetHint::Gauge);
+        }
+        if told.bounds_reconciled {
+            info_reconciled(self.span, name, notes);
+        }
+        Outcome::Histogram(Arc::new(sum.finish(true)), true)
     }
 
     fn note_incompatible(&self, left: Operand<'_>, right: Operand<'_>, notes: &mut Annotations) {
@@ -129,32 +164,29 @@ impl Operator {
 
     /// Combines two columns at the steps of `mask`, where both hold something. Gives the result
     /// and the steps where the types were compatible.
-    ///
-    /// # Errors
-    /// As [`Operator::combine`].
     pub(crate) fn combine_columns(
         &self,
         left: &Column,
         right: &Column,
         mask: Bitmap,
         notes: &mut Annotations,
-    ) -> Result<(Column, Bitmap), Fault> {
+    ) -> (Column, Bitmap) {
         let steps = left.steps();
         assert_eq!(steps, right.steps(), "both columns have the grid's steps");
         if left.histograms.is_empty() && right.histograms.is_empty() && !trims(self.op) {
-            return Ok((self.combine_floats(left, right, &mask), mask));
+            return (self.combine_floats(left, right, &mask), mask);
         }
         let mut result = Column::new(steps);
         let mut matched = Bitmap::new(steps);
         for step in mask.iter_ones() {
             let operands = Operand::of(left, step).zip(Operand::of(right, step));
             let Some((a, b)) = operands else { continue };
-            let outcome = self.combine(a, b, notes)?;
+            let outcome = self.combine(a, b, notes);
             if self.put(outcome, step, &mut result) {
                 matched.set(step);
             }
         }
-        Ok((result, matched))
+        (result, matched)
     }
 
     fn combine_floats(&self, left: &Column, right: &Column, mask: &Bitmap) -> Column {
@@ -176,32 +208,28 @@ impl Operator {
     }
 
     /// Combines every sample of `column` with the scalar of its step, in place.
-    ///
-    /// # Errors
-    /// As [`Operator::combine`].
     pub(crate) fn combine_scalar(
         &self,
         column: &mut Column,
         scalar: &[f64],
         scalar_left: bool,
         notes: &mut Annotations,
-    ) -> Result<(), Fault> {
+    ) {
         if column.histograms.is_empty() && !trims(self.op) {
             self.combine_float_scalar(column, scalar, scalar_left);
-            return Ok(());
+            return;
         }
         let source = std::mem::replace(column, Column::new(column.steps()));
         for (step, scalar) in scalar.iter().enumerate() {
             let Some(sample) = Operand::of(&source, step) else { continue };
             let scalar = Operand::Float(*scalar);
             let (left, right) = if scalar_left { (scalar, sample) } else { (sample, scalar) };
-            let mut outcome = self.combine(left, right, notes)?;
+            let mut outcome = self.combine(left, right, notes);
             if self.op.is_comparison() && scalar_left {
                 outcome = of_sample(outcome, sample);
             }
             self.put(outcome, step, column);
         }
-        Ok(())
     }
 
     fn combine_float_scalar(&self, column: &mut Column, scalar: &[f64], scalar_left: bool) {
@@ -229,6 +257,12 @@ impl Operator {
             }
         }
     }
+}
+
+fn scaled(histogram: &NativeHistogram, scale: impl FnOnce(&mut Wide)) -> Outcome {
+    let mut wide = Wide::from(histogram);
+    scale(&mut wide);
+    Outcome::Histogram(Arc::new(wide.finish(true)), true)
 }
 
 /// A comparison with the scalar on the left gives the sample's value all the same.

@@ -2,15 +2,19 @@
 //!
 //! Each series is folded into its group as soon as it is computed, in loops over whole columns.
 
+use std::sync::Arc;
+
 use model::bitmap::Bitmap;
+use model::label_set::LabelSet;
+use model::native_histogram::NativeHistogram;
 
 use crate::annotation::Annotations;
 use crate::ast::{AggregateOp, Span};
 use crate::evaluate::column::Column;
-use crate::evaluate::fault::Fault;
+use crate::evaluate::histogram_fold::HistogramFold;
 use crate::evaluate::join::add;
-use crate::evaluate::kahan;
-use crate::evaluate::native::unsupported;
+use crate::evaluate::native::{info_reconciled, warn_collision, warn_layouts};
+use crate::kahan;
 
 /// One group of a folding aggregation.
 #[derive(Clone, Debug)]
@@ -25,6 +29,8 @@ pub(crate) struct Fold {
     incremental: Bitmap,
     floats: Bitmap,
     histograms: Bitmap,
+    /// Sums and means of histograms by step; empty until the first.
+    wides: Vec<Option<Box<HistogramFold>>>,
     /// Steps at which the metric name is to go.
     drops: Bitmap,
 }
@@ -49,6 +55,7 @@ impl Fold {
             incremental: Bitmap::new(steps),
             floats: Bitmap::new(steps),
             histograms: Bitmap::new(steps),
+            wides: Vec::new(),
             drops: Bitmap::new(steps),
         }
     }
@@ -59,19 +66,17 @@ impl Fold {
     }
 
     /// Folds a series into the group.
-    ///
-    /// # Errors
-    /// It holds histograms that the aggregation does not know.
     pub(crate) fn add(
         &mut self,
         column: &Column,
+        labels: &LabelSet,
         drop_name: bool,
         span: Span,
         notes: &mut Annotations,
-    ) -> Result<(), Fault> {
+    ) {
         assert_eq!(column.steps(), self.values.len(), "a column has the grid's steps");
         if !column.histograms.is_empty() {
-            self.add_histograms(column, span, notes)?;
+            self.add_histograms(column, labels, span, notes);
         }
         if drop_name {
             add(&mut self.drops, &column.occupied());
@@ -90,30 +95,49 @@ impl Fold {
             _ => {}
         }
         add(&mut self.floats, &column.present);
-        Ok(())
     }
 
     fn add_histograms(
         &mut self,
         column: &Column,
+        labels: &LabelSet,
         span: Span,
         notes: &mut Annotations,
-    ) -> Result<(), Fault> {
-        for (step, _) in column.iter_histograms() {
+    ) {
+        for (step, histogram) in column.iter_histograms() {
             match self.op {
                 AggregateOp::Group => self.floats.set(step),
                 AggregateOp::Count => {
                     self.counts[step] += 1.0;
                     self.floats.set(step);
                 }
-                AggregateOp::Sum | AggregateOp::Avg => self.histograms.set(step),
+                AggregateOp::Sum | AggregateOp::Avg => {
+                    self.histograms.set(step);
+                    if self.add_histogram(step, histogram) {
+                        warn_layouts(span, labels, notes);
+                    }
+                }
                 _ => {
                     let text = format!("ignored histogram in {} aggregation", self.op.text());
                     notes.info(span, text);
                 }
             }
         }
-        Ok(())
+    }
+
+    /// Adds a histogram to its step; `true` when it is the first that does not fit.
+    fn add_histogram(&mut self, step: usize, histogram: &NativeHistogram) -> bool {
+        if self.wides.is_empty() {
+            self.wides.resize_with(self.values.len(), || None);
+        }
+        match &mut self.wides[step] {
+            Some(fold) => fold.add(histogram),
+            empty => {
+                let is_mean = self.op == AggregateOp::Avg;
+                *empty = Some(Box::new(HistogramFold::new(histogram, is_mean)));
+                false
+            }
+        }
     }
 
     fn sum(&mut self, column: &Column) {
@@ -164,28 +188,36 @@ impl Fold {
     }
 
     /// The group's value at every step, and whether its metric name is to go.
-    ///
-    /// # Errors
-    /// It holds histograms that the aggregation does not know.
-    pub(crate) fn finish(
-        mut self,
-        span: Span,
-        notes: &mut Annotations,
-    ) -> Result<(Column, bool), Fault> {
-        for step in self.histograms.iter_ones() {
-            if !self.floats.get(step) {
-                return Err(unsupported(&format!("{}()", self.op.text())));
-            }
-            notes.warn(span, "encountered a mix of histograms and floats for aggregation".into());
-        }
-        let last = last_bit(&self.floats);
+    pub(crate) fn finish(mut self, span: Span, notes: &mut Annotations) -> (Column, bool) {
+        let mut occupied = self.floats.clone();
+        add(&mut occupied, &self.histograms);
+        let last = last_bit(&occupied);
         let drop_name = last.is_some_and(|step| self.drops.get(step));
         for step in 0..self.values.len() {
             self.values[step] = self.value(step);
         }
-        crate::evaluate::join::remove(&mut self.floats, &self.histograms);
-        let column = Column { values: self.values, present: self.floats, histograms: Vec::new() };
-        Ok((column, drop_name))
+        let mut present = self.floats.clone();
+        crate::evaluate::join::remove(&mut present, &self.histograms);
+        let mut column = Column { values: self.values, present, histograms: Vec::new() };
+        for (step, fold) in self.wides.into_iter().enumerate() {
+            let Some(fold) = fold else { continue };
+            if self.floats.get(step) {
+                let text = "encountered a mix of histograms and floats for aggregation";
+                notes.warn(span, text.to_owned());
+                continue;
+            }
+            if fold.reconciled {
+                info_reconciled(span, "aggregation", notes);
+            }
+            if fold.incompatible {
+                continue;
+            }
+            if fold.collided() {
+                warn_collision(span, "aggregation", notes);
+            }
+            column.set_histogram(step, Arc::new(fold.finish(true)));
+        }
+        (column, drop_name)
     }
 
     fn value(&self, step: usize) -> f64 {
@@ -234,9 +266,9 @@ mod tests {
         let mut notes = Annotations::default();
         for value in values {
             let column = Column::constant(1, *value);
-            fold.add(&column, false, Span::default(), &mut notes).expect("floats fold");
+            fold.add(&column, &LabelSet::empty(), false, Span::default(), &mut notes);
         }
-        let (column, _) = fold.finish(Span::default(), &mut notes).expect("floats fold");
+        let (column, _) = fold.finish(Span::default(), &mut notes);
         let got = column.float(0).expect("a value");
         assert!(got == expected || (got.is_nan() && expected.is_nan()), "{got} != {expected}");
     }

@@ -208,7 +208,7 @@ impl Join<'_> {
         let (many, one) = (&self.many[many], &self.one[one]);
         let labels = self.result_labels(&many.labels, &one.labels);
         let (left, right) = self.sides(&many.column, &one.column);
-        let (column, matched) = self.operator.combine_columns(left, right, mask, notes)?;
+        let (column, matched) = self.operator.combine_columns(left, right, mask, notes);
         self.emit(signature, labels, column, matched);
         Ok(())
     }
@@ -229,7 +229,7 @@ impl Join<'_> {
         let filled = Column::constant(self.steps, fill);
         let labels = self.result_labels(&many.labels, &self.signatures.matched(&many.labels));
         let (left, right) = self.sides(&many.column, &filled);
-        let (column, matched) = self.operator.combine_columns(left, right, mask, notes)?;
+        let (column, matched) = self.operator.combine_columns(left, right, mask, notes);
         self.emit(signature, labels, column, matched);
         Ok(())
     }
@@ -248,7 +248,7 @@ impl Join<'_> {
         let filled = Column::constant(self.steps, fill);
         let labels = self.result_labels(&self.signatures.matched(&one.labels), &one.labels);
         let (left, right) = self.sides(&filled, &one.column);
-        let (column, matched) = self.operator.combine_columns(left, right, mask, notes)?;
+        let (column, matched) = self.operator.combine_columns(left, right, mask, notes);
         self.emit(signature, labels, column, matched);
         Ok(())
     }

@@ -3,6 +3,13 @@
 //! Each series is computed from its own samples alone, so that ranges of series can be computed
 //! on several threads, each with its own [`Bench`].
 
+use std::sync::Arc;
+
+use model::label_set::LabelSet;
+use model::native_histogram::{CounterResetHint, NativeHistogram};
+use model::staleness::is_stale;
+use model::time::TimestampMs;
+
 use crate::evaluate::column::Column;
 use crate::evaluate::context::{Context, Streamed};
 use crate::evaluate::extended::fill_smoothed_steps;
@@ -11,10 +18,9 @@ use crate::evaluate::instant::{Pick, fill_steps};
 use crate::evaluate::range::{RangeCall, RangeScratch};
 use crate::evaluate::window::Tracks;
 use crate::grid::Grid;
+use crate::native::reset::detect_reset;
 use crate::plan::node::{Extension, Matrix, RangeFunction, Selector};
 use crate::source::{Samples, Series};
-use model::label_set::LabelSet;
-use model::time::TimestampMs;
 
 /// Where a computed series goes.
 pub(crate) type Sink<'s, 'c> = dyn FnMut(&mut Context<'c>, Streamed<'_>) -> Result<(), Fault> + 's;
@@ -31,11 +37,36 @@ pub(crate) struct Bench {
 /// Series between two looks at the deadline.
 const SERIES_PER_CHECK: usize = 64;
 
-/// Time range that a leaf decodes: open and closed end.
-fn decode(series: &Series, range: (i64, i64), samples: &mut Samples) -> Result<(), Fault> {
+/// Decodes what a leaf looks at: a time range, open and closed end.
+fn decode(
+    series: &Series,
+    range: (i64, i64),
+    stats_only: bool,
+    samples: &mut Samples,
+) -> Result<(), Fault> {
     samples.clear();
     series.column.decode(TimestampMs(range.0), TimestampMs(range.1), samples)?;
+    if stats_only && !samples.histograms.is_empty() {
+        find_resets(samples);
+    }
     Ok(())
+}
+
+/// Says of each histogram whether the counter was reset before it.
+fn find_resets(samples: &mut Samples) {
+    let mut before: Option<Arc<NativeHistogram>> = None;
+    for (_, histogram) in &mut samples.histograms {
+        if is_stale(histogram.sum) {
+            continue;
+        }
+        let plain = Arc::clone(histogram);
+        if let (Some(before), CounterResetHint::Unknown) = (&before, plain.counter_reset_hint) {
+            let reset = detect_reset(&plain, before);
+            Arc::make_mut(histogram).counter_reset_hint =
+                if reset { CounterResetHint::Reset } else { CounterResetHint::NotReset };
+        }
+        before = Some(plain);
+    }
 }
 
 /// Streams the steps of an instant selector.
@@ -60,7 +91,7 @@ pub(crate) fn stream_selector<'c>(
         if at % SERIES_PER_CHECK == 0 {
             (context.check)()?;
         }
-        decode(one, (after, until), &mut bench.samples)?;
+        decode(one, (after, until), selector.stats_only, &mut bench.samples)?;
         if smoothed {
             bench.tracks.take(&mut bench.samples);
             let (tracks, column) = (&bench.tracks, &mut bench.column);
@@ -103,7 +134,7 @@ pub(crate) fn stream_range<'c>(
         if at % SERIES_PER_CHECK == 0 {
             (context.check)()?;
         }
-        decode(one, (after, until), &mut bench.samples)?;
+        decode(one, (after, until), matrix.selector.stats_only, &mut bench.samples)?;
         bench.tracks.take(&mut bench.samples);
         stream_tracks(context, call, (&one.labels, false), grid, &mut bench, sink)?;
     }
@@ -222,7 +253,7 @@ pub(crate) fn collect_matrix(
         if at % SERIES_PER_CHECK == 0 {
             (context.check)()?;
         }
-        decode(one, (after, until), &mut bench.samples)?;
+        decode(one, (after, until), matrix.selector.stats_only, &mut bench.samples)?;
         bench.tracks.take(&mut bench.samples);
         let start = end.saturating_sub(matrix.range_ms);
         each(context, &one.labels, &bench.tracks, (start, end))?;

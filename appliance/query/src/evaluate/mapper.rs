@@ -1,5 +1,7 @@
 //! Mapper: operations that change each series of an instant vector by itself.
 
+use std::sync::Arc;
+
 use crate::annotation::Annotations;
 use crate::evaluate::column::Column;
 use crate::evaluate::date::map_dates;
@@ -7,9 +9,10 @@ use crate::evaluate::element::Operator;
 use crate::evaluate::elementwise::map_column;
 use crate::evaluate::fault::Fault;
 use crate::evaluate::instant::seconds;
-use crate::evaluate::native::{statistic, unsupported};
+use crate::evaluate::native::statistic;
 use crate::evaluate::operator::changes_meaning;
 use crate::grid::Grid;
+use crate::native::wide::Wide;
 use crate::plan::node::{DateFunction, HistogramFunction, MapFunction};
 
 /// An operation on each series, its scalar operands evaluated.
@@ -46,17 +49,19 @@ impl Mapper {
         match self {
             Mapper::Map(function, scalars) => map_column(*function, scalars, column),
             Mapper::Date(function) => map_dates(*function, column),
-            Mapper::Histogram(function) => map_histograms(*function, column)?,
+            Mapper::Histogram(function) => map_histograms(*function, column),
             Mapper::Negate => {
-                if column.iter_histograms().next().is_some() {
-                    return Err(unsupported("negation"));
+                for histogram in column.histograms.iter_mut().flatten() {
+                    let mut wide = Wide::from(histogram.as_ref());
+                    wide.multiply(-1.0);
+                    *histogram = Arc::new(wide.finish(false));
                 }
                 for value in &mut column.values {
                     *value = -*value;
                 }
             }
             Mapper::Scalar(operator, scalar, scalar_left) => {
-                operator.combine_scalar(column, scalar, *scalar_left, notes)?;
+                operator.combine_scalar(column, scalar, *scalar_left, notes);
             }
             Mapper::Time(grid) => {
                 column.present = column.occupied();
@@ -70,13 +75,12 @@ impl Mapper {
     }
 }
 
-fn map_histograms(function: HistogramFunction, column: &mut Column) -> Result<(), Fault> {
+fn map_histograms(function: HistogramFunction, column: &mut Column) {
     let histograms = std::mem::take(&mut column.histograms);
     column.present.reset(column.steps());
     for (step, histogram) in histograms.iter().enumerate() {
         if let Some(histogram) = histogram {
-            column.set_float(step, statistic(function, histogram)?);
+            column.set_float(step, statistic(function, histogram));
         }
     }
-    Ok(())
 }

@@ -1,8 +1,12 @@
-//! Native histograms: comparisons that hold without arithmetic.
+//! What operations on native histograms tell, and the numbers that describe one.
 
+use model::label_set::LabelSet;
 use model::native_histogram::NativeHistogram;
 
+use crate::annotation::Annotations;
+use crate::ast::Span;
 use crate::evaluate::fault::Fault;
+use crate::native::describe::variance_of;
 use crate::plan::node::HistogramFunction;
 
 /// The fault of an operation that native histograms do not know here.
@@ -10,35 +14,39 @@ pub(crate) fn unsupported(what: &str) -> Fault {
     Fault::execution(format!("native histograms in {what} are not implemented yet"))
 }
 
-/// Whether two histograms are the same, their counter reset hints apart.
-pub(crate) fn same(left: &NativeHistogram, right: &NativeHistogram) -> bool {
-    let bits = |values: &[f64]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
-    left.schema == right.schema
-        && left.count.to_bits() == right.count.to_bits()
-        && left.sum.to_bits() == right.sum.to_bits()
-        && left.zero_threshold == right.zero_threshold
-        && left.zero_count.to_bits() == right.zero_count.to_bits()
-        && bits(&left.custom_values) == bits(&right.custom_values)
-        && left.positive_spans == right.positive_spans
-        && left.negative_spans == right.negative_spans
-        && bits(&left.positive_buckets) == bits(&right.positive_buckets)
-        && bits(&left.negative_buckets) == bits(&right.negative_buckets)
+/// A number that describes a histogram.
+pub(crate) fn statistic(function: HistogramFunction, histogram: &NativeHistogram) -> f64 {
+    match function {
+        HistogramFunction::Count => histogram.count,
+        HistogramFunction::Sum => histogram.sum,
+        HistogramFunction::Avg => histogram.sum / histogram.count,
+        HistogramFunction::Stdvar => variance_of(histogram),
+        HistogramFunction::Stddev => variance_of(histogram).sqrt(),
+    }
 }
 
-/// A number that describes a histogram.
-///
-/// # Errors
-/// The number is not known here.
-pub(crate) fn statistic(
-    function: HistogramFunction,
-    histogram: &NativeHistogram,
-) -> Result<f64, Fault> {
-    match function {
-        HistogramFunction::Count => Ok(histogram.count),
-        HistogramFunction::Sum => Ok(histogram.sum),
-        HistogramFunction::Avg => Ok(histogram.sum / histogram.count),
-        HistogramFunction::Stddev | HistogramFunction::Stdvar => {
-            Err(unsupported("histogram_stddev() and histogram_stdvar()"))
-        }
-    }
+/// Warns that exponential and custom buckets meet.
+pub(crate) fn warn_layouts(span: Span, labels: &LabelSet, notes: &mut Annotations) {
+    let name = model::label_name::quote(labels.metric_name());
+    let text = format!(
+        "vector contains a mix of histograms with exponential and custom buckets schemas for \
+         metric name {name}"
+    );
+    notes.warn(span, text);
+}
+
+/// Tells that custom bounds differed in an addition, subtraction or aggregation.
+pub(crate) fn info_reconciled(span: Span, operation: &str, notes: &mut Annotations) {
+    notes.info(span, format!("mismatched custom buckets were reconciled during {operation}"));
+}
+
+/// Warns that what is known of resets differs.
+pub(crate) fn warn_collision(span: Span, operation: &str, notes: &mut Annotations) {
+    notes.warn(span, format!("conflicting counter resets during histogram {operation}"));
+}
+
+/// Warns that a gauge is taken for a counter, or a counter for a gauge.
+pub(crate) fn warn_kind(span: Span, labels: &LabelSet, kind: &str, notes: &mut Annotations) {
+    let name = model::label_name::quote(labels.metric_name());
+    notes.warn(span, format!("this native histogram metric is not a {kind}: {name}"));
 }

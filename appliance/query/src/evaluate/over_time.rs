@@ -1,12 +1,16 @@
 //! `*_over_time` of floats and the functions that look at a window's last two samples.
 
+use std::sync::Arc;
+
 use crate::annotation::Annotations;
 use crate::evaluate::column::Column;
+use crate::evaluate::histogram_fold::HistogramFold;
 use crate::evaluate::instant::seconds;
-use crate::evaluate::kahan::{Mean, Sum, add};
+use crate::evaluate::native::{info_reconciled, warn_collision, warn_layouts};
 use crate::evaluate::quantile::quantile;
 use crate::evaluate::rate::has_histograms;
 use crate::evaluate::windowed::Windowed;
+use crate::kahan::{Mean, Sum, add};
 
 /// What is computed of the floats of each window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,6 +85,46 @@ fn median_deviation(window: &[f64], scratch: &mut Vec<f64>) -> f64 {
         *value = (*value - median).abs();
     }
     quantile(0.5, scratch)
+}
+
+/// Fills `column` with the sums or means of windows that hold only histograms; warns of those that
+/// hold floats too.
+pub(crate) fn fill_histogram_folds(
+    series: &Windowed<'_>,
+    is_mean: bool,
+    column: &mut Column,
+    notes: &mut Annotations,
+) {
+    let histograms = &series.tracks.histograms.values;
+    if histograms.is_empty() {
+        return;
+    }
+    for step in 0..series.grid.count {
+        let (from, to) = series.histograms.get(step);
+        let (float_from, float_to) = series.floats.get(step);
+        if from == to {
+            continue;
+        }
+        if float_from < float_to {
+            series.warn_mixed(notes);
+            continue;
+        }
+        let mut fold = HistogramFold::new(&histograms[from], is_mean);
+        for histogram in &histograms[from + 1..to] {
+            fold.add(histogram);
+        }
+        if fold.incompatible {
+            warn_layouts(series.span, series.labels, notes);
+            continue;
+        }
+        if fold.collided() {
+            warn_collision(series.span, "aggregation", notes);
+        }
+        if fold.reconciled {
+            info_reconciled(series.span, "aggregation", notes);
+        }
+        column.set_histogram(step, Arc::new(fold.finish(false)));
+    }
 }
 
 /// Fills `column` with the quantile, given by step, of the floats in each window.

@@ -10,11 +10,11 @@ use crate::evaluate::counting::{
 };
 use crate::evaluate::extended::fill_extended_rates;
 use crate::evaluate::fault::Fault;
-use crate::evaluate::native::unsupported;
+use crate::evaluate::histogram_rate::fill_histogram_rates;
 use crate::evaluate::over_time::{
-    Extreme, Fold, fill_extremes, fill_folds, fill_quantiles, fill_smoothed,
+    Extreme, Fold, fill_extremes, fill_folds, fill_histogram_folds, fill_quantiles, fill_smoothed,
 };
-use crate::evaluate::rate::{RateKind, fill_rates, has_histograms};
+use crate::evaluate::rate::{RateKind, fill_rates};
 use crate::evaluate::regression::fill_lines;
 use crate::evaluate::window::{Looked, Reach, Tracks, Windows, count_looked};
 use crate::evaluate::windowed::Windowed;
@@ -137,14 +137,14 @@ impl RangeCall {
             F::Rate => self.rate(series, true, true, column, notes)?,
             F::Increase => self.rate(series, true, false, column, notes)?,
             F::Delta => self.rate(series, false, false, column, notes)?,
-            F::Irate => fill_last_changes(series, true, column, notes)?,
-            F::Idelta => fill_last_changes(series, false, column, notes)?,
+            F::Irate => fill_last_changes(series, true, column, notes),
+            F::Idelta => fill_last_changes(series, false, column, notes),
             F::Deriv => fill_lines(series, None, column, notes),
             F::PredictLinear => fill_lines(series, Some(&self.scalars[0]), column, notes),
-            F::Resets => fill_counts(series, Counted::Resets, column)?,
-            F::Changes => fill_counts(series, Counted::Changes, column)?,
-            F::AvgOverTime => self.fold(series, Fold::Avg, column, notes)?,
-            F::SumOverTime => self.fold(series, Fold::Sum, column, notes)?,
+            F::Resets => fill_counts(series, Counted::Resets, column),
+            F::Changes => fill_counts(series, Counted::Changes, column),
+            F::AvgOverTime => fold(series, Fold::Avg, column, notes),
+            F::SumOverTime => fold(series, Fold::Sum, column, notes),
             F::CountOverTime => fill_presence(series, true, column),
             F::PresentOverTime | F::AbsentOverTime => fill_presence(series, false, column),
             F::MinOverTime => fill_extremes(series, extreme(false, false), column, notes),
@@ -178,41 +178,15 @@ impl RangeCall {
         if self.extension != Extension::None {
             return fill_extended_rates(series, kind, column, notes);
         }
-        self.histograms_alone(series, notes)?;
         fill_rates(series, kind, column, notes);
+        fill_histogram_rates(series, kind, column, notes);
         Ok(())
     }
+}
 
-    fn fold(
-        &self,
-        series: &Windowed<'_>,
-        fold: Fold,
-        column: &mut Column,
-        notes: &mut Annotations,
-    ) -> Result<(), Fault> {
-        self.histograms_alone(series, notes)?;
-        fill_folds(series, fold, column, notes);
-        Ok(())
-    }
-
-    /// Warns of windows that hold floats and histograms.
-    fn histograms_alone(
-        &self,
-        series: &Windowed<'_>,
-        notes: &mut Annotations,
-    ) -> Result<(), Fault> {
-        for step in 0..series.grid.count {
-            if !has_histograms(series, step) {
-                continue;
-            }
-            let (from, to) = series.floats.get(step);
-            if from == to {
-                return Err(unsupported(&format!("{}()", self.name)));
-            }
-            series.warn_mixed(notes);
-        }
-        Ok(())
-    }
+fn fold(series: &Windowed<'_>, fold: Fold, column: &mut Column, notes: &mut Annotations) {
+    fill_folds(series, fold, column, notes);
+    fill_histogram_folds(series, fold == Fold::Avg, column, notes);
 }
 
 fn extreme(max: bool, time: bool) -> Extreme {

@@ -2,9 +2,9 @@
 
 use crate::annotation::Annotations;
 use crate::evaluate::column::Column;
-use crate::evaluate::kahan::Sum;
 use crate::evaluate::rate::has_histograms;
 use crate::evaluate::windowed::{Windowed, count_of, seconds_between};
+use crate::kahan::Sum;
 
 /// Fills `column` with the slope of each window, or with the line's value so many seconds after
 /// the step.

@@ -530,7 +530,7 @@ fn asked(
     };
     let inner = vector(context, source, grid)?;
     let asking = Asking { asked, span: source.span, delayed };
-    let answers = asking.answer(&inner, grid, &mut context.notes)?;
+    let answers = asking.answer(&inner, grid, &mut context.notes);
     context.unique(answers, grid)
 }
 

@@ -3,16 +3,16 @@
 use model::matcher::Matcher;
 
 use crate::ast::{
-    AggregateExpr, At, BinaryExpr, Call as CallExpr, Expr, ExprKind, LabelMatcher, MatrixSelector,
-    Modifiers, Span, SubqueryExpr, ValueType, VectorSelector,
+    AggregateExpr, At, BinaryExpr, BinaryOp, Call as CallExpr, Expr, ExprKind, LabelMatcher,
+    MatrixSelector, Modifiers, Span, SubqueryExpr, ValueType, VectorSelector,
 };
 use crate::grid::Grid;
 use crate::plan::call::{depends_on_time, kind_of};
 use crate::plan::duration::{Known, settle};
 use crate::plan::frame::{Frame, PlanError};
 use crate::plan::node::{
-    Aggregate, Binary, Call, CallKind, Extension, Matrix, Moved, Node, NodeKind, Selected,
-    Selector, SpecialFunction, Subquery,
+    Aggregate, Binary, Call, CallKind, Extension, HistogramFunction, Matrix, Moved, Node, NodeKind,
+    Selected, Selector, SpecialFunction, Subquery,
 };
 
 /// Type of the value of `expr`, as the parser checked it.
@@ -58,12 +58,35 @@ impl Built {
 pub(crate) struct Builder {
     frame: Frame,
     selected: Vec<Selected>,
+    above: Above,
+}
+
+/// What stands above the expression that is being built.
+#[derive(Clone, Copy, Default)]
+struct Above {
+    /// A function of sums and counts.
+    stats: bool,
+    /// Something that needs the buckets all the same.
+    buckets: bool,
+}
+
+impl Above {
+    fn under(self, function: CallKind) -> Above {
+        use HistogramFunction::{Avg, Count, Sum};
+        use SpecialFunction::{HistogramFraction, HistogramQuantile, HistogramQuantiles};
+        let stats = matches!(function, CallKind::Histogram(Avg | Count | Sum));
+        let buckets = matches!(
+            function,
+            CallKind::Special(HistogramFraction | HistogramQuantile | HistogramQuantiles)
+        );
+        Above { stats: self.stats || stats, buckets: self.buckets || buckets }
+    }
 }
 
 impl Builder {
     /// A builder for the steps of `frame`.
     pub(crate) fn new(frame: Frame) -> Builder {
-        Builder { frame, selected: Vec::new() }
+        Builder { frame, selected: Vec::new(), above: Above::default() }
     }
 
     /// What the store is to be asked.
@@ -110,8 +133,11 @@ impl Builder {
     }
 
     fn binary(&mut self, span: Span, expr: &BinaryExpr, grid: &Grid) -> Result<Built, PlanError> {
+        let above = self.above;
+        self.above.buckets |= matches!(expr.op, BinaryOp::TrimUpper | BinaryOp::TrimLower);
         let left = self.build(&expr.left, grid)?;
         let right = self.build(&expr.right, grid)?;
+        self.above = above;
         let invariant = left.invariant && right.invariant;
         let (left, right) = if invariant {
             (left.node, right.node)
@@ -160,6 +186,8 @@ impl Builder {
             let name = expr.function.name;
             return Err(PlanError { text: format!("function {name} cannot be evaluated") });
         };
+        let above = self.above;
+        self.above = above.under(function);
         let mut args = Vec::with_capacity(expr.args.len());
         let mut invariant = !depends_on_time(function);
         for arg in &expr.args {
@@ -172,6 +200,7 @@ impl Builder {
             invariant &= arg.invariant;
             args.push(arg);
         }
+        self.above = above;
         invariant |= function == CallKind::Special(SpecialFunction::Timestamp)
             && args
                 .iter()
@@ -229,7 +258,10 @@ impl Builder {
         // The first multiple of the step after the range's open end.
         let first_ms = after_ms.div_euclid(step_ms).saturating_add(1).saturating_mul(step_ms);
         let inner_grid = Grid::new(first_ms, moved.reference_ms(grid.last_ms()), step_ms);
+        let above = self.above;
+        self.above.buckets = true;
         let inner = self.build(&expr.expr, &inner_grid)?.wrapped(&inner_grid);
+        self.above = above;
         let invariant = moved.at_ms.is_some();
         let subquery = Subquery { expr: inner, grid: inner_grid, range_ms, moved };
         let built = Built::varying(span, NodeKind::Subquery(Box::new(subquery)));
@@ -258,7 +290,8 @@ impl Builder {
         let after_ms = moved.reference_ms(grid.start_ms).saturating_sub(back_ms);
         let until_ms = moved.reference_ms(grid.last_ms()).saturating_add(ahead_ms);
         let selected = self.select(&expr.matchers, after_ms, until_ms)?;
-        Ok(Selector { selected, moved, extension, matchers: expr.matchers.clone() })
+        let stats_only = self.above.stats && !self.above.buckets;
+        Ok(Selector { selected, moved, extension, stats_only, matchers: expr.matchers.clone() })
     }
 
     /// Finds or adds what the store is asked; equal matchers on meeting ranges are asked once.

@@ -79,6 +79,9 @@ pub struct Selector {
     pub moved: Moved,
     /// `smoothed`
     pub extension: Extension,
+    /// Only sums and counts of histograms are looked at: resets between them are looked for once,
+    /// when they are decoded, as upstream does.
+    pub stats_only: bool,
     /// Matchers as written, for `absent` and `info`.
     pub matchers: Vec<LabelMatcher>,
 }
