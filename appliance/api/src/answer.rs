@@ -27,7 +27,7 @@ pub enum Answer {
 #[derive(Clone, Debug)]
 pub struct Success {
     /// The data.
-    pub data: Data,
+    pub data: Content,
     /// Things that are likely wrong.
     pub warnings: Vec<String>,
     /// Things to know.
@@ -47,7 +47,7 @@ pub struct Text {
 
 /// The content of `data`.
 #[derive(Clone, Debug)]
-pub enum Data {
+pub enum Content {
     /// The value of a query, and its `stats` as JSON when they were asked for.
     Query {
         /// The value.
@@ -63,8 +63,8 @@ pub enum Data {
     Json(String),
 }
 
-impl From<Data> for Answer {
-    fn from(data: Data) -> Answer {
+impl From<Content> for Answer {
+    fn from(data: Content) -> Answer {
         Answer::Success(Success { data, warnings: Vec::new(), infos: Vec::new() })
     }
 }
@@ -93,7 +93,7 @@ impl Answer {
         let text = serde_json::to_string(value).map_err(|error| {
             Failure::new(crate::failure::Kind::Internal, format!("write JSON: {error}"))
         })?;
-        Ok(Data::Json(text).into())
+        Ok(Content::Json(text).into())
     }
 }
 
@@ -104,13 +104,13 @@ impl Answer {
 pub fn write_success(writer: &mut Writer<'_>, success: &Success) -> Result<(), Gone> {
     writer.raw("{\"status\":\"success\",\"data\":");
     match &success.data {
-        Data::Query { value, stats } => write_query(writer, value, stats.as_deref())?,
-        Data::Strings(texts) => writer.strings(texts)?,
-        Data::Series(series) => write_list(writer, series, |writer, labels| {
+        Content::Query { value, stats } => write_query(writer, value, stats.as_deref())?,
+        Content::Strings(texts) => writer.strings(texts)?,
+        Content::Series(series) => write_list(writer, series, |writer, labels| {
             writer.labels(labels);
             Ok(())
         })?,
-        Data::Json(json) => writer.raw(json),
+        Content::Json(json) => writer.raw(json),
     }
     write_annotations(writer, "warnings", "warning", &success.warnings)?;
     write_annotations(writer, "infos", "info", &success.infos)?;
@@ -297,7 +297,7 @@ mod tests {
     fn check(value: Value, data: &str) {
         let data = format!("{{\"status\":\"success\",\"data\":{data}}}");
         let success = Success {
-            data: Data::Query { value, stats: None },
+            data: Content::Query { value, stats: None },
             warnings: Vec::new(),
             infos: Vec::new(),
         };
@@ -345,8 +345,8 @@ mod tests {
         check(
             Value::Matrix(vec![SeriesPoints { labels: LabelSet::empty(), points }]),
             concat!(
-                r#"{"resultType":"matrix","result":[{"metric":{},"values":[[0,"1"],[0.500,"NaN"]],"#,
-                r#""histograms":[[1,{"count":"3","sum":"4.5","buckets":[[0,"1","2","3"]]}]]}]}"#
+                r#"{"resultType":"matrix","result":[{"metric":{},"values":[[0,"1"],"#,
+                r#"[0.500,"NaN"]],"histograms":[[1,{"count":"3","sum":"4.5","buckets":[[0,"1","2","3"]]}]]}]}"#
             ),
         );
     }
@@ -371,7 +371,8 @@ mod tests {
     #[test]
     fn annotations_are_ten_and_a_count() {
         let texts = |count: usize| (0..count).map(|at| at.to_string()).collect::<Vec<String>>();
-        let success = |warnings, infos| Success { data: Data::Json("1".into()), warnings, infos };
+        let success =
+            |warnings, infos| Success { data: Content::Json("1".into()), warnings, infos };
         let ten = r#"["0","1","2","3","4","5","6","7","8","9"]"#;
         assert_eq!(
             rendered(&success(texts(10), Vec::new())),

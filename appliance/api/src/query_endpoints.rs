@@ -5,10 +5,12 @@
 
 use model::time::TimestampMs;
 use query::evaluate::{Answer as QueryAnswer, Query, QueryError, Stats, evaluate};
+use query::parse::parse;
+use query::print::pretty::pretty;
 use query::source::SourceError;
 use query::value::Value;
 
-use crate::answer::{Answer, Data, Success};
+use crate::answer::{Answer, Content, Success};
 use crate::call::{Call, Context, Watch};
 use crate::failure::{Failure, Kind};
 use crate::json::Writer;
@@ -16,6 +18,9 @@ use crate::json::Writer;
 /// Most steps of a range query, upstream's: an hour at a minute's resolution for a week, and no
 /// screen shows more.
 const STEPS_MAX: i128 = 11_000;
+
+/// Bytes of a line of `format_query`, upstream's.
+const PRETTY_BYTES_MAX: usize = 100;
 
 const NANOS_PER_MS: i64 = 1_000_000;
 
@@ -50,6 +55,14 @@ pub fn query_range(context: &Context, call: &Call) -> Result<Answer, Failure> {
     }
     let step_ms = (step_nanos / NANOS_PER_MS).max(1);
     run(context, call, Range { start, end, step_ms }, limit)
+}
+
+/// `/api/v1/format_query`
+pub fn format_query(context: &Context, call: &Call) -> Result<Answer, Failure> {
+    let options = context.backend.engine().parse;
+    let expression = parse(call.parameters.first("query"), &options)
+        .map_err(|errors| Failure::parameter("query", errors))?;
+    Answer::json(&pretty(&expression, PRETTY_BYTES_MAX))
 }
 
 struct Range {
@@ -99,7 +112,7 @@ fn run(context: &Context, call: &Call, range: Range, limit: usize) -> Result<Ans
         warnings.push("results truncated due to limit".to_owned());
     }
     let stats = stats_wanted.then(|| stats_json(&stats, queued_nanos, eval_nanos));
-    Ok(Answer::Success(Success { data: Data::Query { value, stats }, warnings, infos }))
+    Ok(Answer::Success(Success { data: Content::Query { value, stats }, warnings, infos }))
 }
 
 /// `timeout` can only shorten what the flag allows.

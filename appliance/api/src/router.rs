@@ -4,6 +4,7 @@
 //! Never: waits for a shard or a query on the service thread.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -28,6 +29,9 @@ use crate::stream::{Cancel, Delivery, Head};
 /// Most bytes of a request's body. Queries of dashboards stay below a tenth of it; with every
 /// connection at the bound, bodies hold half a gigabyte.
 pub const FORM_BYTES_MAX: usize = 1024 * 1024;
+
+/// Time for a request's body, which clients send at once.
+const FORM_TIMEOUT: Duration = Duration::from_secs(30);
 
 const API_PREFIX: &str = "/api/v1/";
 
@@ -170,9 +174,11 @@ async fn read_form(request: Request) -> Result<Parameters, Failure> {
     if parts.method == Method::GET || !is_form {
         return Ok(Parameters::new(query, b""));
     }
-    match Limited::new(body, FORM_BYTES_MAX).collect().await {
-        Ok(collected) => Ok(Parameters::new(query, &collected.to_bytes())),
-        Err(error) => Err(Failure::bad_data(format!("error parsing form values: {error}"))),
+    let collect = Limited::new(body, FORM_BYTES_MAX).collect();
+    match tokio::time::timeout(FORM_TIMEOUT, collect).await {
+        Ok(Ok(collected)) => Ok(Parameters::new(query, &collected.to_bytes())),
+        Ok(Err(error)) => Err(Failure::bad_data(format!("error parsing form values: {error}"))),
+        Err(_) => Err(Failure::bad_data("error parsing form values: the body did not come")),
     }
 }
 

@@ -85,6 +85,13 @@ pub const ROUTES: &[Route] = &[
     route("/api/v1/query", Methods::GetPost, true, Lane::Query, query_endpoints::query),
     route("/api/v1/query_range", Methods::GetPost, true, Lane::Query, query_endpoints::query_range),
     route(
+        "/api/v1/format_query",
+        Methods::GetPost,
+        true,
+        Lane::Query,
+        query_endpoints::format_query,
+    ),
+    route(
         "/api/v1/query_exemplars",
         Methods::GetPost,
         true,

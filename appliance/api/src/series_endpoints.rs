@@ -3,7 +3,7 @@
 use model::label_set::LabelSet;
 use query::source::{LabelQuery, Selection};
 
-use crate::answer::{Answer, Data, Success};
+use crate::answer::{Answer, Content, Success};
 use crate::call::{Call, Context};
 use crate::failure::Failure;
 use crate::query_endpoints::source_failure;
@@ -28,7 +28,7 @@ pub fn series(context: &Context, call: &Call) -> Result<Answer, Failure> {
     found.sort_unstable();
     found.dedup();
     let warnings = truncate(&mut found, limit);
-    Ok(Answer::Success(Success { data: Data::Series(found), warnings, infos: Vec::new() }))
+    Ok(Answer::Success(Success { data: Content::Series(found), warnings, infos: Vec::new() }))
 }
 
 /// `/api/v1/labels`
@@ -58,7 +58,7 @@ fn label_query(call: &Call) -> Result<LabelQuery, Failure> {
 
 fn strings(mut list: Vec<String>, limit: usize) -> Answer {
     let warnings = truncate(&mut list, limit);
-    Answer::Success(Success { data: Data::Strings(list), warnings, infos: Vec::new() })
+    Answer::Success(Success { data: Content::Strings(list), warnings, infos: Vec::new() })
 }
 
 /// Cuts `list` to `limit`, unless that is 0, and says so.

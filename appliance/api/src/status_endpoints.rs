@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use exposition::metrics::Collected;
 
-use crate::answer::{Answer, Data};
+use crate::answer::{Answer, Content};
 use crate::backend::Phase;
 use crate::call::{Call, Context};
 use crate::failure::{Failure, Kind};
@@ -88,7 +88,7 @@ macro_rules! fixed {
     ($name:ident, $path:literal, $json:literal) => {
         #[doc = concat!("`", $path, "`: well-formed and empty.")]
         pub fn $name(_context: &Context, _call: &Call) -> Result<Answer, Failure> {
-            Ok(Data::Json($json.to_owned()).into())
+            Ok(Content::Json($json.to_owned()).into())
         }
     };
 }

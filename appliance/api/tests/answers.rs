@@ -44,18 +44,24 @@ impl Default for Fixed {
     }
 }
 
-/// Three series without samples.
+/// Three series with two samples each.
 struct Store;
 
-struct Empty;
+/// 1 ten seconds before the time of the backend's clock, 0.5 five seconds before it.
+struct Two;
 
-impl Column for Empty {
+impl Column for Two {
     fn decode(
         &self,
-        _after: TimestampMs,
-        _until: TimestampMs,
-        _samples: &mut Samples,
+        after: TimestampMs,
+        until: TimestampMs,
+        samples: &mut Samples,
     ) -> Result<(), SourceError> {
+        for (time, value) in [(1_699_999_990_000, 1.0), (1_699_999_995_500, 0.5)] {
+            if after.0 < time && time <= until.0 {
+                samples.push(TimestampMs(time), value);
+            }
+        }
         Ok(())
     }
 }
@@ -82,7 +88,7 @@ impl Source for Store {
         if selection.series_max < found.len() {
             return Err(SourceError::TooManySeries { series_max: selection.series_max });
         }
-        Ok(found.into_iter().map(|labels| Series { labels, column: Arc::new(Empty) }).collect())
+        Ok(found.into_iter().map(|labels| Series { labels, column: Arc::new(Two) }).collect())
     }
 
     fn label_values(&self, name: &str, wanted: &LabelQuery) -> Result<Vec<String>, SourceError> {
@@ -218,7 +224,8 @@ fn check(line: &str, expected: &str) {
 
 #[track_caller]
 fn check_on(backend: Fixed, line: &str, expected: &str) {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("runtime");
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().build().expect("runtime");
     let (head, body) = runtime.block_on(ask(backend, request(line)));
     assert_eq!(format!("{} {body}", head.status().as_u16()), expected, "{line}");
 }
@@ -320,6 +327,79 @@ fn parameters_of_queries_are_checked_in_order() {
 }
 
 #[test]
+fn queries_are_answered() {
+    let vector =
+        |result: &str| success(&format!(r#"{{"resultType":"vector","result":[{result}]}}"#));
+    let a = r#"{"metric":{"__name__":"up","job":"a"},"value":[1700000000,"0.5"]}"#;
+    let b = r#"{"metric":{"__name__":"up","job":"b"},"value":[1700000000,"0.5"]}"#;
+    check("GET /api/v1/query?query=up%7Bjob%3D%22a%22%7D", &vector(a));
+    check(
+        "POST /api/v1/query query=sort_by_label(up,%22job%22)&time=1700000000",
+        &failure(
+            400,
+            "bad_data",
+            "invalid parameter \"query\": 1:1: parse error: function \"sort_by_label\" is not enabled",
+        ),
+    );
+    check("GET /api/v1/query?query=topk(0,up)", &vector(""));
+    check("GET /api/v1/query?query=up%7Bjob%3D%22b%22%7D&limit=1", &vector(b));
+    check(
+        "GET /api/v1/query?query=1%2B1&time=5.5",
+        &success(r#"{"resultType":"scalar","result":[5.500,"2"]}"#),
+    );
+    check(
+        "GET /api/v1/query?query=up%7Bjob%3D%22a%22%7D%5B1m%5D",
+        &success(concat!(
+            r#"{"resultType":"matrix","result":[{"metric":{"__name__":"up","job":"a"},"values":"#,
+            r#"[[1699999990,"1"],[1699999995.500,"0.5"]]}]}"#
+        )),
+    );
+    check(
+        "GET /api/v1/query_range?query=sum(up)&start=1699999990&end=1700000000&step=5s",
+        &success(concat!(
+            r#"{"resultType":"matrix","result":[{"metric":{},"values":[[1699999990,"2"],"#,
+            r#"[1699999995,"2"],[1700000000,"1"]]}]}"#
+        )),
+    );
+    let none = "unknown position: parse error: no expression found in input";
+    let text = format!("invalid parameter \"query\": {none}");
+    check("GET /api/v1/query", &failure(400, "bad_data", &text));
+    check("GET /api/v1/format_query?query=sum(up)by(job)", &success(r#""sum by (job) (up)""#));
+}
+
+#[test]
+fn queries_are_cut_and_warned_of() {
+    let a = r#"{"metric":{"__name__":"up","job":"a"},"values":[[1700000000,"0.5"]]}"#;
+    check(
+        "GET /api/v1/query_range?query=up&start=1700000000&end=1700000000&step=1&limit=1",
+        &format!(
+            "200 {}{a}{}",
+            r#"{"status":"success","data":{"resultType":"matrix","result":["#,
+            r#"]},"warnings":["results truncated due to limit"]}"#
+        ),
+    );
+}
+
+#[test]
+fn series_are_label_sets() {
+    check(
+        "GET /api/v1/series?match%5B%5D=up&match%5B%5D=%7Bjob%3D%22a%22%7D",
+        &success(concat!(
+            r#"[{"__name__":"http.status","job":"a"},{"__name__":"up","job":"a"},"#,
+            r#"{"__name__":"up","job":"b"}]"#
+        )),
+    );
+    check(
+        "GET /api/v1/series?match%5B%5D=%7Bjob%3D~%22.*%22%7D",
+        &failure(
+            400,
+            "bad_data",
+            "invalid parameter \"match[]\": match[] must contain at least one non-empty matcher",
+        ),
+    );
+}
+
+#[test]
 fn a_full_queue_refuses() {
     let backend = Fixed { full: AtomicBool::new(true), ..Fixed::default() };
     check_on(
@@ -413,7 +493,8 @@ fn metrics_are_text() {
 
 #[test]
 fn requests_are_counted_by_handler_and_code() {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("runtime");
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().build().expect("runtime");
     let router = api::router::router(Arc::new(Fixed::default()));
     let body = runtime.block_on(async {
         for path in ["/api/v1/label/job/values", "/api/v1/label/a/values", "/-/healthy"] {
@@ -435,7 +516,8 @@ fn requests_are_counted_by_handler_and_code() {
 
 #[test]
 fn headers_say_origin_and_coding() {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("runtime");
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_time().build().expect("runtime");
     let router = api::router::router(Arc::new(Fixed::default()));
     let ask = |path: &str| {
         let request = Request::get(path.to_owned())

@@ -15,7 +15,9 @@ use api::backend::Phase;
 use crossbeam::channel::{Receiver, RecvTimeoutError, bounded};
 use machine::handle::Handle;
 use machine::options::Options as MachineOptions;
+use machine::plan::{bind, plan};
 use machine::start::start;
+use machine::topology::allowed;
 use tokio::sync::watch;
 
 use crate::config::{Config, load};
@@ -105,6 +107,7 @@ pub fn run(flags: &Flags) -> anyhow::Result<()> {
     let service = spawn_service(Web {
         listeners,
         router: api::router::router(Arc::new(backend)),
+        cpus: plan(&allowed()).service,
         connections_max: flags.connections_max,
         silence_max: Duration::from_millis(flags.read_timeout_ms),
         orders,
@@ -180,6 +183,8 @@ impl Server<'_> {
             tracing::info!("{note}");
         }
         let cpus = &handle.plan().service;
+        // Off the shards' processors; where that fails, the main thread has little to do anyway.
+        let _ = bind(cpus);
         let pool = QueryPool::new(self.flags.query_concurrency, cpus, forget_tiles)
             .context("start query threads")?;
         handle.set_targets(list.specs);

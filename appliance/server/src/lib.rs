@@ -2,7 +2,8 @@
 
 #![forbid(unsafe_code)]
 
-// In reading order: a module imports only those above it. The empty lines keep rustfmt from sorting.
+// In reading order: a module imports only those above it. The empty lines keep rustfmt from
+// sorting.
 
 pub mod config;
 
@@ -23,6 +24,8 @@ pub mod store_source;
 pub mod state;
 
 pub mod own_backend;
+
+pub mod log;
 
 pub mod web;
 

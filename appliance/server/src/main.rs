@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use server::boot::{Refused, run};
 use server::check::check_config;
 use server::flags::{Flags, LogFormat, Task, parse};
+use server::log::Logfmt;
 
 /// Upstream's exit code for a configuration that it refuses.
 const EXIT_REFUSED: u8 = 2;
@@ -39,7 +40,7 @@ fn serve(flags: &Flags) -> ExitCode {
     let log = tracing_subscriber::fmt().with_max_level(flags.log_level);
     let log = log.with_writer(std::io::stderr).with_target(false);
     match flags.log_format {
-        LogFormat::Logfmt => log.with_ansi(false).init(),
+        LogFormat::Logfmt => log.event_format(Logfmt).init(),
         LogFormat::Json => log.json().init(),
     }
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "starting cresset");

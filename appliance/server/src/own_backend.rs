@@ -17,6 +17,7 @@ use exposition::metrics::Collected;
 use model::duration::format_duration_ms;
 use model::time::Now;
 use query::evaluate::EngineOptions;
+use query::parse::options::Options;
 use query::source::{LabelQuery, Selection, Series, Source, SourceError};
 use scrape::status::TargetStatus;
 use shard::effect::Answer;
@@ -68,6 +69,12 @@ impl OwnBackend {
             use_start_timestamps: has("use-start-timestamps"),
             type_and_unit_labels: has("type-and-unit-labels"),
             per_step_stats: has("promql-per-step-stats"),
+            parse: Options {
+                experimental_functions: has("promql-experimental-functions"),
+                extended_range_selectors: has("promql-extended-range-selectors"),
+                binop_fill_modifiers: has("promql-binop-fill-modifiers"),
+                ..Options::STABLE
+            },
             ..EngineOptions::default()
         };
         let settings = Settings {

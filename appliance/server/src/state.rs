@@ -17,7 +17,17 @@ use crate::query_pool::QueryPool;
 
 /// Parts of a query's work that upstream tells apart; those that are not measured stay 0.
 const SLICES: [&str; 4] = ["inner_eval", "prepare_time", "queue_time", "result_sort"];
+/// Upper bounds of the buckets in seconds: those of upstream's histogram of queries, and one below.
+const BUCKETS: [f64; 5] = [0.001, 0.01, 0.1, 1.0, 10.0];
 const NANOS_PER_SECOND: f64 = 1e9;
+
+/// Times of one slice.
+#[derive(Debug, Default)]
+struct Timings {
+    count: AtomicU64,
+    nanos: AtomicU64,
+    buckets: [AtomicU64; BUCKETS.len()],
+}
 
 /// The configuration in force.
 #[derive(Clone, Debug, Default)]
@@ -60,7 +70,7 @@ pub struct State {
     /// When the process began.
     pub started_at: TimestampMs,
     /// Finished queries and their time, by slice.
-    queries: [(AtomicU64, AtomicU64); SLICES.len()],
+    queries: [Timings; SLICES.len()],
     /// Queries that the full queue refused.
     pub refused: AtomicU64,
 }
@@ -95,9 +105,12 @@ impl State {
     /// Counts a part of a query's work.
     pub fn observe_query(&self, slice: &str, nanos: u64) {
         let found = SLICES.iter().position(|known| *known == slice);
-        if let Some((count, total)) = found.map(|at| &self.queries[at]) {
-            count.fetch_add(1, Ordering::Relaxed);
-            total.fetch_add(nanos, Ordering::Relaxed);
+        let Some(timings) = found.map(|at| &self.queries[at]) else { return };
+        timings.count.fetch_add(1, Ordering::Relaxed);
+        timings.nanos.fetch_add(nanos, Ordering::Relaxed);
+        let seconds = float(nanos) / NANOS_PER_SECOND;
+        if let Some(bucket) = BUCKETS.iter().position(|bound| seconds <= *bound) {
+            timings.buckets[bucket].fetch_add(1, Ordering::Relaxed);
         }
     }
 
@@ -136,13 +149,18 @@ impl State {
     }
 
     fn collect_queries(&self, into: &mut Collected) {
-        for (slice, (count, nanos)) in SLICES.iter().zip(&self.queries) {
+        for (slice, timings) in SLICES.iter().zip(&self.queries) {
             let labels = [("slice", *slice)];
-            let help = "Query timings";
-            let count = float(count.load(Ordering::Relaxed));
-            into.counter("prometheus_engine_query_duration_seconds_count", help, &labels, count);
-            let seconds = float(nanos.load(Ordering::Relaxed)) / NANOS_PER_SECOND;
-            into.counter("prometheus_engine_query_duration_seconds_sum", help, &labels, seconds);
+            let name = "prometheus_engine_query_duration_seconds";
+            let mut below = 0;
+            let buckets = BUCKETS.iter().zip(&timings.buckets).map(|(bound, bucket)| {
+                below += bucket.load(Ordering::Relaxed);
+                (*bound, below)
+            });
+            let buckets: Vec<(f64, u64)> = buckets.collect();
+            let sum = float(timings.nanos.load(Ordering::Relaxed)) / NANOS_PER_SECOND;
+            let count = timings.count.load(Ordering::Relaxed);
+            into.histogram(name, "Query timings", &labels, &buckets, sum, count);
         }
         let help = "Queries that the full queue refused.";
         let refused = float(self.refused.load(Ordering::Relaxed));

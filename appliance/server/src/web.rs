@@ -46,6 +46,8 @@ pub struct Web {
     pub listeners: Vec<std::net::TcpListener>,
     /// The HTTP API.
     pub router: Router,
+    /// Processors of the service thread; empty for any.
+    pub cpus: Vec<usize>,
     /// Most connections at once; more wait unaccepted.
     pub connections_max: usize,
     /// Longest silence of a connection.
@@ -71,6 +73,8 @@ pub fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
 /// # Errors
 /// The runtime or a listener could not be made.
 pub fn run(web: Web) -> io::Result<()> {
+    // A thread that cannot be bound runs anywhere: slower, not wrong.
+    let _ = machine::plan::bind(&web.cpus);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .max_blocking_threads(ASK_THREADS)
@@ -82,7 +86,7 @@ pub fn run(web: Web) -> io::Result<()> {
 }
 
 async fn serve(web: Web) -> io::Result<()> {
-    let Web { listeners, router, connections_max, silence_max, orders, mut stopping } = web;
+    let Web { listeners, router, connections_max, silence_max, orders, mut stopping, .. } = web;
     spawn_signals(&orders)?;
     let slots = Arc::new(Semaphore::new(connections_max));
     for listener in listeners {
