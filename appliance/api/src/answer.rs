@@ -346,7 +346,8 @@ mod tests {
             Value::Matrix(vec![SeriesPoints { labels: LabelSet::empty(), points }]),
             concat!(
                 r#"{"resultType":"matrix","result":[{"metric":{},"values":[[0,"1"],"#,
-                r#"[0.500,"NaN"]],"histograms":[[1,{"count":"3","sum":"4.5","buckets":[[0,"1","2","3"]]}]]}]}"#
+                r#"[0.500,"NaN"]],"histograms":[[1,{"count":"3","sum":"4.5","#,
+                r#""buckets":[[0,"1","2","3"]]}]]}]}"#
             ),
         );
     }

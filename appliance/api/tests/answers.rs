@@ -338,7 +338,8 @@ fn queries_are_answered() {
         &failure(
             400,
             "bad_data",
-            "invalid parameter \"query\": 1:1: parse error: function \"sort_by_label\" is not enabled",
+            "invalid parameter \"query\": 1:1: parse error: function \"sort_by_label\" is not \
+             enabled",
         ),
     );
     check("GET /api/v1/query?query=topk(0,up)", &vector(""));
