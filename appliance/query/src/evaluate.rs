@@ -51,7 +51,7 @@ mod relabel;
 mod sort;
 
 mod aggregate;
-mod info;
+mod enrich;
 mod leaf;
 mod mapper;
 
@@ -293,7 +293,9 @@ fn context_of<'a>(
             use_starts: options.use_start_timestamps,
             type_and_unit: options.type_and_unit_labels,
             lookback_ms: query.lookback_ms,
+            series_max: options.series_max,
         },
+        source,
         found,
         budget: Budget::new(Bounds {
             samples_max: options.samples_max,

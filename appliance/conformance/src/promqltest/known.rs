@@ -10,10 +10,6 @@ const fn extended(report: &'static str, case: &'static str) -> Known {
     }
 }
 
-const fn info(report: &'static str, case: &'static str) -> Known {
-    Known { report, case, reason: "info() is not written yet" }
-}
-
 /// The cases and why they fail.
 pub const KNOWN: &[Known] = &[
     extended("promqltest/extended_vectors", "line 294"),
@@ -39,39 +35,4 @@ pub const KNOWN: &[Known] = &[
     extended("promqltest/extended_vectors", "line 402"),
     extended("promqltest/extended_vectors", "line 410"),
     extended("promqltest/extended_vectors", "line 418"),
-    info("promqltest/info", "line 10"),
-    info("promqltest/info", "line 15"),
-    info("promqltest/info", "line 19"),
-    info("promqltest/info", "line 25"),
-    info("promqltest/info", "line 29"),
-    info("promqltest/info", "line 33"),
-    info("promqltest/info", "line 36"),
-    info("promqltest/info", "line 40"),
-    info("promqltest/info", "line 46"),
-    info("promqltest/info", "line 50"),
-    info("promqltest/info", "line 55"),
-    info("promqltest/info", "line 67"),
-    info("promqltest/info", "line 73"),
-    info("promqltest/info", "line 78"),
-    info("promqltest/info", "line 89"),
-    info("promqltest/info", "line 94"),
-    info("promqltest/info", "line 99"),
-    info("promqltest/info", "line 111"),
-    info("promqltest/info", "line 116"),
-    info("promqltest/info", "line 120"),
-    info("promqltest/info", "line 132"),
-    info("promqltest/info", "line 135"),
-    info("promqltest/info", "line 140"),
-    info("promqltest/info", "line 154"),
-    info("promqltest/info", "line 160"),
-    info("promqltest/info", "line 164"),
-    info("promqltest/info", "line 168"),
-    info("promqltest/info", "line 183"),
-    info("promqltest/info", "line 199"),
-    info("promqltest/info", "line 204"),
-    info("promqltest/info", "line 216"),
-    info("promqltest/info", "line 225"),
-    info("promqltest/info", "line 237"),
-    info("promqltest/info", "line 251"),
-    info("promqltest/info", "line 262"),
 ];

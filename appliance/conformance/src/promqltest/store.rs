@@ -109,9 +109,8 @@ fn note_resets(stream: &mut Stream) {
             (Some(before), _) => {
                 let mut plain = NativeHistogram::clone(histogram);
                 plain.counter_reset_hint = CounterResetHint::Unknown;
-                if before.counter_reset_hint == CounterResetHint::Gauge {
-                    CounterResetHint::Unknown
-                } else if detect_reset(&plain, before) {
+                let chunk_ends = before.counter_reset_hint == CounterResetHint::Gauge;
+                if chunk_ends || detect_reset(&plain, before) {
                     CounterResetHint::Unknown
                 } else {
                     CounterResetHint::NotReset

@@ -9,7 +9,7 @@ use crate::evaluate::fault::Fault;
 use crate::evaluate::labels::without_metadata;
 use crate::evaluate::merge::{has_same_labels, join_same_labels};
 use crate::grid::Grid;
-use crate::source::Series;
+use crate::source::{Series, Source};
 
 /// Switches of the engine.
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +22,8 @@ pub(crate) struct Settings {
     pub(crate) type_and_unit: bool,
     /// How far an instant selector looks back.
     pub(crate) lookback_ms: i64,
+    /// Most series of a selector.
+    pub(crate) series_max: usize,
 }
 
 /// Series that a selector found.
@@ -36,6 +38,8 @@ pub(crate) struct Found {
 pub(crate) struct Context<'a> {
     /// Switches.
     pub(crate) settings: Settings,
+    /// The store, for functions that select by what they found.
+    pub(crate) source: &'a dyn Source,
     /// Series by selection of the plan.
     pub(crate) found: Vec<Found>,
     /// Samples and bytes.

@@ -16,6 +16,7 @@ use crate::evaluate::context::{Context, Streamed};
 use crate::evaluate::date::date_part;
 use crate::evaluate::element::Operator;
 use crate::evaluate::elementwise::{go_max, go_min};
+use crate::evaluate::enrich::Enriching;
 use crate::evaluate::fault::Fault;
 use crate::evaluate::instant::{Pick, seconds};
 use crate::evaluate::join::{add, join};
@@ -441,7 +442,15 @@ fn called(
         F::HistogramQuantile | F::HistogramQuantiles | F::HistogramFraction => {
             asked(context, function, args, grid)
         }
-        F::Info => crate::evaluate::info::refuse(),
+        F::Info => {
+            let selector = match args.get(1).map(|arg| &arg.kind) {
+                Some(NodeKind::Selector(selector)) => Some(selector.matchers.as_slice()),
+                _ => None,
+            };
+            let enriching = Enriching::new(&args[0], selector)?;
+            let base = vector(context, &args[0], grid)?;
+            enriching.enrich(context, base, grid)
+        }
         F::Scalar | F::Time | F::MaxOf | F::MinOf => {
             unreachable!("the parser checked that {} is used as a scalar", call.name)
         }

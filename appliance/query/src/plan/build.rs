@@ -190,7 +190,12 @@ impl Builder {
         self.above = above.under(function);
         let mut args = Vec::with_capacity(expr.args.len());
         let mut invariant = !depends_on_time(function);
-        for arg in &expr.args {
+        let info = function == CallKind::Special(SpecialFunction::Info);
+        for (at, arg) in expr.args.iter().enumerate() {
+            if let (true, 1, ExprKind::Vector(selector)) = (info, at, &arg.kind) {
+                args.push(self.described(arg.span, selector));
+                continue;
+            }
             let mut arg = self.build(unwrap_parens(arg), grid)?;
             if matches!(arg.node.kind, NodeKind::Subquery(_)) {
                 // Upstream puts a selector without a place where the subquery stood, so that
@@ -292,6 +297,22 @@ impl Builder {
         let selected = self.select(&expr.matchers, after_ms, until_ms)?;
         let stats_only = self.above.stats && !self.above.buckets;
         Ok(Selector { selected, moved, extension, stats_only, matchers: expr.matchers.clone() })
+    }
+
+    /// A selector that only describes labels and is asked of no store: that of `info`.
+    fn described(&self, span: Span, selector: &VectorSelector) -> Built {
+        let selector = Selector {
+            selected: usize::MAX,
+            moved: Moved::default(),
+            extension: Extension::None,
+            stats_only: false,
+            matchers: selector.matchers.clone(),
+        };
+        Built {
+            node: Node { span, kind: NodeKind::Selector(selector) },
+            invariant: true,
+            wrap: false,
+        }
     }
 
     /// Finds or adds what the store is asked; equal matchers on meeting ranges are asked once.
