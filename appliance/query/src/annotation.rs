@@ -60,7 +60,7 @@ impl Annotations {
     }
 
     /// Adds an info about the expression at `span`.
-    pub fn info(&mut self, span: Span, text: String) {
+    pub fn inform(&mut self, span: Span, text: String) {
         self.add(Severity::Info, span, text, Detail::None);
     }
 
@@ -227,7 +227,7 @@ mod tests {
         let mut annotations = Annotations::default();
         annotations.warn(span(2), "a".to_owned());
         annotations.warn(span(6), "a".to_owned());
-        annotations.info(span(0), "b".to_owned());
+        annotations.inform(span(0), "b".to_owned());
         assert_eq!(annotations.texts(Severity::Warning, "1 +\n 2"), ["PromQL warning: a (2:3)"]);
         assert_eq!(annotations.texts(Severity::Info, "1 +\n 2"), ["PromQL info: b (1:1)"]);
     }

@@ -3,9 +3,10 @@
 //! Path: `api` → **evaluate** → `plan`, [`Source`]; children compute columns of steps.
 //! Never: reads a clock (the caller's [`Control`] does), holds more than its budgets.
 
-mod budget;
 mod column;
 mod fault;
+
+mod budget;
 mod labels;
 mod quantile;
 
@@ -25,7 +26,6 @@ mod histogram_rate;
 mod counting;
 mod extended;
 mod over_time;
-
 mod range;
 
 mod date;
@@ -33,7 +33,6 @@ mod elementwise;
 mod operator;
 
 mod element;
-
 mod join;
 mod set;
 
@@ -54,7 +53,6 @@ mod aggregate;
 mod enrich;
 mod leaf;
 mod mapper;
-
 mod tree;
 
 mod result;

@@ -120,7 +120,7 @@ impl Aggregator {
                 }
                 if streamed.column.iter_histograms().next().is_some() {
                     let text = "ignored histogram in quantile aggregation".to_owned();
-                    context.notes.info(self.span, text);
+                    context.notes.inform(self.span, text);
                     streamed.column.drop_histograms();
                 }
                 if drops {

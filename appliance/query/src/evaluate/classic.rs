@@ -153,7 +153,7 @@ impl Asking {
                 }
             };
             let name = if self.delayed { native.labels.metric_name() } else { "" };
-            notes.info(self.span, with_metric_name(text, name));
+            notes.inform(self.span, with_metric_name(text, name));
         }
         column
     }

@@ -187,7 +187,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn e1_columns_with_a_common_step_do_not_join() {
+    fn e1_columns_that_share_a_step_do_not_join() {
         let mut left = Column::new(3);
         left.set_float(0, 1.0);
         let mut right = Column::new(3);

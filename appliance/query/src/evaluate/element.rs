@@ -145,7 +145,7 @@ impl Operator {
             "incompatible sample types encountered for binary operator {}: {left} {op} {right}",
             model::label_name::quote(op)
         );
-        notes.info(self.span, text);
+        notes.inform(self.span, text);
     }
 
     /// Puts an outcome into a step; `true` unless the types were incompatible.

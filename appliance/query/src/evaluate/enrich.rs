@@ -31,7 +31,7 @@ pub(crate) struct Enriching {
 }
 
 /// An info metric's series, and the times (milliseconds) of its samples by step.
-struct Info {
+struct InfoSeries {
     labels: LabelSet,
     name: String,
     times: Vec<Option<i64>>,
@@ -68,7 +68,7 @@ impl Enriching {
     /// Enriches `base`.
     ///
     /// # Errors
-    /// Info series contradict each other, the store fails, or a bound is passed.
+    /// InfoSeries series contradict each other, the store fails, or a bound is passed.
     pub(crate) fn enrich(
         &self,
         context: &mut Context<'_>,
@@ -97,8 +97,8 @@ impl Enriching {
         base: &StepVector,
         grid: &Grid,
         is_info: impl Fn(&LabelSet) -> bool,
-    ) -> Result<HashMap<Signature, Vec<Info>>, Fault> {
-        let mut infos: HashMap<Signature, Vec<Info>> = HashMap::new();
+    ) -> Result<HashMap<Signature, Vec<InfoSeries>>, Fault> {
+        let mut infos: HashMap<Signature, Vec<InfoSeries>> = HashMap::new();
         let mut wanted: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
         for series in base.iter().filter(|series| !is_info(&series.labels)) {
             for name in IDENTIFYING {
@@ -149,7 +149,7 @@ impl Enriching {
         context: &mut Context<'_>,
         series: &Series,
         grid: &Grid,
-    ) -> Result<Option<Info>, Fault> {
+    ) -> Result<Option<InfoSeries>, Fault> {
         let lookback_ms = context.settings.lookback_ms;
         let after = self.moved.reference_ms(grid.start_ms).saturating_sub(lookback_ms);
         let until = self.moved.reference_ms(grid.last_ms());
@@ -167,7 +167,8 @@ impl Enriching {
         context.budget.take_samples(count)?;
         context.budget.touch(count, count);
         let times = (0..grid.count).map(|step| column.float(step).map(milliseconds)).collect();
-        let info = Info { labels: labels.clone(), name: labels.metric_name().to_owned(), times };
+        let info =
+            InfoSeries { labels: labels.clone(), name: labels.metric_name().to_owned(), times };
         Ok((count != 0).then_some(info))
     }
 
@@ -175,12 +176,12 @@ impl Enriching {
     fn enrich_series(
         &self,
         series: &StepSeries,
-        infos: &HashMap<Signature, Vec<Info>>,
+        infos: &HashMap<Signature, Vec<InfoSeries>>,
         grid: &Grid,
         enriched: &mut StepVector,
     ) -> Result<(), Fault> {
         let own = identity_of(&series.labels);
-        let mut belonging: Vec<&Vec<Info>> = infos
+        let mut belonging: Vec<&Vec<InfoSeries>> = infos
             .iter()
             .filter(|((_, identity), _)| *identity == own)
             .map(|(_, same)| same)
@@ -213,7 +214,7 @@ impl Enriching {
     fn labels_with<'i>(
         &self,
         base: &LabelSet,
-        infos: impl Iterator<Item = &'i Info>,
+        infos: impl Iterator<Item = &'i InfoSeries>,
     ) -> Result<LabelSet, Fault> {
         let mut added = Builder::default();
         for info in infos {
@@ -252,13 +253,13 @@ fn signature_of(labels: &LabelSet, name: &str) -> Signature {
 }
 
 /// Which of the info series has the newest sample at a step.
-fn newest(same: &[Info], step: usize) -> Option<usize> {
+fn newest(same: &[InfoSeries], step: usize) -> Option<usize> {
     let timed = same.iter().enumerate().filter_map(|(at, info)| Some((info.times[step]?, at)));
     timed.max().map(|(_, at)| at)
 }
 
 /// Refuses info series of which two are equally new at a step.
-fn check_newest(same: &[Info], grid: &Grid) -> Result<(), Fault> {
+fn check_newest(same: &[InfoSeries], grid: &Grid) -> Result<(), Fault> {
     for step in 0..grid.count {
         let Some(newest) = newest(same, step) else { continue };
         let time = same[newest].times[step];

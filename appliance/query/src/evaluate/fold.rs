@@ -119,7 +119,7 @@ impl Fold {
                 }
                 _ => {
                     let text = format!("ignored histogram in {} aggregation", self.op.text());
-                    notes.info(span, text);
+                    notes.inform(span, text);
                 }
             }
         }

@@ -219,7 +219,7 @@ fn note_counter(context: &mut Context<'_>, call: &RangeCall, labels: &LabelSet, 
                 quote(kind),
                 quote(name)
             );
-            context.notes.info(call.span, text);
+            context.notes.inform(call.span, text);
         }
         return;
     }
@@ -229,7 +229,7 @@ fn note_counter(context: &mut Context<'_>, call: &RangeCall, labels: &LabelSet, 
             "metric might not be a counter, name does not end in _total/_sum/_count/_bucket: {}",
             quote(name)
         );
-        context.notes.info(call.span, text);
+        context.notes.inform(call.span, text);
     }
 }
 

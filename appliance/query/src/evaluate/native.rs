@@ -37,7 +37,7 @@ pub(crate) fn warn_layouts(span: Span, labels: &LabelSet, notes: &mut Annotation
 
 /// Tells that custom bounds differed in an addition, subtraction or aggregation.
 pub(crate) fn info_reconciled(span: Span, operation: &str, notes: &mut Annotations) {
-    notes.info(span, format!("mismatched custom buckets were reconciled during {operation}"));
+    notes.inform(span, format!("mismatched custom buckets were reconciled during {operation}"));
 }
 
 /// Warns that what is known of resets differs.

@@ -119,7 +119,7 @@ impl Ranking {
         }
         if column.iter_histograms().any(|(step, _)| 0 < self.ks[step]) {
             let op = if self.top { "topk" } else { "bottomk" };
-            notes.info(self.span, format!("ignored histogram in {op} aggregation"));
+            notes.inform(self.span, format!("ignored histogram in {op} aggregation"));
         }
     }
 

@@ -131,9 +131,10 @@ impl Windows {
             while from < to && times[from] <= after {
                 from += 1;
             }
+            let last = self.edges.last().copied().unwrap_or_default();
             debug_assert!(
-                self.edges.last().is_none_or(|last| last.0 <= from && last.1 <= to),
-                "E2"
+                last.0 <= from && last.1 <= to,
+                "E2: the window of step {step} moved back"
             );
             self.edges.push((from, to));
         }

@@ -69,7 +69,7 @@ impl Windowed<'_> {
             "ignored histograms in a range containing both floats and histograms for metric name \
              {name}"
         );
-        notes.info(self.span, text);
+        notes.inform(self.span, text);
     }
 
     /// Warns that a start timestamp lies before the sample before.

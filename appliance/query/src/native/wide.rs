@@ -216,7 +216,7 @@ impl Wide {
         if self.is_custom {
             if self.custom != other.custom {
                 told.bounds_reconciled = true;
-                let common = common_bounds(&self.custom, &other.custom);
+                let common = shared_bounds(&self.custom, &other.custom);
                 self.positive = onto_bounds(&self.positive, &self.custom, &common);
                 other.positive = onto_bounds(&other.positive, &other.custom, &common);
                 self.custom = Arc::from(common);
@@ -374,7 +374,7 @@ fn merged(left: &[Cell], right: &[Cell], sign: f64, compensated: bool) -> Vec<Ce
 }
 
 /// Bounds that both have.
-fn common_bounds(left: &[f64], right: &[f64]) -> Vec<f64> {
+fn shared_bounds(left: &[f64], right: &[f64]) -> Vec<f64> {
     left.iter().copied().filter(|bound| right.contains(bound)).collect()
 }
 
