@@ -82,7 +82,14 @@ pub(crate) fn learn(wanted: f64, from: Code) -> Option<(Code, i64)> {
     let least = if from.0 < MULTIPLIED { from.0 } else { 0 };
     let divided = (least..=EXPONENT_MAX).map(Code);
     let multiplied = (MULTIPLIED + 1..Code::END).map(Code);
-    divided.chain(multiplied).find_map(|code| exact(wanted, code).map(|integer| (code, integer)))
+    let learned = divided
+        .chain(multiplied)
+        .find_map(|code| exact(wanted, code).map(|integer| (code, integer)));
+    if let Some((code, integer)) = learned {
+        let back = value(integer, code).to_bits();
+        assert_eq!(back, wanted.to_bits(), "D1: a form does not give the value back");
+    }
+    learned
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "the caller holds |value| <= 2^53")]
@@ -130,8 +137,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn d1_learned_forms_give_the_bits_back(bits: u64, digits in -(1i64 << 50)..1i64 << 50, e in 0u8..16) {
-            for wanted in [f64::from_bits(bits), value(digits, Code(e)), digits as f64 * FRACTIONS[usize::from(e)]] {
+        fn d1_learned_forms_give_the_bits_back(
+            bits: u64,
+            digits in -(1i64 << 50)..1i64 << 50,
+            e in 0u8..16,
+        ) {
+            let multiplied = digits as f64 * FRACTIONS[usize::from(e)];
+            for wanted in [f64::from_bits(bits), value(digits, Code(e)), multiplied] {
                 if let Some((code, integer)) = learn(wanted, Code::INTEGER) {
                     prop_assert_eq!(value(integer, code).to_bits(), wanted.to_bits());
                 }

@@ -78,9 +78,9 @@ pub enum FileOp {
 pub enum Effect {
     /// Write, then fdatasync; back as [`Event::LogDurable`] or [`Event::LogFailed`].
     Log(LogWrite),
-    /// Have a file of `segment_bytes`, zero-filled or recycled, ready under this segment's name, its
-    /// directory synced; back as [`Event::LogPrepared`]. A file of that name and size that is there
-    /// already will do.
+    /// Have a file of `segment_bytes`, zero-filled or recycled, ready under this segment's name,
+    /// its directory synced; back as [`Event::LogPrepared`]. A file of that name and size that is
+    /// there already will do.
     LogPrepare(SegmentId),
     /// Nothing needs this segment: recycle or delete its file. Segments retire in order, and the
     /// file of a later one must not go (durably) before those of the earlier ones.

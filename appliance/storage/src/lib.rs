@@ -4,7 +4,7 @@
 
 #![forbid(unsafe_code)]
 
-// In reading order: a module imports only those above it. The empty lines keep rustfmt from sorting.
+// In reading order: a module imports only those above it. Empty lines keep rustfmt from sorting.
 
 pub mod names;
 

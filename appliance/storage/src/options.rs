@@ -28,7 +28,8 @@ pub struct Options {
     pub commit_age_ms_max: u64,
     /// Alignment of commits, the disk's block. 512 or 4096. Default 4096.
     pub block_bytes: u64,
-    /// Records waiting for the disk before the source is slowed. Range 64 KiB..=1 GiB. Default 8 MiB.
+    /// Records waiting for the disk before the source is slowed. Range 64 KiB..=1 GiB. Default
+    /// 8 MiB: about a second of rows of a busy shard.
     pub log_backlog_bytes_max: u64,
     /// Segments that may live before the groups that pin the oldest are sealed early. Range
     /// 2..=1024. Default 8: bounds both the disk space of the log and what a restart replays.

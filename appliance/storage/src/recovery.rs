@@ -38,8 +38,8 @@ const DAMAGES_MAX: usize = 100;
 /// What recovery wants next.
 #[derive(Debug)]
 pub enum Step {
-    /// Read up to `bytes_max` bytes at `offset` and [`Recovery::feed`] them; fewer mean that the file
-    /// ends there.
+    /// Read up to `bytes_max` bytes at `offset` and [`Recovery::feed`] them; fewer mean that the
+    /// file ends there.
     Read {
         /// File to read.
         file: FileName,

@@ -1,7 +1,11 @@
 //! Tests of the whole crate over a disk in memory.
 
+mod world;
+
 mod crash;
 
 mod limits;
 
-mod world;
+mod invariants;
+
+mod golden;

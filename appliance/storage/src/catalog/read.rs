@@ -1,8 +1,8 @@
 //! Reads the catalog.
 //!
 //! Path: `recovery` → **read** → `store`.
-//! Format: docs/format/catalog.md, version 1.
 //! Never: panics on what it reads.
+//! Format: docs/format/catalog.md, version 1.
 
 use model::label_set::{Builder, LabelSet};
 

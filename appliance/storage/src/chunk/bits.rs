@@ -86,7 +86,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_width_round_trips(values in prop::collection::vec(any::<u64>(), 0..200), width in 0u32..=64) {
+        fn every_width_round_trips(
+            values in prop::collection::vec(any::<u64>(), 0..200),
+            width in 0u32..=64,
+        ) {
             let values: Vec<u64> =
                 values.iter().map(|v| if width == 0 { 0 } else { v & mask(width) }).collect();
             let mut bytes = Vec::new();

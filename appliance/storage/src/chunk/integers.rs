@@ -76,7 +76,7 @@ fn offsets_of(residues: &[i64], offsets: &mut Vec<u64>) -> (i64, u64) {
     let base = residues.iter().copied().min().unwrap_or(0);
     offsets.clear();
     offsets.extend(residues.iter().map(|r| r.wrapping_sub(base).cast_unsigned()));
-    let divisor = common_divisor(offsets);
+    let divisor = divisor_of_all(offsets);
     if 1 < divisor {
         for offset in offsets.iter_mut() {
             *offset /= divisor;
@@ -86,7 +86,7 @@ fn offsets_of(residues: &[i64], offsets: &mut Vec<u64>) -> (i64, u64) {
 }
 
 /// Greatest common divisor; 1 when all are 0.
-fn common_divisor(offsets: &[u64]) -> u64 {
+fn divisor_of_all(offsets: &[u64]) -> u64 {
     let mut divisor = 0;
     for offset in offsets {
         divisor = gcd(*offset, divisor);
@@ -295,14 +295,18 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_sequence_round_trips(integers in prop::collection::vec(any::<i64>(), 0..130), shift in 0u32..64) {
+        fn any_sequence_round_trips(
+            integers in prop::collection::vec(any::<i64>(), 0..130),
+            shift in 0u32..64,
+        ) {
             let integers: Vec<i64> = integers.iter().map(|i| i >> shift).collect();
             let mut out = Vec::new();
             write(&integers, &mut Scratch::default(), &mut out);
             prop_assert!(out.len() <= bytes_max(integers.len()));
             let mut found = Vec::new();
             let mut cursor = Cursor::new(&out);
-            prop_assert_eq!(read(&mut cursor, integers.len(), &mut Vec::new(), &mut found), Some(()));
+            let count = integers.len();
+            prop_assert_eq!(read(&mut cursor, count, &mut Vec::new(), &mut found), Some(()));
             prop_assert!(cursor.is_empty());
             prop_assert_eq!(found, integers);
         }

@@ -1,8 +1,8 @@
 //! Reads chunks.
 //!
 //! Path: `selection`, tests → **read**.
-//! Format: docs/format/tile.md, version 1.
 //! Never: panics on what it reads.
+//! Format: docs/format/tile.md, version 1.
 
 use crate::chunk::integers;
 use crate::chunk::kind::{Column, FLAG_HOLES, FLAG_STALE, KIND_MASK, Kind, all_rows};

@@ -42,6 +42,14 @@ impl Postings {
         true
     }
 
+    pub(crate) fn contains(&self, series: u32) -> bool {
+        match self {
+            Postings::None => false,
+            Postings::One(other) => *other == series,
+            Postings::Many(bitmap) => bitmap.contains(series),
+        }
+    }
+
     pub(crate) fn len(&self) -> u64 {
         match self {
             Postings::None => 0,

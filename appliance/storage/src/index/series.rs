@@ -152,11 +152,12 @@ impl Index {
         let labels = self.labels_of(series);
         let hash = short_hash(&labels);
         let found = self.table.find_entry(spread(hash), |(_, other)| *other == series);
-        found.expect("I1: a live series is in the table").remove();
+        found.expect("a live series is in the table").remove();
         let entry = std::mem::take(&mut self.series[series as usize]);
         for (name, value) in entry.labels {
-            let values = self.values.get_mut(&name).expect("I1: a live label has values");
-            let postings = values.get_mut(&value).expect("I1: a live value has postings");
+            let values = self.values.get_mut(&name).expect("a live label has values");
+            let postings = values.get_mut(&value).expect("a live value has postings");
+            assert!(postings.contains(series), "I1: series {series} is missing in its postings");
             if postings.remove(series) {
                 values.remove(&value);
             }

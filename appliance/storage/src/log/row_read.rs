@@ -1,8 +1,8 @@
 //! Reads rows: the state of each group within the segment, and the cells it gives.
 //!
 //! Path: `log::read` → **row_read** → `recovery`.
-//! Format: docs/format/wal.md, version 1.
 //! Never: panics on what it reads.
+//! Format: docs/format/wal.md, version 1.
 
 use hashbrown::HashMap;
 use model::bitmap::Bitmap;

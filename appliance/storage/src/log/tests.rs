@@ -54,7 +54,13 @@ proptest! {
     #[test]
     fn rows_round_trip(
         rows in prop::collection::vec(
-            (any::<bool>(), 1..=COLUMNS, prop::collection::vec(cell(), COLUMNS), any::<i64>(), any::<i64>()),
+            (
+                any::<bool>(),
+                1..=COLUMNS,
+                prop::collection::vec(cell(), COLUMNS),
+                any::<i64>(),
+                any::<i64>(),
+            ),
             1..12,
         ),
     ) {
@@ -79,13 +85,17 @@ proptest! {
                 decoder.reset();
             }
             let found = decoder.row(&body, full, |_| COLUMNS).unwrap().unwrap();
-            prop_assert_eq!((found.slot, found.timestamp, found.rank), (row.slot, row.timestamp, row.rank));
+            let head = (found.slot, found.timestamp, found.rank);
+            prop_assert_eq!(head, (row.slot, row.timestamp, row.rank));
             prop_assert_eq!(bits(found.cells), bits(&cells));
         }
     }
 
     #[test]
-    fn any_bytes_are_read_without_panic(bodies in prop::collection::vec(any::<Vec<u8>>(), 1..4), full: bool) {
+    fn any_bytes_are_read_without_panic(
+        bodies in prop::collection::vec(any::<Vec<u8>>(), 1..4),
+        full: bool,
+    ) {
         let mut decoder = Decoder::default();
         for body in bodies {
             let _ = decoder.row(&body, full, |_| COLUMNS);

@@ -1,7 +1,7 @@
 //! Log writer: commits, their order, the segments they go to.
 //!
 //! Path: `store` → **write** → effects `Log`, `LogPrepare`, `LogRetire`.
-//! Owns: the open commit, the closed ones, the one in flight; which segments live and what pins them.
+//! Owns: the open commit, the closed ones, the one in flight; which segments live, what pins them.
 //! Never: drops a record; writes where a write has failed.
 //! Format: docs/format/wal.md, version 1.
 //!

@@ -43,7 +43,9 @@ fn action() -> impl Strategy<Value = Action> {
     let rank = prop_oneof![Just(Rank::StandIn), Just(Rank::Owner)];
     prop_oneof![
         8 => (0..GROUPS, 0i64..3, rank, prop::collection::vec(cell(), NAMES.len()))
-            .prop_map(|(group, late, rank, cells)| Action::Row { group, late_ms: late * 1000, rank, cells }),
+            .prop_map(|(group, late, rank, cells)| {
+                Action::Row { group, late_ms: late * 1000, rank, cells }
+            }),
         6 => prop::bool::weighted(0.9).prop_map(|succeeds| Action::Commit { succeeds }),
         3 => prop::bool::weighted(0.8).prop_map(|succeeds| Action::File { succeeds }),
         2 => Just(Action::Prepare),
@@ -117,7 +119,6 @@ struct Run {
     rows: Rows,
     /// Rows that a later one of higher rank replaced: they may come back if that one is lost.
     replaced: Vec<((u32, i64), NamedCells)>,
-    groups: BTreeMap<u32, u32>,
 }
 
 impl Run {
@@ -144,7 +145,6 @@ impl Run {
             NAMES.into_iter().zip(cells.iter().copied()).collect();
         let Ok(appended) = self.world.row(group, time, rank, &cells) else { return };
         let id = self.world.group(group).0;
-        self.groups.insert(group, id);
         if !appended.duplicate {
             let before = self.rows.insert((id, time), (appended.position, cells));
             self.replaced.extend(before.map(|(_, cells)| ((id, time), cells)));
@@ -210,7 +210,7 @@ proptest! {
     #[test]
     fn what_is_durable_survives_any_crash(actions in prop::collection::vec(action(), 1..400)) {
         let world = World::new(options());
-        let mut run = Run { world, rows: Rows::new(), replaced: Vec::new(), groups: BTreeMap::new() };
+        let mut run = Run { world, rows: Rows::new(), replaced: Vec::new() };
         for action in &actions {
             run.act(action);
         }

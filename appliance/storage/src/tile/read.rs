@@ -1,8 +1,8 @@
 //! Reads tiles: first the header, then the directory, then the chunks that are wanted.
 //!
 //! Path: tile file → **read** → `selection`, `recovery`.
-//! Format: docs/format/tile.md, version 1.
 //! Never: panics on what it reads.
+//! Format: docs/format/tile.md, version 1.
 
 use std::sync::Arc;
 
