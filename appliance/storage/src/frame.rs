@@ -35,7 +35,7 @@ struct Header {
     crc: U32,
     generation: U64,
     first: U64,
-    oldest: U64,
+    needed: U64,
     records: U32,
     version: u8,
     kind: u8,
@@ -53,8 +53,8 @@ pub(crate) struct Envelope {
     pub(crate) generation: u64,
     /// Position of its first record.
     pub(crate) first: u64,
-    /// Oldest segment that was live when it was written.
-    pub(crate) oldest: u64,
+    /// Position of the oldest record that was needed when it was written.
+    pub(crate) needed: u64,
     pub(crate) records: u32,
     pub(crate) flags: u8,
 }
@@ -79,7 +79,7 @@ pub(crate) fn seal(bytes: &mut [u8], envelope: &Envelope) {
         crc: 0.into(),
         generation: envelope.generation.into(),
         first: envelope.first.into(),
-        oldest: envelope.oldest.into(),
+        needed: envelope.needed.into(),
         records: envelope.records.into(),
         version: VERSION,
         kind: envelope.kind as u8,
@@ -106,6 +106,14 @@ pub(crate) enum Found<'a> {
     Short { bytes: usize },
     /// No frame of this file begins here.
     Nothing,
+}
+
+/// Version of the frame that begins here by its kind and generation, whether or not it checks;
+/// `None` where stale bytes are.
+pub(crate) fn version_here(bytes: &[u8], kind: Kind, generation: u64) -> Option<u8> {
+    let (header, _) = Header::read_from_prefix(bytes).ok()?;
+    let ours = header.kind == kind as u8 && header.generation.get() == generation;
+    ours.then_some(header.version)
 }
 
 /// The frame at the front of `bytes`, if it is one of this kind and generation.
@@ -135,7 +143,7 @@ pub(crate) fn read(bytes: &[u8], kind: Kind, generation: u64, payload_max: usize
         kind,
         generation,
         first: header.first.get(),
-        oldest: header.oldest.get(),
+        needed: header.needed.get(),
         records: header.records.get(),
         flags: header.flags,
     };
@@ -155,7 +163,7 @@ mod tests {
             kind: Kind::Log,
             generation: 7,
             first: 100,
-            oldest: 5,
+            needed: 5,
             records: 3,
             flags: 0,
         };

@@ -31,7 +31,9 @@ use crate::tile::write::{Builder, Rows};
 /// No lane, no holes, no series, no tile.
 pub(crate) const NONE: u32 = u32::MAX;
 
+/// A lane grows to 16, 32, 64, 96, 128 rows.
 const LANE_ROWS_MIN: usize = 16;
+const LANE_ROWS_STEP: usize = 32;
 
 /// Where a row goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -498,7 +500,7 @@ fn permute(bits: u128, order: &[usize]) -> u128 {
 
 fn push_value(values: &mut Vec<f64>, value: f64) {
     if values.len() == values.capacity() {
-        values.reserve_exact(values.len().max(LANE_ROWS_MIN));
+        values.reserve_exact(values.len().clamp(LANE_ROWS_MIN, LANE_ROWS_STEP));
     }
     values.push(value);
 }

@@ -90,13 +90,15 @@ pub enum OpenError {
         /// Position that was found.
         found: u64,
     },
-    /// A segment that the log still needs has no file.
-    #[error("log segment {segment} is missing, the log needs those from {oldest} on")]
-    SegmentMissing {
-        /// The newest that is missing.
-        segment: SegmentId,
-        /// The oldest that is needed.
-        oldest: SegmentId,
+    /// A frame of the live generation is of a version that this program does not know.
+    #[error("{file}, offset {offset}: version {version} is unknown")]
+    Version {
+        /// File that was read.
+        file: FileName,
+        /// Where the frame begins.
+        offset: u64,
+        /// Its version.
+        version: u8,
     },
 }
 
@@ -220,7 +222,8 @@ impl Recovery {
     fn empty_store(&self) -> Store {
         let epoch_of = |segment| if segment < self.run_start { 0 } else { EPOCH_BEFORE };
         let live = self.listing.segments.iter();
-        let live = live.map(|id| LiveSegment { id: SegmentId(*id), epoch: epoch_of(*id) });
+        let live =
+            live.map(|id| LiveSegment { id: SegmentId(*id), epoch: epoch_of(*id), first: 0 });
         let names = restore::Taken {
             catalogs: self.listing.catalogs.clone(),
             next_tile: self.listing.tiles.last().map_or(1, |last| last + 1),
@@ -272,7 +275,7 @@ impl Recovery {
     fn finish(&mut self) -> Step {
         let mut store = self.store.take().expect("recovery is over after `Done`");
         let mut report = std::mem::take(&mut self.report);
-        restore::log_is_read(&mut store, self.sequence.last());
+        restore::log_is_read(&mut store, self.sequence.first(), self.sequence.last());
         store.counts.damages = report.damages.len() as u64;
         report.groups = store.group_keys.len() as u64;
         report.series = store.index.len() as u64;
@@ -282,10 +285,10 @@ impl Recovery {
     /// Takes the bytes that [`Step::Read`] asked for.
     ///
     /// # Errors
-    /// [`OpenError::Hole`], [`OpenError::SegmentMissing`]: a human must look.
+    /// [`OpenError::Hole`], [`OpenError::Version`]: a human must look.
     pub fn feed(&mut self, bytes: &[u8]) -> Result<(), OpenError> {
         match self.phase {
-            Phase::Catalog => self.feed_catalog(bytes),
+            Phase::Catalog => return self.feed_catalog(bytes),
             Phase::Tiles => self.feed_tiles(bytes),
             Phase::Prove => self.feed_proof(bytes),
             Phase::Log => return self.feed_log(bytes),
@@ -305,8 +308,8 @@ impl Recovery {
         }
     }
 
-    fn feed_catalog(&mut self, bytes: &[u8]) {
-        let Some(mut place) = self.catalogs.pop_front() else { return };
+    fn feed_catalog(&mut self, bytes: &[u8]) -> Result<(), OpenError> {
+        let Some(mut place) = self.catalogs.pop_front() else { return Ok(()) };
         let mut at = 0;
         let end = loop {
             match frame::read(&bytes[at..], FrameKind::Catalog, place.number, FRAME_BYTES_MAX) {
@@ -333,13 +336,10 @@ impl Recovery {
         place.offset += at as u64;
         if !end {
             self.catalogs.push_front(place);
-            return;
+            return Ok(());
         }
         self.read_bytes += place.file_bytes;
-        if place.offset < place.file_bytes {
-            let (file, offset) = (place.file, place.offset);
-            self.damage(format!("{file} ends at {offset} of {} bytes", place.file_bytes));
-        }
+        self.check_end(&place, bytes.get(at..).unwrap_or(&[]), FrameKind::Catalog)?;
         if self.catalog_complete {
             self.catalogs.clear();
         } else {
@@ -347,6 +347,7 @@ impl Recovery {
             self.catalog_reader = catalog::Reader::default();
             self.store = Some(self.empty_store());
         }
+        Ok(())
     }
 
     fn feed_tiles(&mut self, bytes: &[u8]) {
@@ -467,19 +468,33 @@ impl Recovery {
             self.segments.push_front(place);
             return Ok(());
         }
+        self.check_end(&place, bytes.get(at..).unwrap_or(&[]), FrameKind::Log)?;
         self.read_bytes += place.file_bytes;
         self.report.segments += 1;
         if self.segments.is_empty() { self.check_run() } else { Ok(()) }
     }
 
-    /// Whether all segments that the newest frame calls needed were there.
-    fn check_run(&self) -> Result<(), OpenError> {
-        let oldest = self.sequence.oldest();
-        if oldest < self.run_start && oldest != 0 {
-            let segment = SegmentId(self.run_start - 1);
-            return Err(OpenError::SegmentMissing { segment, oldest: SegmentId(oldest) });
+    /// Looks at what stands where the frames of a file end.
+    fn check_end(&mut self, place: &Place, rest: &[u8], kind: FrameKind) -> Result<(), OpenError> {
+        let (file, offset) = (place.file, place.offset);
+        match frame::version_here(rest, kind, place.number) {
+            None => Ok(()),
+            Some(frame::VERSION) => {
+                self.damage(format!("{file}, frame at {offset}: does not check, a torn commit"));
+                Ok(())
+            }
+            Some(version) => Err(OpenError::Version { file, offset, version }),
         }
-        Ok(())
+    }
+
+    /// Whether all records that the newest frame calls needed were there.
+    fn check_run(&self) -> Result<(), OpenError> {
+        let (first, expected) = (self.sequence.first(), self.sequence.needed());
+        if first <= expected {
+            return Ok(());
+        }
+        let segment = SegmentId(self.run_start);
+        Err(OpenError::Hole { segment, offset: 0, expected, found: first })
     }
 
     fn take_frame(

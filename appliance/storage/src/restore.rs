@@ -218,9 +218,9 @@ pub(crate) fn tiles_are_known(store: &mut Store) {
     }
 }
 
-/// The log is read up to `position`.
-pub(crate) fn log_is_read(store: &mut Store, position: u64) {
-    store.log.restore(position);
+/// The log is read: it had the records from `first` to `position`.
+pub(crate) fn log_is_read(store: &mut Store, first: u64, position: u64) {
+    store.log.restore(first, position);
     for group in store.groups.iter_mut().flatten() {
         group.logged_columns = Some(index32(group.columns.len()));
     }

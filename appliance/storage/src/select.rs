@@ -24,6 +24,7 @@ type Groups = [Option<Box<Group>>];
 
 /// What all columns of a group share in one selection.
 struct Shared {
+    shard: u32,
     tiles: Arc<[Arc<TileRef>]>,
     /// Rows of the open tile that overlap, and their times and ranks.
     rows: Vec<usize>,
@@ -32,12 +33,13 @@ struct Shared {
 }
 
 impl Shared {
-    fn new(group: &Group, after_ms: i64, until_ms: i64) -> Shared {
+    fn new(shard: u32, group: &Group, after_ms: i64, until_ms: i64) -> Shared {
         let overlapping = group.tiles.iter().filter(|tile| tile.overlaps(after_ms, until_ms));
         let inside = |time: i64| after_ms < time && time <= until_ms;
         let rows: Vec<usize> =
             (0..group.rows()).filter(|row| inside(group.timestamps_ms[*row])).collect();
         Shared {
+            shard,
             tiles: overlapping.map(Arc::clone).collect(),
             timestamps_ms: rows.iter().map(|row| group.timestamps_ms[*row]).collect(),
             owner: gather(group.owner, &rows),
@@ -51,7 +53,7 @@ impl Shared {
         let overlaps = |tile: &Arc<TileRef>| numbers.0 <= tile.number && tile.number <= numbers.1;
         if self.tiles.iter().any(overlaps) {
             let tiles = Arc::clone(&self.tiles);
-            into.push(Piece::Sealed(SealedPiece { tiles, numbers, column }));
+            into.push(Piece::Sealed(SealedPiece { tiles, shard: self.shard, numbers, column }));
         }
         if self.rows.is_empty() {
             return;
@@ -81,6 +83,7 @@ fn gather(bits: u128, rows: &[usize]) -> u128 {
 
 /// Series that fulfil the request and may have samples in it.
 pub(crate) fn select(
+    shard: u32,
     index: &Index,
     groups: &Groups,
     request: &SelectRequest,
@@ -94,7 +97,7 @@ pub(crate) fn select(
             let Some(group) = &groups[place.group as usize] else { continue };
             let shared = shared
                 .entry(place.group)
-                .or_insert_with(|| Shared::new(group, request.after.0, request.until.0));
+                .or_insert_with(|| Shared::new(shard, group, request.after.0, request.until.0));
             shared.pieces(group, place.column, &mut pieces);
         }
         if pieces.is_empty() {

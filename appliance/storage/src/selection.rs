@@ -79,6 +79,8 @@ pub enum Piece {
 pub struct SealedPiece {
     /// The group's tiles that overlap the request; shared by all its columns.
     pub(crate) tiles: Arc<[Arc<TileRef>]>,
+    /// Shard that they are of: shards number their files alike, and one cache may serve them all.
+    pub(crate) shard: u32,
     /// Numbers of the tiles that may have the column, both included.
     pub(crate) numbers: (u32, u32),
     pub(crate) column: u32,
@@ -107,13 +109,15 @@ pub trait TileRead: Send + Sync {
 /// Bytes of directories that a cache keeps: those of two days of one group of 1,000 series.
 const CACHE_BYTES_MAX: usize = 4 << 20;
 
+/// Shard, file and offset of a tile.
+type CacheKey = (u32, u64, u64);
+
 /// Tiles' directories and time columns that one batch of decoding has read.
 #[derive(Debug, Default)]
 pub struct TileCache {
-    /// By file and offset.
-    directories: HashMap<(u64, u64), Arc<Directory>, FixedState>,
+    directories: HashMap<CacheKey, Arc<Directory>, FixedState>,
     /// In order of reading, with their bytes.
-    order: VecDeque<((u64, u64), usize)>,
+    order: VecDeque<(CacheKey, usize)>,
     bytes: usize,
     chunk: Vec<u8>,
     column: Column,
@@ -236,7 +240,7 @@ impl SealedPiece {
             if !may_have || !tile.overlaps(out.after_ms, out.until_ms) {
                 continue;
             }
-            let directory = cache.directory(tiles, tile)?;
+            let directory = cache.directory(tiles, self.shard, tile)?;
             let Some(place) = directory.find(self.column) else { continue };
             read_part(tiles, tile, place.offset, place.bytes as usize, &mut cache.chunk)?;
             let rows = directory.timestamps_ms.len();
@@ -253,18 +257,20 @@ impl TileCache {
     fn directory(
         &mut self,
         tiles: &dyn TileRead,
+        shard: u32,
         tile: &TileRef,
     ) -> Result<Arc<Directory>, DecodeError> {
         let Place::File { number, offset } = tile.place else {
             return read_directory(tiles, tile, 0);
         };
-        if let Some(found) = self.directories.get(&(number, offset)) {
+        let key = (shard, number, offset);
+        if let Some(found) = self.directories.get(&key) {
             return Ok(Arc::clone(found));
         }
         let directory = read_directory(tiles, tile, number)?;
         let bytes = directory.heap_bytes();
-        self.directories.insert((number, offset), Arc::clone(&directory));
-        self.order.push_back(((number, offset), bytes));
+        self.directories.insert(key, Arc::clone(&directory));
+        self.order.push_back((key, bytes));
         self.bytes += bytes;
         while CACHE_BYTES_MAX < self.bytes {
             let Some((key, bytes)) = self.order.pop_front() else { break };

@@ -13,7 +13,7 @@ use thiserror::Error;
 
 use crate::catalog::write::{CatalogWriter, Change};
 use crate::deletions::Deletions;
-use crate::effect::{Effect, Event, FileOp, FileRequest, FileRequestId, LogPosition};
+use crate::effect::{Effect, Event, FileError, FileOp, FileRequest, FileRequestId, LogPosition};
 use crate::head::{Admission, Group, NONE};
 use crate::index::series::{ColumnPlace, Index};
 use crate::last_row::states;
@@ -113,6 +113,8 @@ pub struct Store {
     sweep_at: Option<Tick>,
     /// Wall time of the last event, to which silent groups are compared.
     wall_ms: i64,
+    /// Why the last write failed; `None` once a commit is durable again.
+    fault: Option<FileError>,
 }
 
 impl Store {
@@ -141,6 +143,7 @@ impl Store {
             requests: 0,
             sweep_at: None,
             wall_ms: WALL_UNKNOWN,
+            fault: None,
             options,
         }
     }
@@ -443,11 +446,23 @@ impl Store {
     pub fn on_event(&mut self, now: Now, event: Event, effects: &mut Vec<Effect>) {
         self.wall_ms = now.wall.0;
         match event {
-            Event::LogDurable { position } => self.log.on_durable(now, position, effects),
-            Event::LogFailed { position, .. } => self.log.on_failed(now, position),
+            Event::LogDurable { position } => {
+                self.fault = None;
+                self.log.on_durable(now, position, effects);
+            }
+            Event::LogFailed { position, cause } => {
+                self.fault = Some(cause);
+                self.log.on_failed(now, position);
+            }
             Event::LogPrepared { segment } => self.log.on_prepared(segment),
-            Event::LogPrepareFailed { segment, .. } => self.log.on_prepare_failed(now, segment),
-            Event::FileDone { id, result } => self.on_file_done(now, id, result.is_ok()),
+            Event::LogPrepareFailed { segment, cause } => {
+                self.fault = Some(cause);
+                self.log.on_prepare_failed(now, segment);
+            }
+            Event::FileDone { id, result } => {
+                self.on_file_done(now, id, result.is_ok());
+                self.fault = result.err().or(self.fault.take());
+            }
             Event::Due => {}
         }
         self.sweep(now);
@@ -592,8 +607,10 @@ impl Store {
     fn seal_oldest(&mut self, now: Now) {
         let Some(oldest) = self.log.oldest_epoch() else { return };
         if self.counts.epoch_sealed < oldest {
-            self.counts.epoch_sealed = oldest;
             self.seal_where(now, |group| group.opened.is_some_and(|(epoch, _)| epoch <= oldest));
+            if !self.sealed_is_full() {
+                self.counts.epoch_sealed = oldest;
+            }
         }
     }
 
@@ -623,6 +640,12 @@ impl Store {
         self.log.commit_age(now)
     }
 
+    /// Why the last write failed; `None` once a commit is durable again.
+    #[must_use]
+    pub fn fault(&self) -> Option<&FileError> {
+        self.fault.as_ref()
+    }
+
     /// Closes the open commit without waiting for its age: before a stop, or when somebody waits.
     pub fn flush(&mut self, now: Now, effects: &mut Vec<Effect>) {
         self.log.flush();
@@ -634,7 +657,7 @@ impl Store {
     /// # Errors
     /// See [`SelectError`].
     pub fn select(&self, request: &SelectRequest) -> Result<Vec<SelectedSeries>, SelectError> {
-        select::select(&self.index, &self.groups, request)
+        select::select(self.options.shard, &self.index, &self.groups, request)
     }
 
     /// Values of label `name` among the wanted series; sorted.

@@ -318,7 +318,7 @@ impl CatalogWriter {
             kind: frame::Kind::Catalog,
             generation: self.number,
             first: self.records + 1,
-            oldest: 0,
+            needed: 0,
             records: frame.records,
             flags: 0,
         };

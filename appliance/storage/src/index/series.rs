@@ -105,6 +105,10 @@ impl Index {
             self.series[series as usize] = entry;
             series
         } else {
+            if self.series.len() == self.series.capacity() {
+                // Doubling would leave half of the table empty at its worst.
+                self.series.reserve_exact(self.series.len() / 8 + 64);
+            }
             self.series.push(entry);
             u32::try_from(self.series.len() - 1).expect("series are bounded by options")
         };

@@ -29,14 +29,16 @@ pub(crate) enum Verdict {
 pub(crate) struct Sequence {
     /// Position of the last record read; `None` before the first frame.
     last: Option<u64>,
-    /// Newest word on the oldest segment needed.
-    oldest: u64,
+    /// Position of the first record read.
+    first: u64,
+    /// Newest word on the oldest record needed.
+    needed: u64,
 }
 
 impl Sequence {
     /// Judges the next frame.
     pub(crate) fn judge(&mut self, envelope: &Envelope) -> Verdict {
-        self.oldest = self.oldest.max(envelope.oldest);
+        self.needed = self.needed.max(envelope.needed);
         let expected = self.last.map(|last| last.saturating_add(1));
         let end = envelope.last();
         match expected {
@@ -45,6 +47,9 @@ impl Sequence {
             _ => {}
         }
         assert!(self.last.is_none_or(|last| last < end), "R1: a position comes twice");
+        if self.last.is_none() {
+            self.first = envelope.first;
+        }
         self.last = Some(end);
         Verdict::Apply
     }
@@ -54,9 +59,14 @@ impl Sequence {
         self.last.unwrap_or(0)
     }
 
-    /// Segments below this are needed by nothing, as the newest frame says.
-    pub(crate) fn oldest(&self) -> u64 {
-        self.oldest
+    /// Position of the first record, 0 when there was none.
+    pub(crate) fn first(&self) -> u64 {
+        self.first
+    }
+
+    /// Records before this are needed by nothing, as the newest frame says.
+    pub(crate) fn needed(&self) -> u64 {
+        self.needed
     }
 }
 

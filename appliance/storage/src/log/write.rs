@@ -72,6 +72,8 @@ struct Current {
 pub(crate) struct LiveSegment {
     pub(crate) id: SegmentId,
     pub(crate) epoch: Epoch,
+    /// Position of its first record.
+    pub(crate) first: u64,
 }
 
 /// What the writer counts.
@@ -160,9 +162,12 @@ impl LogWriter {
         options.segment_bytes - options.block_bytes - RECORD_HEAD_BYTES_MAX
     }
 
-    /// The newest record of before had `position`.
-    pub(crate) fn restore(&mut self, position: u64) {
+    /// The records of before were `first` to `position`.
+    pub(crate) fn restore(&mut self, first: u64, position: u64) {
         assert!(self.position <= position, "W1: the position goes back");
+        for segment in &mut self.live {
+            segment.first = first;
+        }
         self.position = position;
         self.durable = position;
     }
@@ -315,7 +320,7 @@ impl LogWriter {
         let Some(next) = self.closed.front().filter(|_| self.prepared) else { return false };
         let continues = self.relocate;
         let id = self.next_segment;
-        self.live.push_back(LiveSegment { id, epoch: next.epoch });
+        self.live.push_back(LiveSegment { id, epoch: next.epoch, first: next.first });
         self.current = Some(Current { id, epoch: next.epoch, offset: 0, continues });
         self.next_segment = id.next();
         self.prepared = false;
@@ -326,13 +331,13 @@ impl LogWriter {
     fn write(&mut self, now: Now, effects: &mut Vec<Effect>) {
         assert!(self.flight.is_none(), "W3: a commit is in flight");
         let mut commit = self.closed.pop_front().expect("the caller saw a commit");
-        let oldest = self.oldest_needed();
+        let (oldest, needed) = self.oldest_needed();
         let current = self.current.expect("the caller opened a segment");
         let envelope = Envelope {
             kind: frame::Kind::Log,
             generation: current.id.0,
             first: commit.first,
-            oldest: oldest.0,
+            needed,
             records: commit.records,
             flags: if current.continues { frame::FLAG_CONTINUES } else { 0 },
         };
@@ -348,14 +353,15 @@ impl LogWriter {
         self.flight = Some(Flight { commit, padded, oldest, since: now.tick });
     }
 
-    /// The oldest segment that anything needs.
-    fn oldest_needed(&self) -> SegmentId {
+    /// The oldest segment that anything needs, and its first record.
+    fn oldest_needed(&self) -> (SegmentId, u64) {
         let pinned = self.pins.keys().next().copied().unwrap_or(Epoch::MAX);
         let current = self.current.map_or(Epoch::MAX, |current| current.epoch);
         let waiting = self.closed.front().map_or(Epoch::MAX, |commit| commit.epoch);
         let least = pinned.min(current).min(waiting).min(self.epoch);
         let needed = self.live.iter().find(|segment| least <= segment.epoch);
-        needed.map_or(self.next_segment, |segment| segment.id)
+        let needed = needed.expect("the segment that is written lives");
+        (needed.id, needed.first)
     }
 
     /// The commit at `position` is durable.
@@ -421,7 +427,8 @@ impl LogWriter {
         let commit = if self.flight.is_some() || self.closed.front().is_some_and(no_segment) {
             None
         } else if let Some(at) = self.retry.at() {
-            Some(at)
+            // Without its segment it waits for that, not for the time.
+            Some(at).filter(|_| self.prepared || !self.relocate)
         } else if self.closed.is_empty() {
             self.open.as_ref().map(|commit| self.due_at(commit))
         } else {

@@ -278,3 +278,38 @@ fn stale_frames_of_a_recycled_segment_are_not_read() {
     assert_eq!(crate::tests::world::contents(&store, &disk), Contents::new());
     assert_eq!(report.rows, 0);
 }
+
+#[test]
+fn a_hole_in_the_middle_and_a_missing_segment_are_errors() {
+    let (mut world, _) = committed_rows(2);
+    // A failed commit sends the rest to a second segment.
+    let row = |world: &mut World, at: i64| {
+        let cells = [("a", Cell::Present(at as f64))];
+        world.row(0, START_MS + at * 1000, Rank::Owner, &cells).unwrap();
+        world.advance_ms(20);
+    };
+    row(&mut world, 3);
+    assert!(world.commit(false));
+    world.advance_ms(6000);
+    world.settle();
+    row(&mut world, 4);
+    world.settle();
+    let contents = world.contents();
+    assert_eq!(world.store.log.live_segments(), 2);
+    let again = World::open(world.options.clone(), world.disk.clone()).unwrap();
+    assert_eq!(again.contents(), contents);
+    let first = FileName::Segment(crate::names::SegmentId(1));
+    let lost = |disk: &Disk| match recover(&world.options, disk) {
+        Ok(_) => String::new(),
+        Err(error) => error.to_string(),
+    };
+    for damaged in [41, 512 + 41] {
+        let mut holed = world.disk.clone();
+        holed.files.get_mut(&first).unwrap()[damaged] ^= 1;
+        let text = lost(&holed);
+        assert!(text.starts_with("log segment ") && text.ends_with(" are lost"), "{text}");
+    }
+    let mut missing = world.disk.clone();
+    missing.files.remove(&first);
+    assert!(lost(&missing).starts_with("log segment 2, offset 0: records 1.."));
+}

@@ -165,7 +165,7 @@ fn r1_records_come_in_order_each_once() {
         kind: FrameKind::Log,
         generation: 1,
         first,
-        oldest: 1,
+        needed: 1,
         records,
         flags: 0,
     };
