@@ -12,6 +12,7 @@ use axum::extract::Request;
 use axum::response::Response;
 use axum::routing::any;
 use http_body_util::{BodyExt as _, Limited};
+use hyper::body::Body as _;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, StatusCode};
 use tokio::sync::oneshot;
@@ -173,6 +174,10 @@ async fn read_form(request: Request) -> Result<Parameters, Failure> {
         .is_some_and(|value| value.as_bytes().starts_with(b"application/x-www-form-urlencoded"));
     if parts.method == Method::GET || !is_form {
         return Ok(Parameters::new(query, b""));
+    }
+    let bytes_max = u64::try_from(FORM_BYTES_MAX).unwrap_or(u64::MAX);
+    if bytes_max < body.size_hint().lower() {
+        return Err(Failure::bad_data("error parsing form values: length limit exceeded"));
     }
     let collect = Limited::new(body, FORM_BYTES_MAX).collect();
     match tokio::time::timeout(FORM_TIMEOUT, collect).await {

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use api::backend::Phase;
-use crossbeam::channel::{Receiver, RecvTimeoutError, bounded};
+use crossbeam::channel::{Receiver, bounded, select};
 use machine::handle::Handle;
 use machine::options::Options as MachineOptions;
 use machine::plan::{bind, plan};
@@ -22,7 +22,7 @@ use tokio::sync::watch;
 
 use crate::config::{Config, load};
 use crate::flags::Flags;
-use crate::own_backend::{Order, OwnBackend};
+use crate::own_backend::{Orders, OwnBackend, Reload};
 use crate::query_pool::QueryPool;
 use crate::state::{Loaded, Running, State};
 use crate::store_source::forget_tiles;
@@ -30,8 +30,8 @@ use crate::supervisor::{self, Watchdog};
 use crate::targets::{TargetList, embedded_yaml, targets};
 use crate::web::{self, Web};
 
-/// Orders that wait for the main thread.
-const ORDERS_MAX: usize = 16;
+/// Reloads that wait for the main thread.
+const RELOADS_MAX: usize = 16;
 /// How often the main thread looks around when no order comes.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 /// How often recovery says how far it is.
@@ -101,7 +101,8 @@ pub fn run(flags: &Flags) -> anyhow::Result<()> {
     let retention_ms = config.retention_ms.unwrap_or(flags.retention_ms);
     let options = machine_options(flags, &config, retention_ms);
     let state = Arc::new(State::new(loaded(&config, &list), started_at));
-    let (orders, inbox) = bounded(ORDERS_MAX);
+    let ((reload, reloads), (stop, stops)) = (bounded(RELOADS_MAX), bounded(1));
+    let orders = Orders { reload, stop };
     let backend = OwnBackend::new(Arc::clone(&state), flags, retention_ms, orders.clone());
     let (stop_web, stopping) = watch::channel(false);
     let service = spawn_service(Web {
@@ -113,7 +114,7 @@ pub fn run(flags: &Flags) -> anyhow::Result<()> {
         orders,
         stopping,
     })?;
-    let server = Server { flags, origin, state, inbox, stop_web, service, bound };
+    let server = Server { flags, origin, state, reloads, stops, stop_web, service, bound };
     server.run(options, list)
 }
 
@@ -167,7 +168,8 @@ struct Server<'a> {
     flags: &'a Flags,
     origin: Origin,
     state: Arc<State>,
-    inbox: Receiver<Order>,
+    reloads: Receiver<Reload>,
+    stops: Receiver<&'static str>,
     stop_web: watch::Sender<bool>,
     service: JoinHandle<std::io::Result<()>>,
     bound: Vec<SocketAddr>,
@@ -207,39 +209,29 @@ impl Server<'_> {
         let work = move || drop(sender.send(start(options, &progress)));
         builder.spawn(work).context("start the boot thread")?;
         loop {
-            match done.recv_timeout(PROGRESS_INTERVAL) {
-                Ok(started) => {
+            select! {
+                recv(done) -> started => {
+                    let started = started.map_err(|_| anyhow!("the boot thread ended by a bug"))?;
                     let handle = started.context("start the shards")?;
                     let seconds = machine::clock::tick().since(began) / 1_000_000_000;
                     let (bytes, _) = self.state.progress.bytes();
                     tracing::info!(bytes, seconds, "recovered");
                     return Ok(Recovered::Running(Box::new(handle)));
                 }
-                Err(RecvTimeoutError::Disconnected) => {
-                    return Err(anyhow!("the boot thread ended by a bug"));
+                recv(self.stops) -> cause => {
+                    let cause = cause.unwrap_or("the end of the service thread");
+                    tracing::info!(cause, "stopping before recovery is done");
+                    return Ok(Recovered::Stopped);
                 }
-                Err(RecvTimeoutError::Timeout) => {}
-            }
-            let (done_bytes, total_bytes) = self.state.progress.bytes();
-            tracing::info!(done_bytes, total_bytes, "recovering");
-            if self.ordered_to_stop() {
-                return Ok(Recovered::Stopped);
+                recv(self.reloads) -> reply => {
+                    answer(reply.ok().flatten(), Err("the server is starting".to_owned()));
+                }
+                default(PROGRESS_INTERVAL) => {
+                    let (done_bytes, total_bytes) = self.state.progress.bytes();
+                    tracing::info!(done_bytes, total_bytes, "recovering");
+                }
             }
         }
-    }
-
-    /// Looks through the orders given during recovery; a reload is refused, for nothing runs yet.
-    fn ordered_to_stop(&self) -> bool {
-        self.inbox.try_iter().any(|order| match order {
-            Order::Stop(cause) => {
-                tracing::info!(cause, "stopping before recovery is done");
-                true
-            }
-            Order::Reload(reply) => {
-                answer(reply, Err("the server is starting".to_owned()));
-                false
-            }
-        })
     }
 
     /// Says to whoever looks at the terminal what to do next.
@@ -262,17 +254,16 @@ impl Server<'_> {
     fn turn(&self, handle: &Handle) {
         let mut watchdog = Watchdog::new(machine::clock::now());
         loop {
-            match self.inbox.recv_timeout(LOOK_INTERVAL) {
-                Ok(Order::Stop(cause)) => {
+            select! {
+                recv(self.stops) -> cause => {
+                    let cause = cause.unwrap_or("the end of the service thread");
                     tracing::info!(cause, "stopping");
                     return;
                 }
-                Ok(Order::Reload(reply)) => answer(reply, self.reload(handle)),
-                Err(_) if self.service.is_finished() => {
-                    tracing::error!("the service thread has ended: stopping");
-                    return;
+                recv(self.reloads) -> reply => {
+                    answer(reply.ok().flatten(), self.reload(handle));
                 }
-                Err(_) => {}
+                default(LOOK_INTERVAL) => {}
             }
             if let Some(watchdog) = &mut watchdog {
                 watchdog.poll(machine::clock::now(), handle);
@@ -327,10 +318,7 @@ enum Recovered {
     Stopped,
 }
 
-fn answer(
-    reply: Option<crossbeam::channel::Sender<Result<(), String>>>,
-    result: Result<(), String>,
-) {
+fn answer(reply: Reload, result: Result<(), String>) {
     if let Some(reply) = reply {
         // Whoever asked may have left.
         let _ = reply.try_send(result);

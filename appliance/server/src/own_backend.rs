@@ -14,6 +14,7 @@ use api::backend::{
 use api::timestamp::format_rfc3339;
 use crossbeam::channel::{Sender, bounded};
 use exposition::metrics::Collected;
+use machine::topology::allowed;
 use model::duration::format_duration_ms;
 use model::time::Now;
 use query::evaluate::EngineOptions;
@@ -33,13 +34,23 @@ const ASK_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest wait for a reload: it reads one file and makes its targets.
 const RELOAD_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Something that the main thread is asked to do.
-#[derive(Debug)]
-pub enum Order {
-    /// Read the configuration again; the answer goes to whoever asked.
-    Reload(Option<Sender<Result<(), String>>>),
-    /// End.
-    Stop(&'static str),
+/// An order to read the configuration again; the answer goes to whoever asked.
+pub type Reload = Option<Sender<Result<(), String>>>;
+
+/// How requests and signals reach the main thread.
+#[derive(Clone, Debug)]
+pub struct Orders {
+    /// Reloads; those that find no room are refused.
+    pub reload: Sender<Reload>,
+    /// The order to end, with its cause. Apart from the others, so that no queue keeps it out.
+    pub stop: Sender<&'static str>,
+}
+
+impl Orders {
+    /// Orders the end; when it is ordered already, nothing.
+    pub fn stop(&self, cause: &'static str) {
+        let _ = self.stop.try_send(cause);
+    }
 }
 
 /// The running server.
@@ -49,22 +60,19 @@ pub struct OwnBackend {
     engine: EngineOptions,
     flags: Vec<(String, String)>,
     external_host: String,
+    processors: u64,
     retention: String,
-    orders: Sender<Order>,
+    orders: Orders,
 }
 
 impl OwnBackend {
     /// The server that `flags` ask for; `orders` go to the main thread.
     #[must_use]
-    pub fn new(
-        state: Arc<State>,
-        flags: &Flags,
-        retention_ms: u64,
-        orders: Sender<Order>,
-    ) -> OwnBackend {
+    pub fn new(state: Arc<State>, flags: &Flags, retention_ms: u64, orders: Orders) -> OwnBackend {
         let has = |name: &str| flags.features.iter().any(|feature| feature == name);
         let engine = EngineOptions {
             samples_max: flags.query_samples_max,
+            memory_bytes_max: memory_bytes_max(),
             delayed_name_removal: has("promql-delayed-name-removal"),
             use_start_timestamps: has("use-start-timestamps"),
             type_and_unit_labels: has("type-and-unit-labels"),
@@ -93,6 +101,7 @@ impl OwnBackend {
             engine,
             flags: flags.values.clone(),
             external_host: external_host(flags),
+            processors: u64::try_from(allowed().len()).unwrap_or(1),
             retention,
             orders,
         }
@@ -128,6 +137,16 @@ impl OwnBackend {
             timeout_ms: spec.timeout_ms,
         }
     }
+}
+
+/// Memory of one query: an eighth of the machine's, so that a few large ones leave room for the
+/// samples; at most what the engine allows by default.
+fn memory_bytes_max() -> u64 {
+    let most = EngineOptions::default().memory_bytes_max;
+    let meminfo = crate::host::lines::read(Path::new("/proc"), "meminfo").unwrap_or_default();
+    let total = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"));
+    let kilobytes = total.and_then(|rest| rest.split_ascii_whitespace().next()?.parse().ok());
+    kilobytes.map_or(most, |kilobytes: u64| (kilobytes * 1024 / 8).min(most))
 }
 
 /// The name under which others reach this machine.
@@ -258,7 +277,6 @@ impl Backend for OwnBackend {
     fn runtime(&self) -> RuntimeStatus {
         let loaded = self.state.loaded();
         let cwd = std::env::current_dir().unwrap_or_default();
-        let processors = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         RuntimeStatus {
             start_time: format_rfc3339(self.state.started_at),
             cwd: cwd.display().to_string(),
@@ -267,7 +285,7 @@ impl Backend for OwnBackend {
             reload_config_success: loaded.last_reload_succeeded,
             last_config_time: format_rfc3339(loaded.at),
             goroutine_count: crate::process::threads(),
-            gomaxprocs: u64::try_from(processors).unwrap_or(1),
+            gomaxprocs: self.processors,
             storage_retention: self.retention.clone(),
             ..RuntimeStatus::default()
         }
@@ -297,7 +315,7 @@ impl Backend for OwnBackend {
     fn reload(&self) -> Result<(), String> {
         let (reply, done) = bounded(1);
         let busy = |_| "the server is busy or stopping".to_owned();
-        self.orders.try_send(Order::Reload(Some(reply))).map_err(busy)?;
+        self.orders.reload.try_send(Some(reply)).map_err(busy)?;
         match done.recv_timeout(RELOAD_TIMEOUT) {
             Ok(result) => result,
             Err(_) => Err("the server did not reload in time".to_owned()),
@@ -305,8 +323,7 @@ impl Backend for OwnBackend {
     }
 
     fn quit(&self) {
-        // A full queue means that an order to stop, or many to reload, wait already.
-        let _ = self.orders.try_send(Order::Stop("a request to /-/quit"));
+        self.orders.stop("a request to /-/quit");
     }
 
     fn observe_query(&self, slice: &'static str, nanos: u64) {

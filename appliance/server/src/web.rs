@@ -12,7 +12,6 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::Router;
-use crossbeam::channel::Sender;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -21,7 +20,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, Sleep};
 
-use crate::own_backend::Order;
+use crate::own_backend::Orders;
 
 /// Headers of one request; beyond them it is refused.
 const HEADERS_MAX: usize = 100;
@@ -53,7 +52,7 @@ pub struct Web {
     /// Longest silence of a connection.
     pub silence_max: Duration,
     /// Orders to the main thread.
-    pub orders: Sender<Order>,
+    pub orders: Orders,
     /// Becomes true when the process ends.
     pub stopping: watch::Receiver<bool>,
 }
@@ -107,7 +106,7 @@ async fn stopped(stopping: &mut watch::Receiver<bool>) {
     drop(stopping.wait_for(|is_stopping| *is_stopping).await);
 }
 
-fn spawn_signals(orders: &Sender<Order>) -> io::Result<()> {
+fn spawn_signals(orders: &Orders) -> io::Result<()> {
     let kinds = [
         (SignalKind::terminate(), "SIGTERM"),
         (SignalKind::interrupt(), "SIGINT"),
@@ -121,13 +120,13 @@ fn spawn_signals(orders: &Sender<Order>) -> io::Result<()> {
             while signals.recv().await.is_some() {
                 if name == "SIGHUP" {
                     // A full queue reloads soon anyway.
-                    let _ = orders.try_send(Order::Reload(None));
+                    let _ = orders.reload.try_send(None);
                 } else if is_stopping {
                     eprintln!("{name} again: ending at once");
                     std::process::exit(130);
                 } else {
                     is_stopping = true;
-                    let _ = orders.try_send(Order::Stop(name));
+                    orders.stop(name);
                 }
             }
         });

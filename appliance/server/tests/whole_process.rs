@@ -4,6 +4,7 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
@@ -45,7 +46,12 @@ impl Server {
     /// Starts the binary in `directory` and waits until it is ready.
     #[track_caller]
     fn start(directory: &Path, arguments: &[&str]) -> Server {
-        let mut child = command(directory, arguments).spawn().expect("start the binary");
+        Server::spawn(&mut command(directory, arguments))
+    }
+
+    #[track_caller]
+    fn spawn(command: &mut Command) -> Server {
+        let mut child = command.spawn().expect("start the binary");
         let stderr = child.stderr.take().expect("stderr is piped");
         let (sender, receiver) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
@@ -255,6 +261,71 @@ fn a_configuration_that_does_not_hold_stops_the_start() {
     assert!(!directory.path().join("data").exists(), "nothing was opened");
     let (code, text) = refused(directory.path(), &["--query.timeot=1s"]);
     assert!(code == Some(2) && text.contains("--query.timeout"), "{text}");
+}
+
+#[test]
+fn files_are_checked_without_a_server() {
+    let directory = tempfile::tempdir().expect("directory");
+    let path = directory.path().join("p.yml");
+    for (text, code) in [("global: {}\n", 0), ("rule_files: [a]\n", 1)] {
+        std::fs::write(&path, text).expect("write");
+        let mut command = Command::new(env!("CARGO_BIN_EXE_cresset"));
+        let output = command.args(["check", "config"]).arg(&path).output().expect("run");
+        assert_eq!(output.status.code(), Some(code), "{output:?}");
+    }
+}
+
+#[test]
+fn two_shards_are_one_store() {
+    let directory = tempfile::tempdir().expect("directory");
+    let path = directory.path().join("p.yml");
+    let addresses: Vec<String> = (1..=16).map(|port| format!("'127.0.0.1:{port}'")).collect();
+    let addresses = addresses.join(", ");
+    let text = format!(
+        "cresset: {{shards: 2}}
+global: {{scrape_interval: 200ms}}
+scrape_configs:
+  - job_name: a
+    static_configs: [{{targets: [{addresses}]}}]
+"
+    );
+    std::fs::write(&path, text).expect("write");
+    let server = Server::start(directory.path(), &[&format!("--config.file={}", path.display())]);
+    server.wait_for_value("count(up)", |count| count == 16.0);
+    let (_, body) = server.get("/api/v1/label/instance/values").expect("an answer");
+    assert_eq!(body.matches("127.0.0.1").count(), 16, "{body}");
+    let (_, metrics) = server.get("/metrics").expect("metrics");
+    assert!(metrics.contains("shard=\"1\""), "two shards run");
+}
+
+#[test]
+fn systemd_is_told() {
+    let directory = tempfile::tempdir().expect("directory");
+    let path = directory.path().join("notify");
+    let socket = UnixDatagram::bind(&path).expect("bind");
+    socket.set_read_timeout(Some(Duration::from_millis(DEADLINE_MS))).expect("timeout");
+    let wait = |wanted: &str| {
+        wait_for(wanted, || {
+            let mut bytes = [0; 1024];
+            let count = socket.recv(&mut bytes).map_err(|error| error.to_string())?;
+            let text = String::from_utf8_lossy(&bytes[..count]).into_owned();
+            if text.lines().any(|line| line == wanted) { Ok(()) } else { Err(text) }
+        });
+    };
+    let config = write_config(directory.path(), "a", "127.0.0.1:1");
+    let mut command = command(directory.path(), &[&config]);
+    command.env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", "1000000").env_remove("WATCHDOG_PID");
+    let server = Server::spawn(&mut command);
+    wait("READY=1");
+    for _ in 0..3 {
+        wait("WATCHDOG=1");
+    }
+    server.signal(Signal::HUP);
+    wait("RELOADING=1");
+    wait("READY=1");
+    server.signal(Signal::TERM);
+    wait("STOPPING=1");
+    assert_eq!(server.end(Signal::CONT).code(), Some(0));
 }
 
 #[test]
