@@ -11,6 +11,9 @@ const HOUR_MS: u64 = 3_600_000;
 /// Rows of a tile at most: presence and stale bits of a column fit one 128-bit word.
 pub const TILE_ROWS_MAX: u32 = 128;
 
+/// Tests fill segments of a few blocks, so that many come and go in a short history.
+const SEGMENT_BYTES_MIN: u64 = if cfg!(test) { 32 * KIB } else { MIB };
+
 /// Bounds of one shard's store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
@@ -108,7 +111,7 @@ impl Options {
         let year_ms = 365 * 24 * HOUR_MS;
         let ranges = [
             ("block_bytes", self.block_bytes, block_max, block_max),
-            ("segment_bytes", self.segment_bytes, MIB, 1024 * MIB),
+            ("segment_bytes", self.segment_bytes, SEGMENT_BYTES_MIN, 1024 * MIB),
             ("segment_bytes % block_bytes", self.segment_bytes % self.block_bytes.max(1), 0, 0),
             ("commit_bytes_max", self.commit_bytes_max, 4 * KIB, 8 * MIB),
             ("commit_age_ms_max", self.commit_age_ms_max, 0, 1000),

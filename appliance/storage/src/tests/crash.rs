@@ -56,7 +56,7 @@ fn action() -> impl Strategy<Value = Action> {
 
 fn options() -> Options {
     Options {
-        segment_bytes: 1 << 20,
+        segment_bytes: 1 << 15,
         wal_segments_max: 2,
         tile_rows: 6,
         tile_file_ms: 60_000,
@@ -205,7 +205,7 @@ impl Run {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 200, ..ProptestConfig::default() })]
 
     #[test]
     fn what_is_durable_survives_any_crash(actions in prop::collection::vec(action(), 1..400)) {

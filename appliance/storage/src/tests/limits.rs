@@ -186,3 +186,48 @@ fn retention_takes_files_columns_and_groups_away() {
     world.row(1, world.now.wall.0 + 1, Rank::Owner, &both).unwrap();
     assert_eq!(world.contents().len(), 2);
 }
+
+#[test]
+fn tiles_that_never_reached_the_disk_are_sealed_again_at_start() {
+    let mut world = World::new(Options { tile_rows: 4, ..Options::default() });
+    for at in 0..300 {
+        // Every third row is late, so that the seams of the tiles matter.
+        let late = if at % 3 == 2 { 1500 } else { 0 };
+        let time = START_MS + at * 1000 - late;
+        let _ = world.row(0, time, Rank::Owner, &one(at as f64));
+        world.advance_ms(20);
+        while world.prepare() || world.commit(true) {}
+    }
+    let contents = world.contents();
+    assert!(200 < contents.values().next().unwrap().len());
+    let again = World::open(world.options.clone(), world.disk.clone()).unwrap();
+    assert_eq!(again.report.damages, Vec::<String>::new());
+    assert_eq!(again.contents(), contents);
+}
+
+#[test]
+fn a_failing_disk_slows_the_source_and_answers_go_on() {
+    let options = Options { log_backlog_bytes_max: 65_536, ..Options::default() };
+    let mut world = World::new(options);
+    world.row(0, START_MS, Rank::Owner, &one(1.0)).unwrap();
+    world.settle();
+    let mut at = 0;
+    let refused = loop {
+        at += 1;
+        let appended = world.row(0, START_MS + at, Rank::Owner, &one(0.1 + at as f64));
+        world.advance_ms(20);
+        while world.prepare() || world.commit(false) {}
+        if let Err(error) = appended {
+            break error;
+        }
+    };
+    assert_eq!(refused, RowError::Overloaded);
+    assert_eq!(world.store.fault().unwrap().reason, "made up");
+    assert_eq!(world.durable().0, 3, "nothing more was acknowledged");
+    assert_eq!(world.contents().values().next().unwrap().len(), usize::try_from(at).unwrap());
+    world.advance_ms(6000);
+    world.settle();
+    assert_eq!((world.store.fault(), world.durable()), (None, world.store.log.position()));
+    let again = World::open(world.options.clone(), world.disk.clone()).unwrap();
+    assert_eq!(again.contents(), world.contents());
+}

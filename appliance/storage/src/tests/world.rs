@@ -147,6 +147,9 @@ impl World {
             self.disk.write(FileName::Segment(write.segment), write.offset, &write.bytes);
             self.event(Event::LogDurable { position });
         } else {
+            // Some of it may have come to the disk.
+            let part = &write.bytes[..write.bytes.len() / 2];
+            self.disk.write(FileName::Segment(write.segment), write.offset, part);
             self.event(Event::LogFailed { position, cause: failure() });
         }
         true
