@@ -22,7 +22,7 @@ use crate::log::row_write::put_entries;
 use crate::log::write::LogWriter;
 use crate::metrics::Counts;
 use crate::names::{FileName, SegmentId};
-use crate::options::Options;
+use crate::options::{Options, TILE_ROWS_MAX};
 use crate::row::{ColumnIndex, GroupId, GroupKey, Row};
 use crate::select;
 use crate::selection::{LabelRequest, SelectError, SelectRequest, SelectedSeries};
@@ -389,6 +389,11 @@ impl Store {
         let admission = found.admit(row.slot.0, row.rank);
         if matches!(admission, Admission::Duplicate | Admission::Sealed(_)) {
             return false;
+        }
+        if admission == Admission::New && TILE_ROWS_MAX as usize <= found.rows() {
+            // Only a damaged frame can have lost the seal that belongs here.
+            self.seal(row.group.0);
+            return self.replay(row, epoch, position);
         }
         found.last.changes(row.cells, &mut self.changed);
         if found.opened.is_none() {
