@@ -6,6 +6,9 @@ use std::collections::BTreeMap;
 
 use crate::ast::Span;
 
+/// Most texts that are kept; callers show fewer.
+const TEXTS_MAX: usize = 10_000;
+
 /// How loud an annotation is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Severity {
@@ -88,6 +91,10 @@ impl Annotations {
 
     fn add(&mut self, severity: Severity, span: Span, text: String, detail: Detail) {
         let added = Annotation { span, detail };
+        let full = TEXTS_MAX <= self.by_text.len();
+        if full && !self.by_text.contains_key(&(severity, text.clone())) {
+            return;
+        }
         self.by_text
             .entry((severity, text))
             .and_modify(|known| known.absorb(&added))
@@ -230,6 +237,15 @@ mod tests {
         annotations.inform(span(0), "b".to_owned());
         assert_eq!(annotations.texts(Severity::Warning, "1 +\n 2"), ["PromQL warning: a (2:3)"]);
         assert_eq!(annotations.texts(Severity::Info, "1 +\n 2"), ["PromQL info: b (1:1)"]);
+    }
+
+    #[test]
+    fn texts_are_bounded() {
+        let mut annotations = Annotations::default();
+        for at in 0..=TEXTS_MAX {
+            annotations.warn(span(0), at.to_string());
+        }
+        assert_eq!(annotations.texts(Severity::Warning, "x").len(), TEXTS_MAX);
     }
 
     #[test]

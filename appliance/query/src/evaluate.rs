@@ -69,7 +69,7 @@ use crate::evaluate::labels::differ_without_metadata;
 use crate::parse::options::Options;
 use crate::plan::frame::Frame;
 use crate::plan::{Plan, plan};
-use crate::source::{Selection, Source, SourceError};
+use crate::source::{Selection, Series, Source, SourceError};
 use crate::value::Value;
 
 /// A query as it was asked.
@@ -111,7 +111,8 @@ pub struct EngineOptions {
     /// Counters are known by `__type__` instead of their names' endings (`type-and-unit-labels`).
     /// Default off.
     pub type_and_unit_labels: bool,
-    /// Counts samples of every step apart (`stats=all`). Default off.
+    /// Asks for samples of every step apart (`stats=all`); has no effect, see [`Stats`]. Default
+    /// off.
     pub per_step_stats: bool,
     /// Which experimental syntax is accepted. Default [`Options::STABLE`].
     pub parse: Options,
@@ -180,7 +181,7 @@ pub struct Stats {
     pub samples_read: u64,
     /// Most samples in memory at once (`peakSamples`).
     pub samples_peak: u64,
-    /// `samples_total` by step (milliseconds, samples); empty unless asked for.
+    /// `samples_total` by step; always empty: steps are not counted apart.
     pub samples_per_step: Vec<(TimestampMs, u64)>,
 }
 
@@ -245,12 +246,19 @@ pub fn evaluate(
 fn plan_of(query: &Query) -> Result<Plan, QueryError> {
     let expr = crate::parse::parse(&query.text, &query.options.parse)
         .map_err(|errors| QueryError::Parse(errors.to_string()))?;
+    if query.step_ms < 0 {
+        return Err(QueryError::Parse(
+            "zero or negative query resolution step widths are not \
+                                      accepted. Try a positive integer"
+                .to_owned(),
+        ));
+    }
     let frame = Frame {
         start_ms: query.start.0,
         end_ms: query.end.0,
         step_ms: query.step_ms,
-        lookback_ms: query.lookback_ms,
-        subquery_step_ms: query.options.default_subquery_step_ms,
+        lookback_ms: lookback_of(query),
+        subquery_step_ms: query.options.default_subquery_step_ms.max(1),
     };
     let plan = plan(&expr, &frame).map_err(|error| QueryError::Parse(error.text))?;
     let kind = match plan.value_type {
@@ -266,6 +274,11 @@ fn plan_of(query: &Query) -> Result<Plan, QueryError> {
     )))
 }
 
+/// The lookback; as upstream, none means the default.
+fn lookback_of(query: &Query) -> i64 {
+    if 0 < query.lookback_ms { query.lookback_ms } else { LOOKBACK_MS_DEFAULT }
+}
+
 fn context_of<'a>(
     query: &Query,
     plan: &Plan,
@@ -273,6 +286,10 @@ fn context_of<'a>(
     check: &'a dyn Fn() -> Result<(), Fault>,
 ) -> Result<Context<'a>, Fault> {
     let options = &query.options;
+    let mut budget = Budget::new(Bounds {
+        samples_max: options.samples_max,
+        memory_bytes_max: options.memory_bytes_max,
+    });
     let mut found = Vec::with_capacity(plan.selected.len());
     for selected in &plan.selected {
         check()?;
@@ -282,6 +299,7 @@ fn context_of<'a>(
             until: TimestampMs(selected.until_ms),
             series_max: options.series_max,
         })?;
+        budget.take_bytes(series.len() as u64 * size_of::<Series>() as u64)?;
         let differ = differ_without_metadata(series.iter().map(|series| &series.labels));
         found.push(Found { series, differ });
     }
@@ -290,15 +308,12 @@ fn context_of<'a>(
             delayed: options.delayed_name_removal,
             use_starts: options.use_start_timestamps,
             type_and_unit: options.type_and_unit_labels,
-            lookback_ms: query.lookback_ms,
+            lookback_ms: lookback_of(query),
             series_max: options.series_max,
         },
         source,
         found,
-        budget: Budget::new(Bounds {
-            samples_max: options.samples_max,
-            memory_bytes_max: options.memory_bytes_max,
-        }),
+        budget,
         notes: crate::annotation::Annotations::default(),
         check,
     })

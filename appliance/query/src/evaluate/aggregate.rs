@@ -20,6 +20,9 @@ use crate::evaluate::ratio::is_sampled;
 use crate::native::describe::text_of;
 use crate::plan::node::Aggregate;
 
+/// Bytes that a group takes by step where samples stay their series' own.
+const GROUP_STEP_BYTES: u64 = 24;
+
 /// What is gathered of the groups.
 enum Gathered {
     Folds(Vec<Fold>),
@@ -131,12 +134,16 @@ impl Aggregator {
                 columns[group].push(column);
             }
             Gathered::Ranking(ranking) => {
+                if !ranking.knows(group) {
+                    context.budget.take_bytes(self.steps as u64 * GROUP_STEP_BYTES)?;
+                }
                 ranking.add(group, self.members.len(), streamed.column, &mut context.notes);
                 context.budget.take_bytes(streamed.labels.heap_bytes() as u64)?;
                 self.members.push((streamed.labels.clone(), streamed.drop_name));
             }
             Gathered::Limit(ks, taken) => {
                 if taken.len() <= group {
+                    context.budget.take_bytes(self.steps as u64 * GROUP_STEP_BYTES)?;
                     taken.push(vec![0; self.steps]);
                 }
                 let room = streamed.column.occupied();

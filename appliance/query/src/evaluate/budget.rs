@@ -2,6 +2,9 @@
 
 use crate::evaluate::fault::Fault;
 
+/// Bytes that a step of a grid takes while a series is computed: its value, its window, its bits.
+const STEP_BYTES: u64 = 32;
+
 /// What a query may hold.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bounds {
@@ -49,7 +52,7 @@ impl Budget {
     /// # Errors
     /// There would be too many.
     pub(crate) fn take_samples(&mut self, samples: u64) -> Result<(), Fault> {
-        self.held.samples += samples;
+        self.held.samples = self.held.samples.saturating_add(samples);
         self.peak_samples = self.peak_samples.max(self.held.samples);
         if self.bounds.samples_max < self.held.samples { Err(Fault::Samples) } else { Ok(()) }
     }
@@ -70,8 +73,18 @@ impl Budget {
     /// # Errors
     /// There would be too many.
     pub(crate) fn take_bytes(&mut self, bytes: u64) -> Result<(), Fault> {
-        self.held.bytes += bytes;
+        self.held.bytes = self.held.bytes.saturating_add(bytes);
         if self.bounds.memory_bytes_max < self.held.bytes { Err(Fault::Memory) } else { Ok(()) }
+    }
+
+    /// Refuses a grid of which one column and what is computed with it would not fit.
+    ///
+    /// # Errors
+    /// There would be too many bytes.
+    pub(crate) fn admit_steps(&self, steps: usize) -> Result<(), Fault> {
+        let bytes = (steps as u64).saturating_mul(STEP_BYTES);
+        let held = self.held.bytes.saturating_add(bytes);
+        if self.bounds.memory_bytes_max < held { Err(Fault::Memory) } else { Ok(()) }
     }
 
     /// Counts samples looked at: by every step, and each once.
@@ -94,7 +107,8 @@ impl Budget {
     /// Multiplies what was counted by every step since `total_before`: the rest of the steps of
     /// an expression that is the same at each.
     pub(crate) fn repeat_total(&mut self, total_before: u64, times: u64) {
-        self.total += (self.total - total_before) * times;
+        let again = (self.total - total_before).saturating_mul(times);
+        self.total = self.total.saturating_add(again);
     }
 }
 
@@ -113,5 +127,9 @@ mod tests {
         assert!(budget.take_bytes(100).is_ok());
         assert!(matches!(budget.take_bytes(1), Err(Fault::Memory)));
         assert_eq!(budget.counts().2, 11);
+        budget.release_to(before);
+        assert!(budget.admit_steps(3).is_ok());
+        assert!(matches!(budget.admit_steps(4), Err(Fault::Memory)));
+        assert!(matches!(budget.admit_steps(usize::MAX), Err(Fault::Memory)));
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! The info series of a step are those that the first argument's `@` and offset point at.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 use model::label_set::{Builder, LabelSet, METRIC_NAME};
 use model::matcher::{MatchOp, Matcher};
@@ -97,8 +97,8 @@ impl Enriching {
         base: &StepVector,
         grid: &Grid,
         is_info: impl Fn(&LabelSet) -> bool,
-    ) -> Result<HashMap<Signature, Vec<InfoSeries>>, Fault> {
-        let mut infos: HashMap<Signature, Vec<InfoSeries>> = HashMap::new();
+    ) -> Result<BTreeMap<Signature, Vec<InfoSeries>>, Fault> {
+        let mut infos: BTreeMap<Signature, Vec<InfoSeries>> = BTreeMap::new();
         let mut wanted: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
         for series in base.iter().filter(|series| !is_info(&series.labels)) {
             for name in IDENTIFYING {
@@ -176,7 +176,7 @@ impl Enriching {
     fn enrich_series(
         &self,
         series: &StepSeries,
-        infos: &HashMap<Signature, Vec<InfoSeries>>,
+        infos: &BTreeMap<Signature, Vec<InfoSeries>>,
         grid: &Grid,
         enriched: &mut StepVector,
     ) -> Result<(), Fault> {

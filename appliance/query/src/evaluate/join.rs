@@ -91,7 +91,7 @@ pub(crate) struct Join<'a> {
 /// Joins `left` and `right` on a grid of `steps` steps.
 ///
 /// # Errors
-/// Matching labels are not unique where they must be, or histograms cannot be combined.
+/// Matching labels are not unique where they must be.
 pub(crate) fn join(
     operator: Operator,
     matching: &VectorMatching,
@@ -121,7 +121,7 @@ pub(crate) fn join(
         failure: None,
         result: Vec::new(),
     };
-    join.run(notes)?;
+    join.run(notes);
     match join.failure {
         Some((_, fault)) => Err(fault),
         None => Ok(join.result),
@@ -129,49 +129,58 @@ pub(crate) fn join(
 }
 
 impl Join<'_> {
-    fn run(&mut self, notes: &mut Annotations) -> Result<(), Fault> {
+    fn run(&mut self, notes: &mut Annotations) {
         let mut partners = vec![Vec::new(); self.signatures.count()];
         for (at, signature) in self.one_of.iter().enumerate() {
             partners[*signature].push(at);
         }
         self.check_one_side(&partners);
+        if self.failure.is_some() {
+            return;
+        }
         for at in 0..self.many.len() {
             let signature = self.many_of[at];
             let mut rest = self.many[at].column.occupied();
             for partner in &partners[signature] {
                 let common = both(&rest, &self.one[*partner].column.occupied());
                 remove(&mut rest, &common);
-                self.pair(signature, at, *partner, common, notes)?;
+                self.pair(signature, at, *partner, common, notes);
             }
             if let Some(fill) = self.matching.fill_right {
-                self.fill_one(signature, at, fill, rest, notes)?;
+                self.fill_one(signature, at, fill, rest, notes);
             }
         }
         if let Some(fill) = self.matching.fill_left {
             for at in 0..self.one.len() {
-                self.fill_many(at, fill, notes)?;
+                self.fill_many(at, fill, notes);
             }
         }
-        Ok(())
     }
 
     /// Finds the first step at which two series of the one side have the same signature.
     fn check_one_side(&mut self, partners: &[Vec<usize>]) {
         let fills = self.matching.fill_left.is_some() || self.matching.fill_right.is_some();
         for same in partners.iter().filter(|same| 1 < same.len()) {
-            let active = (!fills).then(|| occupied_by_any(self.many, self.steps));
-            for (later, at) in same.iter().enumerate().skip(1) {
-                for earlier in &same[..later] {
-                    let (a, b) = (&self.one[*at], &self.one[*earlier]);
-                    let mut common = both(&a.column.occupied(), &b.column.occupied());
-                    if let Some(active) = &active {
-                        common = both(&common, active);
-                    }
-                    if let Some(step) = common.iter_ones().next() {
-                        let text = self.duplicate_text(&a.labels, &b.labels);
-                        self.fail(step, text);
-                    }
-                }
+            let mut seen = Bitmap::new(self.steps);
+            let mut twice = Bitmap::new(self.steps);
+            for at in same {
+                let occupied = self.one[*at].column.occupied();
+                add(&mut twice, &both(&seen, &occupied));
+                add(&mut seen, &occupied);
+            }
+            if !fills {
+                // Where the other side is empty, nothing is joined and nothing fails.
+                twice = both(&twice, &occupied_by_any(self.many, self.steps));
+            }
+            let Some(step) = twice.iter_ones().next() else { continue };
+            let mut there = same.iter().filter(|at| {
+                let column = &self.one[**at].column;
+                column.present.get(step) || column.histogram(step).is_some()
+            });
+            if let (Some(first), Some(second)) = (there.next(), there.next()) {
+                let labels = (&self.one[*second].labels, &self.one[*first].labels);
+                let text = self.duplicate_text(labels.0, labels.1);
+                self.fail(step, text);
             }
         }
     }
@@ -201,16 +210,15 @@ impl Join<'_> {
         one: usize,
         mask: Bitmap,
         notes: &mut Annotations,
-    ) -> Result<(), Fault> {
+    ) {
         if is_zero(&mask) {
-            return Ok(());
+            return;
         }
         let (many, one) = (&self.many[many], &self.one[one]);
         let labels = self.result_labels(&many.labels, &one.labels);
         let (left, right) = self.sides(&many.column, &one.column);
         let (column, matched) = self.operator.combine_columns(left, right, mask, notes);
         self.emit(signature, labels, column, matched);
-        Ok(())
     }
 
     /// Combines a series of the many side with the fill value at the steps of `mask`.
@@ -221,9 +229,9 @@ impl Join<'_> {
         fill: f64,
         mask: Bitmap,
         notes: &mut Annotations,
-    ) -> Result<(), Fault> {
+    ) {
         if is_zero(&mask) {
-            return Ok(());
+            return;
         }
         let many = &self.many[at];
         let filled = Column::constant(self.steps, fill);
@@ -231,11 +239,10 @@ impl Join<'_> {
         let (left, right) = self.sides(&many.column, &filled);
         let (column, matched) = self.operator.combine_columns(left, right, mask, notes);
         self.emit(signature, labels, column, matched);
-        Ok(())
     }
 
     /// Combines the fill value with a series of the one side where nothing met it.
-    fn fill_many(&mut self, at: usize, fill: f64, notes: &mut Annotations) -> Result<(), Fault> {
+    fn fill_many(&mut self, at: usize, fill: f64, notes: &mut Annotations) {
         let one = &self.one[at];
         let signature = self.one_of[at];
         let mut mask = one.column.occupied();
@@ -243,14 +250,13 @@ impl Join<'_> {
             remove(&mut mask, matched);
         }
         if is_zero(&mask) {
-            return Ok(());
+            return;
         }
         let filled = Column::constant(self.steps, fill);
         let labels = self.result_labels(&self.signatures.matched(&one.labels), &one.labels);
         let (left, right) = self.sides(&filled, &one.column);
         let (column, matched) = self.operator.combine_columns(left, right, mask, notes);
         self.emit(signature, labels, column, matched);
-        Ok(())
     }
 
     fn sides<'c>(&self, many: &'c Column, one: &'c Column) -> (&'c Column, &'c Column) {

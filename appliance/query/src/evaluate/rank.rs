@@ -100,6 +100,11 @@ impl Ranking {
         Ranking { top, ks, heaps: Vec::new(), span }
     }
 
+    /// Whether a series of this group was added.
+    pub(crate) fn knows(&self, group: usize) -> bool {
+        group < self.heaps.len()
+    }
+
     /// Offers the samples of the series at `position` to its group.
     pub(crate) fn add(
         &mut self,

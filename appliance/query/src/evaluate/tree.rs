@@ -48,6 +48,7 @@ pub(crate) fn vector(
     if grid.count == 0 {
         return Ok(Vec::new());
     }
+    context.budget.admit_steps(grid.count)?;
     let held = context.budget.held();
     let vector = whole(context, node, grid)?;
     context.budget.release_to(held);
@@ -92,6 +93,7 @@ fn stream<'c>(
     if grid.count == 0 {
         return Ok(());
     }
+    context.budget.admit_steps(grid.count)?;
     if !flows(context, node) {
         for series in &mut vector(context, node, grid)? {
             let StepSeries { labels, drop_name, column } = series;
@@ -554,6 +556,7 @@ pub(crate) fn scalar(
 ) -> Result<Vec<f64>, Fault> {
     use SpecialFunction as F;
     let steps = grid.count;
+    context.budget.admit_steps(steps)?;
     Ok(match &node.kind {
         NodeKind::Number(value) => vec![*value; steps],
         NodeKind::Paren(inner) => scalar(context, inner, grid)?,

@@ -257,7 +257,7 @@ impl Builder {
             Some(step) => self.settle(step, false)?,
             None => self.frame.subquery_step_ms,
         };
-        let step_ms = if step_ms == 0 { self.frame.subquery_step_ms } else { step_ms };
+        let step_ms = if step_ms <= 0 { self.frame.subquery_step_ms } else { step_ms };
         let moved = self.moved(&expr.modifiers)?;
         let after_ms = moved.reference_ms(grid.start_ms).saturating_sub(range_ms);
         // The first multiple of the step after the range's open end.
