@@ -133,7 +133,7 @@ impl Active {
         }
         if let Some(before) = self.last_began.replace(timings.began.tick) {
             let apart = timings.began.tick.since(before);
-            pass.counters.observe_interval(self.spec.interval_ms, apart);
+            pass.counters.intervals.observe(self.spec.interval_ms, apart);
         }
         let stamp = self.schedule.stamp(slot, timings.began.wall);
         let url = || self.spec.url.to_string();
@@ -332,7 +332,8 @@ impl Active {
         Ok(())
     }
 
-    /// Ends every series of a target that is gone, at the slot where its next scrape would have been.
+    /// Ends every series of a target that is gone, at the slot where its next scrape would have
+    /// been.
     pub fn end(&mut self, slot: Slot, bench: &mut Bench, pass: &mut Pass<'_>) {
         let Some(home) = self.home.clone() else { return };
         let stamp = TimestampMs(slot.0);

@@ -5,21 +5,38 @@
 
 #![forbid(unsafe_code)]
 
-pub mod active;
-pub mod error;
-pub mod fetch;
-pub mod ingest;
-pub mod job;
-pub mod memory;
-pub mod metrics;
 pub mod options;
-pub mod pass;
+
 pub mod relabel;
-pub mod report;
-pub mod response;
-pub mod scraper;
-pub mod series;
+
 pub mod slots;
-pub mod status;
+
 pub mod target;
+
+pub mod fetch;
+
+pub mod job;
+
+pub mod status;
+
+pub mod error;
+
+pub mod response;
+
+pub mod series;
+
+pub mod memory;
+
+pub mod metrics;
+
+pub mod pass;
+
 pub mod timed;
+
+pub mod ingest;
+
+pub mod report;
+
+pub mod active;
+
+pub mod scraper;

@@ -1,9 +1,10 @@
 //! Memory: where the samples of a target went last time, so that the next scrape only copies.
 //!
 //! Path: `ingest` asks for each sample's place → **memory** ← `ingest` teaches new ones.
+//!
 //! A layout's ordinals mostly map to columns in the same order: such stretches are kept as runs, so
-//! that a body which the layout predicts is copied, run by run. Series that the layout does not have
-//! are found by the hash of their text.
+//! that a body which the layout predicts is copied, run by run. Series that the layout does not
+//! have are found by the hash of their text.
 //!
 //! Invariants
 //! - ME1: runs rise by ordinal and do not overlap in ordinals.
@@ -108,8 +109,8 @@ impl Memory {
         }
     }
 
-    /// Makes room before a scrape of `samples` is placed: at the bound everything outside the layout
-    /// is forgotten, to be resolved again. Within a scrape nothing is forgotten.
+    /// Makes room before a scrape of `samples` is placed: at the bound everything outside the
+    /// layout is forgotten, to be resolved again. Within a scrape nothing is forgotten.
     pub fn make_room(&mut self, samples: usize) {
         if STRAYS_MIN.max(samples.saturating_mul(2)) <= self.strays.len() {
             self.strays.clear();
@@ -121,8 +122,8 @@ impl Memory {
         self.strays.insert(hash, place);
     }
 
-    /// Counts samples that the layout did not predict in a scrape of `samples`; true when it is time
-    /// to learn the layout anew.
+    /// Counts samples that the layout did not predict in a scrape of `samples`; true when it is
+    /// time to learn the layout anew.
     #[must_use]
     pub fn note_unpredicted(&mut self, unpredicted: usize, samples: usize) -> bool {
         self.unpredicted = self.unpredicted.saturating_add(unpredicted);

@@ -107,8 +107,24 @@ pub struct Counters {
     pub lateness: Histogram,
     /// Seconds that fetches took.
     pub duration: Histogram,
-    /// Seconds between the beginnings of scrapes, by interval in milliseconds.
-    intervals: BTreeMap<u64, Histogram>,
+    /// Distances of scrapes.
+    pub intervals: Intervals,
+}
+
+/// Seconds between the beginnings of scrapes, by interval in milliseconds.
+#[derive(Clone, Debug, Default)]
+pub struct Intervals {
+    histograms: BTreeMap<u64, Histogram>,
+}
+
+impl Intervals {
+    /// Counts the distance of two scrapes of a target with this interval.
+    pub fn observe(&mut self, interval_ms: u64, nanos: u64) {
+        let interval_seconds = number(interval_ms) / 1e3;
+        let bounds = INTERVAL_PARTS.map(|part| part * interval_seconds);
+        let histogram = self.histograms.entry(interval_ms);
+        histogram.or_insert_with(|| Histogram::new(bounds)).observe(seconds(nanos));
+    }
 }
 
 impl Default for Counters {
@@ -134,7 +150,7 @@ impl Default for Counters {
             body_limit: 0,
             lateness: Histogram::new(LATENESS_BOUNDS),
             duration: Histogram::new(DURATION_BOUNDS),
-            intervals: BTreeMap::new(),
+            intervals: Intervals::default(),
         }
     }
 }
@@ -168,14 +184,6 @@ impl Counters {
         }
     }
 
-    /// Counts the distance of two scrapes of a target with this interval.
-    pub fn observe_interval(&mut self, interval_ms: u64, nanos: u64) {
-        let interval_seconds = number(interval_ms) / 1e3;
-        let bounds = INTERVAL_PARTS.map(|part| part * interval_seconds);
-        let histogram = self.intervals.entry(interval_ms);
-        histogram.or_insert_with(|| Histogram::new(bounds)).observe(seconds(nanos));
-    }
-
     /// Reports everything.
     pub fn collect(&self, into: &mut Collected) {
         for (name, help, value) in self.upstream_counters() {
@@ -198,7 +206,7 @@ impl Counters {
             &[],
             &self.duration,
         );
-        for (interval_ms, histogram) in &self.intervals {
+        for (interval_ms, histogram) in &self.intervals.histograms {
             let interval = format_duration_ms(i64::try_from(*interval_ms).unwrap_or(i64::MAX));
             let labels = [("interval", interval.as_str())];
             for name in [
@@ -317,7 +325,7 @@ mod tests {
     #[test]
     fn names_that_dashboards_expect_are_there() {
         let mut counters = Counters::default();
-        counters.observe_interval(15_000, 15_000_000_000);
+        counters.intervals.observe(15_000, 15_000_000_000);
         counters.count_failure(&ScrapeError::SampleLimit);
         let mut collected = Collected::default();
         counters.collect(&mut collected);

@@ -519,7 +519,8 @@ mod tests {
                 o.target_label = "a".into();
                 o.regex = "x".into();
             },
-            "keepequal action requires only 'source_labels' and `target_label`, and no other fields",
+            "keepequal action requires only 'source_labels' and `target_label`, and no other \
+             fields",
         );
     }
 

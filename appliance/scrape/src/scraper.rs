@@ -40,8 +40,8 @@ pub struct Scraper {
     by_identity: HashMap<GroupKey, TargetId, foldhash::fast::FixedState>,
     /// Targets by the slot that is theirs next.
     due: BTreeSet<(Slot, TargetId)>,
-    /// Targets whose slot came while too many fetches were out, in order; those whose turn is another
-    /// by now are passed over.
+    /// Targets whose slot came while too many fetches were out, in order; those whose turn is
+    /// another by now are passed over.
     waiting: VecDeque<(Slot, TargetId)>,
     /// Targets that are gone, by when their series end.
     leaving: BTreeSet<(Tick, TargetId)>,
@@ -105,8 +105,8 @@ impl Scraper {
         }
     }
 
-    /// Makes `specs` the targets. Those of known identity keep everything; new ones begin with their
-    /// next slot; those that are gone begin to leave. Of equal identities the first counts.
+    /// Makes `specs` the targets. Those of known identity keep everything; new ones begin with
+    /// their next slot; those that are gone begin to leave. Of equal identities the first counts.
     pub fn apply(&mut self, now: Now, specs: Vec<Arc<TargetSpec>>) {
         self.observe(now);
         let mut wanted: BTreeSet<TargetId> = BTreeSet::new();

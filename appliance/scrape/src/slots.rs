@@ -68,8 +68,8 @@ impl Schedule {
         Slot(slot.0.saturating_add(self.interval_ms))
     }
 
-    /// The slot after `done`, which may lie in the past; when the wall clock was set back meanwhile,
-    /// the first after `wall`.
+    /// The slot after `done`, which may lie in the past; when the wall clock was set back
+    /// meanwhile, the first after `wall`.
     #[must_use]
     pub fn after(self, done: Slot, wall: TimestampMs) -> Slot {
         let next = self.at_or_after(TimestampMs(done.0.saturating_add(1)));
@@ -77,8 +77,8 @@ impl Schedule {
         if self.next(first) < next { first } else { next }
     }
 
-    /// The slot to fill at `wall` when `due` waited until then: the last that has come; `due` itself
-    /// when none has come since, also if it is a moment early.
+    /// The slot to fill at `wall` when `due` waited until then: the last that has come; `due`
+    /// itself when none has come since, also if it is a moment early.
     #[must_use]
     pub fn latest(self, due: Slot, wall: TimestampMs) -> Slot {
         let come = self.at_or_before(wall);

@@ -1,10 +1,12 @@
 //! Timed: samples that carry timestamps of their own.
 //!
 //! Path: `ingest` → **timed** → rows of groups of their own → `storage`.
-//! A row has one timestamp, so series whose samples come with the same timestamp when they are first
-//! seen form a *bunch*, which is a group: one container's series in a body of many containers. While
-//! they stay together, a scrape makes one dense row a bunch; a sample that leaves its bunch's time
-//! makes a row of its own in the same group.
+//!
+//! A row has one timestamp, so series whose samples come with the same timestamp when they are
+//! first seen form a *bunch*, which is a group: one container's series in a body of many
+//! containers. While they stay together, a scrape makes one dense row a bunch; a sample that leaves
+//! its bunch's time makes a row of its own in the same group.
+//!
 //! Never: stores a sample that is not newer than the last of its series.
 
 use std::collections::BTreeMap;

@@ -4,10 +4,10 @@
 //!
 //! | event | sent by | after | bounded by |
 //! |---|---|---|---|
-//! | `Targets` | the server, through the mailbox | boot, reload, discovery | the mailbox; the newest list replaces |
+//! | `Targets` | the server, by the mailbox | boot, reload, discovery | the mailbox |
 //! | `Fetched` | the machine, once a `Fetch` | effect `Fetch` | `in_flight_max` of the scraper |
 //! | `Due` | the machine, once the armed tick passed | effect `Arm` | one armed tick |
-//! | `Storage` | the machine's WAL thread and file threads | effect `Storage` | one commit and the files in flight |
+//! | `Storage` | the machine's WAL and file threads | effect `Storage` | what is in flight |
 //! | `Ask` | the server, through the mailbox | a request | the mailbox; answered at once |
 //! | `Stop` | the server | SIGTERM | once |
 

@@ -4,7 +4,10 @@
 
 #![forbid(unsafe_code)]
 
-pub mod effect;
-pub mod event;
 pub mod options;
+
+pub mod event;
+
+pub mod effect;
+
 pub mod shard;

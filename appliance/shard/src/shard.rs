@@ -19,7 +19,8 @@ use crate::effect::{Answer, Effect};
 use crate::event::{Event, Question};
 use crate::options::Options;
 
-/// Entries of each table of `Stats`: the most that `/api/v1/status/tsdb` may ask for is cut from it.
+/// Entries of each table of `Stats`: the most that `/api/v1/status/tsdb` may ask for is cut from
+/// it.
 const STATS_TOP: usize = 10_000;
 
 /// Whether the shard works.
@@ -47,7 +48,8 @@ pub struct Shard {
 }
 
 impl Shard {
-    /// A shard without targets over `store`. Its first event should be `Due`, which starts the store.
+    /// A shard without targets over `store`. Its first event should be `Due`, which starts the
+    /// store.
     #[must_use]
     pub fn new(options: Options, store: Store) -> Shard {
         Shard {
@@ -65,9 +67,14 @@ impl Shard {
 
     /// Meets one event; what is to be done is appended to `effects`.
     pub fn on_event(&mut self, now: Now, event: Event<'_>, effects: &mut Vec<Effect>) {
-        if self.phase == Phase::Stopped {
-            return;
+        let (stopped, before) = (self.phase == Phase::Stopped, effects.len());
+        if !stopped {
+            self.meet(now, event, effects);
         }
+        assert!(!stopped || effects.len() == before, "SH2: effects after the end");
+    }
+
+    fn meet(&mut self, now: Now, event: Event<'_>, effects: &mut Vec<Effect>) {
         self.events += 1;
         match event {
             Event::Targets(specs) => self.scraper.apply(now, specs),
@@ -139,6 +146,7 @@ impl Shard {
     fn collect(&self) -> Collected {
         let mut collected = Collected::default();
         self.scraper.collect(&mut collected);
+        self.store.collect(&mut collected);
         for (name, help, value) in [
             ("cresset_shard_events_total", "Events met.", self.events),
             ("cresset_shard_questions_total", "Questions answered.", self.questions),

@@ -1,1 +1,24 @@
-//! To be written.
+//! Simulation: production shards under a seed, with virtual clock, disk and network.
+//!
+//! Path: `plan` and `prng` decide → `world` runs `node`s, `checks` watch → `oracle` says what must be found.
+//! Never: reads a real clock, a real file or chance from outside: a seed is a whole run.
+
+#![forbid(unsafe_code)]
+
+pub mod prng;
+
+pub mod trace;
+
+pub mod disk;
+
+pub mod network;
+
+pub mod oracle;
+
+pub mod plan;
+
+pub mod node;
+
+pub mod checks;
+
+pub mod world;

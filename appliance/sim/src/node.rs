@@ -1,0 +1,307 @@
+//! Node: one shard of the world, its disk, what it has in flight, and its oracle.
+//!
+//! Owns: the state that outlives a crash (disk, oracle, targets) and the one that does not (shard,
+//! operations in flight).
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+
+use model::label_set::LabelSet;
+use model::time::{Now, Tick, TimestampMs};
+use scrape::target::TargetSpec;
+use shard::shard::Shard;
+use storage::effect::{
+    Event as StorageEvent, FileAnswer, FileError, FileOp, FileRequest, LogPosition, LogWrite,
+};
+use storage::names::{FileName, SegmentId};
+use storage::options::Options as StoreOptions;
+use storage::recovery::{Recovery, Report, Step};
+use storage::selection::{DecodeError, SelectedSeries, TileCache};
+use storage::store::Store;
+
+use crate::disk::Disk;
+use crate::network::Place;
+use crate::oracle::{Found, Oracle};
+use crate::plan::{Crash, Trouble};
+use crate::prng::Prng;
+
+/// Steps that a recovery may take: far more than any file needs.
+const RECOVERY_STEPS_MAX: usize = 1_000_000;
+
+/// A disk operation under way.
+#[derive(Clone, Debug)]
+pub enum DiskOp {
+    /// A commit of the log.
+    Log(LogWrite),
+    /// A segment made ready.
+    Prepare(SegmentId),
+    /// A background file operation.
+    File(FileRequest),
+}
+
+/// A target of the node, present or gone.
+#[derive(Clone, Debug)]
+pub struct Tenant {
+    /// The target.
+    pub place: Place,
+    /// Since when it is gone; `None` while it is scraped.
+    pub gone_since: Option<Tick>,
+}
+
+/// One shard and what belongs to it.
+pub struct Node {
+    /// Number, from 0.
+    pub number: usize,
+    /// The running shard.
+    pub shard: Option<Shard>,
+    /// Its disk.
+    pub disk: Disk,
+    /// What it must hold.
+    pub oracle: Oracle,
+    /// Its targets.
+    pub tenants: Vec<Tenant>,
+    /// Runs of the process so far: what was meant for an earlier one is dropped.
+    pub life: u64,
+    /// Highest position that the disk acknowledged, or recovery found.
+    pub acknowledged: LogPosition,
+    /// Operations under way by number.
+    pub under_way: BTreeMap<u64, DiskOp>,
+    options: StoreOptions,
+}
+
+impl Node {
+    /// A node with an empty disk.
+    #[must_use]
+    pub fn new(number: usize, options: StoreOptions, places: Vec<Place>) -> Node {
+        let tenants = places.into_iter().map(|place| Tenant { place, gone_since: None }).collect();
+        Node {
+            number,
+            shard: None,
+            disk: Disk::default(),
+            oracle: Oracle::default(),
+            tenants,
+            life: 0,
+            acknowledged: LogPosition::default(),
+            under_way: BTreeMap::new(),
+            options,
+        }
+    }
+
+    /// Targets that are to be scraped.
+    #[must_use]
+    pub fn specs(&self) -> Vec<Arc<TargetSpec>> {
+        let present = self.tenants.iter().filter(|tenant| tenant.gone_since.is_none());
+        present.map(|tenant| tenant.place.spec.clone()).collect()
+    }
+
+    /// The target of this host name.
+    #[must_use]
+    pub fn place(&self, host: &str) -> Option<&Place> {
+        self.tenants.iter().map(|tenant| &tenant.place).find(|place| place.spec.url.host == host)
+    }
+
+    /// Ends the process: operations under way are done in part, and at a power cut what was not
+    /// synced is kept or lost by chance.
+    pub fn crash(&mut self, crash: Crash, chance: &mut Prng) {
+        self.shard = None;
+        self.life += 1;
+        for op in std::mem::take(&mut self.under_way).into_values() {
+            self.interrupt(&op, chance);
+        }
+        match crash {
+            Crash::Kill => self.disk.forget_process(),
+            Crash::PowerCut => self.disk.cut(chance),
+        }
+    }
+
+    fn interrupt(&mut self, op: &DiskOp, chance: &mut Prng) {
+        match op {
+            DiskOp::Log(write) => {
+                let file = FileName::Segment(write.segment);
+                self.disk.write_some(file, write.offset, &write.bytes, chance);
+            }
+            DiskOp::Prepare(segment) => {
+                if chance.happens(500_000) {
+                    self.disk.prepare(FileName::Segment(*segment), self.options.segment_bytes);
+                }
+            }
+            DiskOp::File(request) => match &request.op {
+                FileOp::Append { file, offset, bytes } => {
+                    if chance.happens(800_000) {
+                        self.disk.write_some(*file, *offset, bytes, chance);
+                    }
+                }
+                FileOp::Rename { from, to } if chance.happens(500_000) => {
+                    self.disk.rename(*from, *to);
+                }
+                FileOp::Delete { file } if chance.happens(500_000) => self.disk.delete(*file),
+                FileOp::Rename { .. } | FileOp::Delete { .. } => {}
+            },
+        }
+    }
+
+    /// Performs an operation and says what storage is told.
+    pub fn perform(
+        &mut self,
+        op: &DiskOp,
+        trouble: Option<Trouble>,
+        chance: &mut Prng,
+    ) -> StorageEvent {
+        let fault = match trouble {
+            Some(Trouble::Full) => Some(FileError { reason: "no space left".into(), full: true }),
+            Some(Trouble::Broken) => {
+                Some(FileError { reason: "input/output error".into(), full: false })
+            }
+            Some(Trouble::Slow) | None => None,
+        };
+        match op {
+            DiskOp::Log(write) => self.perform_log(write, fault, chance),
+            DiskOp::Prepare(segment) => {
+                let segment = *segment;
+                if let Some(cause) = fault {
+                    return StorageEvent::LogPrepareFailed { segment, cause };
+                }
+                self.disk.prepare(FileName::Segment(segment), self.options.segment_bytes);
+                self.disk.sync_names();
+                StorageEvent::LogPrepared { segment }
+            }
+            DiskOp::File(request) => {
+                let done = match fault {
+                    None => {
+                        self.perform_file(&request.op);
+                        Ok(FileAnswer::Done)
+                    }
+                    Some(cause) => {
+                        if let FileOp::Append { file, offset, bytes } = &request.op {
+                            self.disk.write_some(*file, *offset, bytes, chance);
+                        }
+                        Err(cause)
+                    }
+                };
+                StorageEvent::FileDone { id: request.id, result: done }
+            }
+        }
+    }
+
+    fn perform_log(
+        &mut self,
+        write: &LogWrite,
+        fault: Option<FileError>,
+        chance: &mut Prng,
+    ) -> StorageEvent {
+        let (file, position) = (FileName::Segment(write.segment), write.position);
+        if let Some(cause) = fault {
+            self.disk.write_some(file, write.offset, &write.bytes, chance);
+            return StorageEvent::LogFailed { position, cause };
+        }
+        self.disk.write(file, write.offset, &write.bytes);
+        self.disk.sync(file);
+        self.acknowledged = self.acknowledged.max(position);
+        StorageEvent::LogDurable { position }
+    }
+
+    fn perform_file(&mut self, op: &FileOp) {
+        match op {
+            FileOp::Append { file, offset, bytes } => {
+                self.disk.write(*file, *offset, bytes);
+                self.disk.sync(*file);
+            }
+            FileOp::Rename { from, to } => self.disk.rename(*from, *to),
+            FileOp::Delete { file } => self.disk.delete(*file),
+        }
+        self.disk.sync_names();
+    }
+
+    /// Opens the store. With `steps_max` the recovery is cut short: `None`.
+    ///
+    /// # Errors
+    /// Recovery refuses what the disk holds, or does not end.
+    pub fn recover(&self, steps_max: Option<usize>) -> Result<Option<(Store, Report)>, String> {
+        let listing = self.disk.listing();
+        let text = |error: storage::recovery::OpenError| format!("recovery: {error}");
+        let mut recovery = Recovery::new(self.options.clone(), listing).map_err(text)?;
+        for step in 0..RECOVERY_STEPS_MAX {
+            if steps_max.is_some_and(|max| max <= step) {
+                return Ok(None);
+            }
+            match recovery.step() {
+                Step::Read { file, offset, bytes_max } => {
+                    let bytes = self.disk.read_up_to(file, offset, bytes_max);
+                    recovery.feed(&bytes).map_err(text)?;
+                }
+                Step::Done(store, report) => return Ok(Some((*store, report))),
+            }
+        }
+        Err("recovery does not end".to_owned())
+    }
+
+    /// Decodes a selection; `None` when a file of it passed retention since.
+    ///
+    /// # Errors
+    /// A series occurs twice, times do not increase, or bytes are damaged.
+    pub fn decode(
+        &self,
+        selected: &[SelectedSeries],
+        after: TimestampMs,
+        until: TimestampMs,
+    ) -> Result<Option<Found>, String> {
+        let mut found = Found::default();
+        let mut cache = TileCache::default();
+        let mut selected_once: HashSet<&LabelSet> = HashSet::new();
+        for series in selected {
+            let (mut times, mut values) = (Vec::new(), Vec::new());
+            match series.decode(&self.disk, &mut cache, after, until, &mut times, &mut values) {
+                Ok(()) => {}
+                Err(DecodeError::Read { .. }) if self.has_retention() => return Ok(None),
+                Err(error) => return Err(format!("decode {}: {error}", series.labels)),
+            }
+            check_times(&series.labels, &times, &values, after, until)?;
+            if !selected_once.insert(&series.labels) {
+                return Err(format!("{} is selected twice", series.labels));
+            }
+            if times.is_empty() {
+                continue;
+            }
+            let samples = times.into_iter().zip(values.into_iter().map(f64::to_bits));
+            found.series.push((series.labels.clone(), samples.collect()));
+        }
+        Ok(Some(found))
+    }
+
+    /// Tells the oracle what retention may have deleted by now.
+    pub fn note_retention(&mut self, now: Now) {
+        let retention_ms = i64::try_from(self.options.retention_ms).unwrap_or(i64::MAX);
+        self.oracle.on_retention(now.wall.0.saturating_sub(retention_ms));
+    }
+
+    /// Most bytes of memory that the store may report.
+    #[must_use]
+    pub fn memory_bytes_max(&self) -> u64 {
+        // Backlog, sealed tiles and their scratch, and 16 MiB for the small world's index and
+        // tiles.
+        2 * (self.options.log_backlog_bytes_max + self.options.sealed_bytes_max)
+            + 2 * self.options.commit_bytes_max
+            + (16 << 20)
+    }
+
+    fn has_retention(&self) -> bool {
+        self.options.retention_ms < 24 * 3_600_000
+    }
+}
+
+fn check_times(
+    labels: &LabelSet,
+    times: &[i64],
+    values: &[f64],
+    after: TimestampMs,
+    until: TimestampMs,
+) -> Result<(), String> {
+    if times.len() != values.len() {
+        return Err(format!("{labels}: {} times, {} values", times.len(), values.len()));
+    }
+    if let Some(two) = times.windows(2).find(|two| two[1] <= two[0]) {
+        return Err(format!("{labels}: {} after {}", two[1], two[0]));
+    }
+    let inside = |time: &i64| after.0 < *time && *time <= until.0;
+    if times.iter().all(inside) { Ok(()) } else { Err(format!("{labels}: outside the range")) }
+}
