@@ -18,43 +18,34 @@ use crate::node::Node;
 
 /// What must hold between any two events of a node.
 ///
-/// # Errors
-/// Names the invariant that is broken.
-pub fn check_between(node: &Node, now: Now) -> Result<(), String> {
-    let Some(shard) = &node.shard else { return Ok(()) };
-    check_durable(shard.store().durable(), node.acknowledged)?;
+/// # Panics
+/// An invariant is broken.
+pub fn check_between(node: &Node, now: Now) {
+    let Some(shard) = &node.shard else { return };
+    check_durable(shard.store().durable(), node.acknowledged);
     if shard.is_stopped() {
-        return Ok(());
+        return;
     }
     shard.scraper().check();
     if let Some(due) = shard.store().next_deadline() {
-        let latest = due.max(now.tick);
-        if shard.armed().is_none_or(|armed| latest < armed) {
-            return Err(format!("W2: armed {:?}, due {}", shard.armed(), due.0));
-        }
+        let in_time = shard.armed().is_some_and(|armed| armed <= due.max(now.tick));
+        assert!(in_time, "W2: armed {:?}, due {}", shard.armed(), due.0);
     }
-    Ok(())
 }
 
-fn check_durable(durable: LogPosition, acknowledged: LogPosition) -> Result<(), String> {
-    if acknowledged < durable {
-        return Err(format!("W1: durable {durable} passes acknowledged {acknowledged}"));
-    }
-    Ok(())
+fn check_durable(durable: LogPosition, acknowledged: LogPosition) {
+    assert!(durable <= acknowledged, "W1: durable {durable} passes acknowledged {acknowledged}");
 }
 
 /// A deadline that was served must not be due again at once: the loop would spin.
 ///
-/// # Errors
-/// Names the deadline.
-pub fn check_progress(node: &Node, now: Now) -> Result<(), String> {
-    let Some(shard) = &node.shard else { return Ok(()) };
+/// # Panics
+/// It is.
+pub fn check_progress(node: &Node, now: Now) {
+    let Some(shard) = node.shard.as_ref().filter(|shard| !shard.is_stopped()) else { return };
     let deadlines = [shard.store().next_deadline(), shard.scraper().next_deadline()];
-    match deadlines.into_iter().flatten().find(|due| *due <= now.tick) {
-        Some(due) if !shard.is_stopped() => {
-            Err(format!("W4: due at {} again after it was served at {}", due.0, now.tick.0))
-        }
-        _ => Ok(()),
+    for due in deadlines.into_iter().flatten() {
+        assert!(now.tick < due, "W4: due at {} again, served at {}", due.0, now.tick.0);
     }
 }
 
@@ -74,13 +65,13 @@ pub fn is_refused(node: &Node, place: &Place) -> bool {
     own.is_some_and(|status| status.last_error.starts_with("storage refused"))
 }
 
-/// Whether the store's memory is within its bound.
+/// The store's memory must be within its bound.
 ///
-/// # Errors
-/// Gives the bytes.
-pub fn check_memory(node: &Node, stats: &Stats) -> Result<(), String> {
+/// # Panics
+/// It is not.
+pub fn check_memory(node: &Node, stats: &Stats) {
     let (bytes, max) = (stats.memory.total(), node.memory_bytes_max());
-    if bytes <= max { Ok(()) } else { Err(format!("W3: {bytes} bytes, bound {max}")) }
+    assert!(bytes <= max, "W3: {bytes} bytes, bound {max}");
 }
 
 #[cfg(test)]
@@ -104,31 +95,28 @@ mod tests {
         Now { tick: Tick(1), wall: TimestampMs(0) }
     }
 
-    #[track_caller]
-    fn check(held: Result<(), String>, id: &str) {
-        assert!(held.is_err_and(|text| text.starts_with(id)));
-    }
-
     #[test]
+    #[should_panic(expected = "W1:")]
     fn w1_a_durable_position_nobody_acknowledged_is_found() {
-        let position = LogPosition(7);
-        check(check_durable(position, LogPosition(6)), "W1:");
-        assert_eq!(check_durable(position, position), Ok(()));
+        check_durable(LogPosition(7), LogPosition(6));
     }
 
     #[test]
+    #[should_panic(expected = "W2:")]
     fn w2_a_deadline_without_an_armed_tick_is_found() {
-        check(check_between(&idle(), now()), "W2:");
+        check_between(&idle(), now());
     }
 
     #[test]
+    #[should_panic(expected = "W3:")]
     fn w3_memory_over_the_bound_is_found() {
         let memory = MemoryBytes { tiles: u64::MAX, ..MemoryBytes::default() };
-        check(check_memory(&idle(), &Stats { memory, ..Stats::default() }), "W3:");
+        check_memory(&idle(), &Stats { memory, ..Stats::default() });
     }
 
     #[test]
+    #[should_panic(expected = "W4:")]
     fn w4_a_deadline_that_stays_due_is_found() {
-        check(check_progress(&idle(), now()), "W4:");
+        check_progress(&idle(), now());
     }
 }

@@ -1,6 +1,7 @@
 //! Simulation: production shards under a seed, with virtual clock, disk and network.
 //!
-//! Path: `plan` and `prng` decide → `world` runs `node`s, `checks` watch → `oracle` says what must be found.
+//! Path: `plan` and `prng` decide → `world` runs `node`s, `checks` watch → `oracle` says what must
+//! be found.
 //! Never: reads a real clock, a real file or chance from outside: a seed is a whole run.
 
 #![forbid(unsafe_code)]
