@@ -84,7 +84,10 @@ fn measure(name: &'static str, program: &Path) -> anyhow::Result<Figures> {
     std::thread::sleep(WINDOW);
     let (after, served_after) = (server.usage()?, targets.served());
     let scraped = (served_after - served_before) as f64 * SERIES as f64;
-    let kept = client::query_one(&server.address, "sum(count_over_time({job=\"bench\"}[30s]))")?;
+    let kept = client::query_one(
+        &server.address,
+        "sum(count_over_time(bench_clock_ms{job=\"bench\"}[30s]))",
+    )?;
     anyhow::ensure!(kept.unwrap_or(0.0) > 0.0, "{name} holds no samples");
     server.stop()?;
     Ok(figures(name, before, after, scraped, process::disk_bytes(&directory)))
