@@ -132,6 +132,11 @@ impl Store {
             float_of(log.commits),
         );
         counter(
+            "cresset_storage_rows_durable_total",
+            "Rows that were made durable since the start.",
+            float_of(log.rows_durable),
+        );
+        counter(
             "cresset_storage_log_written_bytes_total",
             "Bytes of durable commits, padding included.",
             float_of(log.commit_bytes),

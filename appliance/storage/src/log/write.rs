@@ -37,6 +37,8 @@ struct Commit {
     /// Position of its first record.
     first: u64,
     records: u32,
+    /// Rows among its records.
+    rows: u32,
     /// Frame with room for its header, then the records.
     bytes: Vec<u8>,
     /// When its first record came.
@@ -80,6 +82,7 @@ pub(crate) struct LiveSegment {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
     pub(crate) commits: u64,
+    pub(crate) rows_durable: u64,
     pub(crate) commit_bytes: u64,
     pub(crate) record_bytes: u64,
     pub(crate) failures: u64,
@@ -226,6 +229,7 @@ impl LogWriter {
                 epoch: self.epoch,
                 first: self.position + 1,
                 records: 0,
+                rows: 0,
                 bytes,
                 since: now.tick,
             }
@@ -234,6 +238,7 @@ impl LogWriter {
         let before = commit.bytes.len();
         put_record(&mut commit.bytes, kind, body);
         commit.records += 1;
+        commit.rows += u32::from(matches!(kind, Kind::Row | Kind::FullRow));
         let grown = (commit.bytes.len() - before) as u64;
         self.position += 1;
         self.backlog += grown;
@@ -381,6 +386,7 @@ impl LogWriter {
         current.offset += flight.padded;
         self.retry.clear();
         self.counts.commits += 1;
+        self.counts.rows_durable += u64::from(flight.commit.rows);
         self.counts.commit_bytes += flight.padded;
         self.counts.commit_nanos += now.tick.since(flight.since);
         while let Some(front) = self.live.front().filter(|segment| segment.id < flight.oldest) {
