@@ -44,10 +44,20 @@ pub(crate) fn api(address: &str, path: &str) -> anyhow::Result<Value> {
     Ok(json["data"].take())
 }
 
-/// Result array of an instant query.
+/// Result array of an instant query at the server's present.
 pub(crate) fn query(address: &str, expression: &str) -> anyhow::Result<Vec<Value>> {
-    let path = format!("/api/v1/query?query={}", percent_encode(expression));
-    let mut answer = api(address, &path)?;
+    result_of(address, expression, format!("query={}", percent_encode(expression)))
+}
+
+/// Result array of an instant query at `at_ms`.
+pub(crate) fn query_at(address: &str, expression: &str, at_ms: u64) -> anyhow::Result<Vec<Value>> {
+    let seconds = format!("{}.{:03}", at_ms / 1000, at_ms % 1000);
+    let parameters = format!("time={seconds}&query={}", percent_encode(expression));
+    result_of(address, expression, parameters)
+}
+
+fn result_of(address: &str, expression: &str, parameters: String) -> anyhow::Result<Vec<Value>> {
+    let mut answer = api(address, &format!("/api/v1/query?{parameters}"))?;
     match answer["result"].take() {
         Value::Array(result) => Ok(result),
         other => bail!("{expression} gave {other}"),
@@ -56,7 +66,11 @@ pub(crate) fn query(address: &str, expression: &str) -> anyhow::Result<Vec<Value
 
 /// The value of an instant query that gives one series; `None` when it gives none.
 pub(crate) fn query_one(address: &str, expression: &str) -> anyhow::Result<Option<f64>> {
-    let result = query(address, expression)?;
+    one_of(&query(address, expression)?)
+}
+
+/// The value of the only series of `result`; `None` when there is none.
+pub(crate) fn one_of(result: &[Value]) -> anyhow::Result<Option<f64>> {
     let Some(first) = result.first() else { return Ok(None) };
     let value = first["value"][1].as_str().context("a vector element has a value")?;
     Ok(Some(value.parse().context("a value is a number")?))

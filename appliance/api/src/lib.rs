@@ -6,28 +6,19 @@
 
 pub mod failure;
 pub mod timestamp;
-
 pub mod label_escape;
 pub mod parameters;
 pub mod selector;
-
 pub mod histogram;
 pub mod json;
-
 pub mod answer;
 pub mod stream;
-
 pub mod backend;
 pub mod requests;
-
 pub mod call;
-
 pub mod query_endpoints;
 pub mod status_endpoints;
 pub mod target_endpoints;
-
 pub mod series_endpoints;
-
 pub mod routes;
-
 pub mod router;

@@ -9,11 +9,11 @@
 #![forbid(unsafe_code)]
 
 pub mod error;
-pub mod layout;
 mod lexer;
 pub mod metric_type;
-pub mod metrics;
 pub mod number;
-pub mod scan;
+pub mod metrics;
 pub mod simd;
 pub mod text;
+pub mod layout;
+pub mod scan;

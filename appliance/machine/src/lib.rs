@@ -4,64 +4,34 @@
 
 #![deny(unsafe_code)]
 
-// In reading order: a module imports only those above it. The empty lines keep rustfmt from
-// sorting.
-
 pub mod clock;
-
 pub mod topology;
-
 pub mod plan;
-
 pub mod slab;
-
 pub mod block;
-
 pub mod wake;
-
 pub mod operation;
-
 pub mod fault;
-
 #[expect(unsafe_code, reason = "the one module that speaks io_uring")]
 pub mod ring;
-
 pub mod epoll;
-
 pub mod reactor;
-
 pub mod probe;
-
 pub mod http;
-
 pub mod mailbox;
-
 pub mod options;
-
 pub mod handle;
-
 pub mod worker;
-
 pub mod buffers;
-
 pub mod resolve;
-
 pub mod client;
-
 pub mod wal_thread;
-
 pub mod segments;
-
 pub mod tiles;
-
 pub mod files;
-
 pub mod open;
-
 pub mod measure;
-
 pub mod shard_loop;
-
 pub mod start;
 
 #[cfg(test)]

@@ -6,37 +6,20 @@
 #![forbid(unsafe_code)]
 
 pub mod options;
-
 pub mod relabel;
-
 pub mod slots;
-
 pub mod target;
-
 pub mod fetch;
-
 pub mod job;
-
 pub mod status;
-
 pub mod error;
-
 pub mod response;
-
 pub mod series;
-
 pub mod memory;
-
 pub mod metrics;
-
 pub mod pass;
-
 pub mod timed;
-
 pub mod ingest;
-
 pub mod report;
-
 pub mod active;
-
 pub mod scraper;

@@ -2,35 +2,18 @@
 
 #![forbid(unsafe_code)]
 
-// In reading order: a module imports only those above it. The empty lines keep rustfmt from
-// sorting.
-
 pub mod config;
-
 pub mod flags;
-
 pub mod reference;
-
 pub mod host;
-
 pub mod process;
-
 pub mod targets;
-
 pub mod query_pool;
-
 pub mod store_source;
-
 pub mod state;
-
 pub mod own_backend;
-
 pub mod log;
-
 pub mod web;
-
 pub mod supervisor;
-
 pub mod check;
-
 pub mod boot;

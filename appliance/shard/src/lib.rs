@@ -5,9 +5,6 @@
 #![forbid(unsafe_code)]
 
 pub mod options;
-
 pub mod event;
-
 pub mod effect;
-
 pub mod shard;

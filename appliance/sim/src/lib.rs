@@ -7,19 +7,11 @@
 #![forbid(unsafe_code)]
 
 pub mod prng;
-
 pub mod trace;
-
 pub mod disk;
-
 pub mod network;
-
 pub mod oracle;
-
 pub mod plan;
-
 pub mod node;
-
 pub mod checks;
-
 pub mod world;

@@ -7,57 +7,31 @@
 // In reading order: a module imports only those above it. Empty lines keep rustfmt from sorting.
 
 pub mod names;
-
 pub mod options;
-
 pub mod cells;
-
 pub mod row;
-
 pub mod effect;
-
 pub mod stats;
-
 mod varint;
-
 mod decimal;
-
 mod back_off;
-
 mod frame;
-
 mod chunk;
-
 mod tile;
-
 mod last_row;
-
 mod log;
-
 mod head;
-
 mod symbols;
-
 mod index;
-
 mod catalog;
-
 mod tile_files;
-
 mod deletions;
-
 pub mod selection;
-
 mod select;
-
 mod metrics;
-
 pub mod store;
-
 pub mod report;
-
 mod restore;
-
 pub mod recovery;
 
 #[cfg(test)]

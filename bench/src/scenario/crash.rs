@@ -1,7 +1,6 @@
 //! Killed at random moments, the daemon opens by itself and holds every row that it called durable.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
@@ -18,6 +17,11 @@ const SERIES: usize = 1_000;
 const KILLS: u64 = 20;
 /// Rows that the shards report as durable; see the storage crate's metrics.
 const ROWS_DURABLE: &str = "cresset_storage_rows_durable_total";
+
+const UP: &str = "up{job=\"crash\"}[1h]";
+/// Rows of scrapes that succeeded, without the target's own samples.
+const LACKING: &str = "sum(sum_over_time(up{job=\"crash\"}[1h])) \
+                       - sum(count_over_time(bench_clock_ms{job=\"crash\"}[1h]))";
 
 /// Kills the daemon `KILLS` times and checks what it holds after each start.
 pub(crate) fn run() -> anyhow::Result<()> {
@@ -39,9 +43,11 @@ pub(crate) fn run() -> anyhow::Result<()> {
     let mut rows_known = 0.0;
     let mut ready_seconds = Vec::new();
     for round in 0..=KILLS {
+        // Rows before this moment are of earlier rounds: the live ones still change.
+        let before_ms = now_ms();
         let server = Server::start(&program, &config, &directory)?;
         ready_seconds.push(server.ready_after.as_secs_f64());
-        let rows = rows_held(&server, &directory)?;
+        let rows = rows_held(&server, before_ms)?;
         println!(
             "round {round}: ready after {:.3} s, {rows} rows held, {rows_known} reported durable",
             server.ready_after.as_secs_f64()
@@ -75,9 +81,9 @@ fn kill_after(server: Server, run_for: Duration, rows_at_start: f64) -> anyhow::
 
 /// Rows held: each has one `up` sample. Fails when a slot of a target is there twice, or when a
 /// row lacks its samples.
-fn rows_held(server: &Server, directory: &Path) -> anyhow::Result<f64> {
+fn rows_held(server: &Server, before_ms: u64) -> anyhow::Result<f64> {
     let mut rows = 0.0;
-    for series in client::query(&server.address, "up{job=\"crash\"}[1h]")? {
+    for series in client::query_at(&server.address, UP, before_ms)? {
         let target = series["metric"]["target"].as_str().unwrap_or_default().to_owned();
         let values = series["values"].as_array().context("a matrix has values")?;
         let mut slots: BTreeMap<String, f64> = BTreeMap::new();
@@ -85,16 +91,13 @@ fn rows_held(server: &Server, directory: &Path) -> anyhow::Result<f64> {
             let seconds = pair[0].as_f64().context("a sample has a time")?;
             // Slots are a second apart: two rows of one would be stamped within milliseconds.
             if let Some(other) = slots.insert(format!("{:.1}", seconds), seconds) {
-                bail!("target {target}: rows at {other} and {seconds} in {}", directory.display());
+                bail!("target {target}: rows at {other} and {seconds}");
             }
         }
         rows += values.len() as f64;
     }
-    let clocks = client::query_one(
-        &server.address,
-        "sum(count_over_time(bench_clock_ms{job=\"crash\"}[1h])) \
-         - sum(sum_over_time(up{job=\"crash\"}[1h]))",
-    )?;
-    ensure!(clocks.unwrap_or(0.0) == 0.0, "{clocks:?} rows lack their samples");
+    let lacking = client::query_at(&server.address, LACKING, before_ms)?;
+    let lacking = client::one_of(&lacking)?.unwrap_or(0.0);
+    ensure!(lacking == 0.0, "{lacking} rows lack their samples");
     Ok(rows)
 }
