@@ -8,9 +8,15 @@ pub mod report;
 
 pub mod cases;
 pub mod exposition;
+pub mod expressions;
+pub mod memory;
 pub mod promql_parse;
 pub mod promql_pretty;
 pub mod promql_real;
+
+pub mod compliance;
+pub mod dashboards;
+
 pub mod promqltest;
 
 pub mod suite;

@@ -3,7 +3,9 @@
 use std::path::Path;
 
 use crate::report::{Known, Report};
-use crate::{exposition, promql_parse, promql_pretty, promql_real, promqltest};
+use crate::{
+    compliance, dashboards, exposition, promql_parse, promql_pretty, promql_real, promqltest,
+};
 
 /// A suite: public cases and how they are judged.
 pub struct Suite {
@@ -23,6 +25,8 @@ pub const SUITES: &[Suite] = &[
     Suite { name: "promql_parse", run: promql_parse::run, known: &[] },
     Suite { name: "promql_pretty", run: promql_pretty::run, known: &[] },
     Suite { name: "promql_real", run: promql_real::run, known: &[] },
+    Suite { name: "compliance", run: compliance::run, known: compliance::KNOWN },
+    Suite { name: "dashboards", run: dashboards::run, known: &[] },
     Suite { name: "promqltest", run: promqltest::run, known: promqltest::known::KNOWN },
 ];
 
