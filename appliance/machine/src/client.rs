@@ -8,12 +8,8 @@
 //! - C1: every fetch ends exactly once, at its deadline at the latest.
 //! - C2: connections, idle ones included, never exceed `connections_max`.
 
-// In reading order; the empty lines keep rustfmt from sorting.
-
 pub mod idle;
-
 pub mod names;
-
 pub mod active;
 
 use std::collections::{BTreeSet, VecDeque};

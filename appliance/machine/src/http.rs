@@ -3,18 +3,11 @@
 //! Path: `client` → **http** → `client`.
 //! Never: reads a socket or a clock, trusts a length, keeps more than its bounds allow.
 
-// In reading order; the empty lines keep rustfmt from sorting.
-
 pub mod chunked;
-
 pub mod head;
-
 pub mod inflate;
-
 pub mod location;
-
 pub mod request;
-
 pub mod exchange;
 
 #[cfg(test)]

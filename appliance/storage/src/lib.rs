@@ -4,8 +4,6 @@
 
 #![forbid(unsafe_code)]
 
-// In reading order: a module imports only those above it. Empty lines keep rustfmt from sorting.
-
 pub mod names;
 pub mod options;
 pub mod cells;
