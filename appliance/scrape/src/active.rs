@@ -250,7 +250,11 @@ impl Active {
             body_too_large: false,
         };
         home.tell(&self.spec, &report, &mut bench.cells);
-        append(home.group, slot, stamp, &bench.cells, pass)?;
+        if let Err(error) = append(home.group, slot, stamp, &bench.cells, pass) {
+            // The samples with timestamps of their own are not stored either: offer them again.
+            self.timed.forget();
+            return Err(error);
+        }
         pass.counters.samples += present.count_ones() as u64;
         self.known = present;
         self.alive = true;

@@ -201,6 +201,11 @@ impl Timed {
         Ok(stored)
     }
 
+    /// Forgets every series: what was placed is not stored.
+    pub fn forget(&mut self) {
+        self.series.clear();
+    }
+
     /// Series that the last scrape before this one had and this one has not, as columns by group;
     /// with `all`, every series that the last scrape had.
     #[must_use]

@@ -346,6 +346,24 @@ fn timestamps_of_their_own_are_kept_or_not() {
 }
 
 #[test]
+fn own_timestamps_of_a_refused_row_are_offered_again() {
+    let mut bed = one(|_| {});
+    let slot = bed.scrape("a 1\n");
+    // So small a log backlog that the second row finds it full: no disk answers here.
+    let options = StoreOptions { log_backlog_bytes_max: 64 << 10, ..StoreOptions::default() };
+    let mut full = Bed::new(Options::default());
+    full.store = Store::new(options);
+    full.apply(vec![spec_of(&job(), "a:1")]);
+    let many: String = (0..20_000).map(|at| format!("m{{s=\"{at}\"}} {at}\n")).collect();
+    full.scrape(&many);
+    full.scrape(&format!("a 1\nb 5 {slot}\n"));
+    assert_eq!(full.error(), "storage refused the row: the log waits for the disk");
+    full.store = std::mem::replace(&mut bed.store, Store::new(StoreOptions::default()));
+    full.scrape(&format!("a 1\nb 5 {slot}\n"));
+    assert_eq!(full.shown(slot, "b"), "b{} 5@0");
+}
+
+#[test]
 fn tracked_timestamps_end_too() {
     let mut bed = one(|job| job.track_timestamps_staleness = true);
     let slot = bed.scrape("a 1\n");

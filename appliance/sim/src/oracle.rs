@@ -106,6 +106,8 @@ pub struct Oracle {
     durable_rows: usize,
     names: BTreeSet<(u64, RowName)>,
     remembered: BTreeMap<u64, Remembered>,
+    /// Targets that are gone, and the slots at which their series may end.
+    leaving: BTreeMap<u64, i64>,
     /// Samples before this may be gone: retention.
     forgotten_before_ms: i64,
 }
@@ -115,14 +117,20 @@ impl Oracle {
     pub fn on_scraped(&mut self, scraped: &Scraped<'_>) {
         let name = (scraped.target, RowName::Slot(scraped.slot));
         let known_row = self.names.contains(&name);
-        if scraped.stored || known_row {
-            let samples = self.row_of(scraped);
-            if !known_row {
-                self.push(scraped, name.1, scraped.timestamp_ms, samples, false);
-            }
+        // A row of a known slot is no new one: it is taken for stored, unless it was too late.
+        if !scraped.stored && (!known_row || scraped.refused) {
+            return;
         }
-        if let Some(exposed) = scraped.exposed.filter(|_| scraped.stored || known_row) {
+        let samples = self.row_of(scraped);
+        if !known_row {
+            self.push(scraped, name.1, scraped.timestamp_ms, samples, false);
+        }
+        if let Some(exposed) = scraped.exposed {
             self.on_timed(scraped, exposed);
+        }
+        // The fetch was out when the target went: its series end with the others.
+        if let Some(slot) = self.leaving.get(&scraped.target).copied() {
+            self.on_gone(scraped.target, scraped.spec, slot);
         }
     }
 
@@ -216,6 +224,7 @@ impl Oracle {
 
     /// A target is gone: its series may end at `slot`.
     pub fn on_gone(&mut self, target: u64, spec: &TargetSpec, slot: i64) {
+        self.leaving.insert(target, slot);
         let memory = self.remembered.entry(target).or_default().clone();
         let mut ended: BTreeSet<LabelSet> = memory.known;
         ended.extend(REPORT.iter().map(|name| report_labels(spec, name)));
@@ -232,9 +241,12 @@ impl Oracle {
         });
     }
 
-    /// The scraper forgot the target.
-    pub fn forget_target(&mut self, target: u64) {
-        self.remembered.remove(&target);
+    /// A target is back; with `forgotten` the scraper had forgotten it.
+    pub fn on_back(&mut self, target: u64, forgotten: bool) {
+        self.leaving.remove(&target);
+        if forgotten {
+            self.remembered.remove(&target);
+        }
     }
 
     /// The store says that everything up to `position` is durable.
@@ -261,6 +273,7 @@ impl Oracle {
     /// Says what is not as promised.
     pub fn on_restart(&mut self, found: &Found) -> Result<(), String> {
         self.remembered.clear();
+        self.leaving.clear();
         let times = self.times(found)?;
         let mut lost: Option<String> = None;
         let rows = std::mem::take(&mut self.rows);

@@ -34,7 +34,7 @@ use storage::names::FileName;
 use storage::selection::{LabelRequest, SelectRequest, SelectedSeries};
 
 use crate::checks::{check_between, check_memory, check_progress, is_refused, is_settled};
-use crate::network::{Manner, Place, Response};
+use crate::network::{Place, Response};
 use crate::node::{DiskOp, Node, Tenant};
 use crate::oracle::Scraped;
 use crate::plan::{Crash, Plan, START, Trouble};
@@ -449,7 +449,7 @@ impl World {
         let after = self.position(number);
         let node = &mut self.nodes[number];
         let Some(place) = node.place(&fetch.request.host).cloned() else { return Ok(()) };
-        let refused = place.manner == Manner::Timed && is_refused(node, &place);
+        let refused = is_refused(node, &place);
         node.oracle.on_scraped(&Scraped {
             target: place.number,
             spec: &place.spec,
@@ -593,11 +593,14 @@ impl World {
                     node.oracle.on_gone(target, &spec, slot.0);
                 }
                 // Surely still remembered.
-                Some(since) if tick.since(since) < interval_nanos => tenant.gone_since = None,
+                Some(since) if tick.since(since) < interval_nanos => {
+                    tenant.gone_since = None;
+                    node.oracle.on_back(target, false);
+                }
                 // Surely forgotten, however late a deadline was served.
                 Some(since) if FORGOTTEN_NANOS + 3 * interval_nanos < tick.since(since) => {
                     tenant.gone_since = None;
-                    node.oracle.forget_target(target);
+                    node.oracle.on_back(target, true);
                 }
                 Some(_) => {}
             }
