@@ -277,8 +277,9 @@ fn url(job: &JobOptions, labels: &Builder) -> Result<Url, JobError> {
     if authority.is_empty() {
         return Err(JobError::AddressMissing);
     }
-    let hostile = |c: char| c.is_control() || matches!(c, ' ' | '?' | '#' | '@' | '\\');
-    if authority.contains('/') || authority.contains(hostile) {
+    // It is written into a request as it stands.
+    let hostile = |c: char| !c.is_ascii_graphic() || matches!(c, '/' | '?' | '#' | '@' | '\\');
+    if authority.contains(hostile) {
         return Err(JobError::Address(authority.to_owned()));
     }
     let scheme = match labels.value(SCHEME) {

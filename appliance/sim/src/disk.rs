@@ -159,6 +159,24 @@ impl Disk {
         self.spares.push(file);
     }
 
+    /// Flips one bit of the medium, in one of the tile files; false when there is none.
+    pub fn rot(&mut self, chance: &mut Prng) -> bool {
+        let is_tile = |(name, _): &(&FileName, &u64)| matches!(name, FileName::Tile(_));
+        let tiles: Vec<u64> = self.seen.iter().filter(is_tile).map(|(_, id)| *id).collect();
+        if tiles.is_empty() {
+            return false;
+        }
+        let Some(image) = self.images.get_mut(&chance.one_of(&tiles)) else { return false };
+        let bits = image.seen.len() as u64 * 8;
+        let bit = chance.below(bits);
+        if let Some(byte) = image.seen.get_mut(index(bit / 8)) {
+            *byte ^= 1 << (bit % 8);
+        }
+        image.medium.clone_from(&image.seen);
+        image.dirty.clear();
+        bits != 0
+    }
+
     /// Has a file of `bytes` zeroes or stale bytes under `file`; names unsynced, bytes synced.
     pub fn prepare(&mut self, file: FileName, bytes: u64) {
         let there = self.seen.get(&file).map(|id| self.images[id].seen.len() as u64);

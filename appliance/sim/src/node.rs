@@ -249,23 +249,50 @@ impl Node {
         let mut cache = TileCache::default();
         let mut selected_once: HashSet<&LabelSet> = HashSet::new();
         for series in selected {
-            let (mut times, mut values) = (Vec::new(), Vec::new());
-            match series.decode(&self.disk, &mut cache, after, until, &mut times, &mut values) {
-                Ok(()) => {}
-                Err(DecodeError::Read { .. }) if self.has_retention() => return Ok(None),
-                Err(error) => return Err(format!("decode {}: {error}", series.labels)),
-            }
-            check_times(&series.labels, &times, &values, after, until)?;
             if !selected_once.insert(&series.labels) {
                 return Err(format!("{} is selected twice", series.labels));
             }
-            if times.is_empty() {
-                continue;
+            match self.decode_one(series, &mut cache, after, until)? {
+                Ok(samples) if samples.is_empty() => {}
+                Ok(samples) => found.series.push((series.labels.clone(), samples)),
+                Err(DecodeError::Read { .. }) if self.has_retention() => return Ok(None),
+                Err(error) => return Err(format!("decode {}: {error}", series.labels)),
             }
-            let samples = times.into_iter().zip(values.into_iter().map(f64::to_bits));
-            found.series.push((series.labels.clone(), samples.collect()));
         }
         Ok(Some(found))
+    }
+
+    /// Decodes what can be decoded of a selection, bytes being damaged.
+    ///
+    /// # Errors
+    /// Times do not increase.
+    pub fn decode_damaged(&self, selected: &[SelectedSeries]) -> Result<Found, String> {
+        let (after, until) = (TimestampMs::MIN, TimestampMs::MAX);
+        let mut found = Found::default();
+        let mut cache = TileCache::default();
+        for series in selected {
+            if let Ok(samples) = self.decode_one(series, &mut cache, after, until)? {
+                found.series.push((series.labels.clone(), samples));
+            }
+        }
+        Ok(found)
+    }
+
+    fn decode_one(
+        &self,
+        series: &SelectedSeries,
+        cache: &mut TileCache,
+        after: TimestampMs,
+        until: TimestampMs,
+    ) -> Result<Result<Vec<(i64, u64)>, DecodeError>, String> {
+        let (mut times, mut values) = (Vec::new(), Vec::new());
+        match series.decode(&self.disk, cache, after, until, &mut times, &mut values) {
+            Ok(()) => {
+                check_times(&series.labels, &times, &values, after, until)?;
+                Ok(Ok(times.into_iter().zip(values.into_iter().map(f64::to_bits)).collect()))
+            }
+            Err(error) => Ok(Err(error)),
+        }
     }
 
     /// Tells the oracle what retention may have deleted by now.

@@ -119,6 +119,7 @@ impl Oracle {
         let known_row = self.names.contains(&name);
         // A row of a known slot is no new one: it is taken for stored, unless it was too late.
         if !scraped.stored && (!known_row || scraped.refused) {
+            self.offer_timed_again(scraped);
             return;
         }
         let samples = self.row_of(scraped);
@@ -128,9 +129,21 @@ impl Oracle {
         if let Some(exposed) = scraped.exposed {
             self.on_timed(scraped, exposed);
         }
+        if scraped.refused {
+            self.offer_timed_again(scraped);
+        }
         // The fetch was out when the target went: its series end with the others.
         if let Some(slot) = self.leaving.get(&scraped.target).copied() {
             self.on_gone(scraped.target, scraped.spec, slot);
+        }
+    }
+
+    /// Storage refused a row: samples with timestamps of their own are new again.
+    fn offer_timed_again(&mut self, scraped: &Scraped<'_>) {
+        let memory = self.remembered.entry(scraped.target).or_default();
+        if scraped.exposed.is_some() {
+            memory.timed.clear();
+            memory.timed_last = None;
         }
     }
 
@@ -333,17 +346,8 @@ impl Oracle {
         after: i64,
         until: i64,
     ) -> Result<(), String> {
+        self.check_written(found, rows)?;
         let times = self.times(found)?;
-        for (labels, samples) in &found.series {
-            let cells = &self.cells[self.series[labels]];
-            for (at, bits) in samples {
-                let mut written = cells.get(at).into_iter().flatten().filter(|w| w.row < rows);
-                if !written.any(|written| written.bits.is_none_or(|right| right == *bits)) {
-                    let wrote = cells.get(at);
-                    return Err(format!("{labels} at {at}: found {bits:016x}, wrote {wrote:x?}"));
-                }
-            }
-        }
         for (series, cells) in self.cells.iter().enumerate() {
             for (at, written) in cells {
                 let must = written.iter().any(|written| written.row < rows && self.must(written));
@@ -357,9 +361,37 @@ impl Oracle {
         Ok(())
     }
 
+    /// Whether everything in `found` was written by the first `rows` rows.
+    ///
+    /// # Errors
+    /// Names the first sample that is wrong or was never written.
+    pub fn check_written(&self, found: &Found, rows: usize) -> Result<(), String> {
+        for (labels, samples) in &found.series {
+            let Some(series) = self.series.get(labels) else {
+                return Err(format!("{labels} was never written"));
+            };
+            for (at, bits) in samples {
+                let cell = self.cells[*series].get(at);
+                let mut written = cell.into_iter().flatten().filter(|w| w.row < rows);
+                if !written.any(|written| written.bits.is_none_or(|right| right == *bits)) {
+                    return Err(format!("{labels} at {at}: found {bits:016x}, wrote {cell:x?}"));
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn must(&self, written: &Written) -> bool {
         let row = &self.rows[written.row];
         !row.optional && self.forgotten_before_ms <= row.timestamp_ms
+    }
+
+    /// The time of one of the rows; `None` without rows.
+    #[must_use]
+    pub fn time_of(&self, chance: u64) -> Option<i64> {
+        let rows = u64::try_from(self.rows.len()).ok().filter(|rows| *rows != 0)?;
+        let at = usize::try_from(chance % rows).ok()?;
+        self.rows.get(at).map(|row| row.timestamp_ms)
     }
 
     /// Rows held.

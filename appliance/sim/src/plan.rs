@@ -65,6 +65,10 @@ pub struct Plan {
     pub questions: Vec<(Tick, usize)>,
     /// When the wall clock is set, and by how many milliseconds.
     pub clock_jumps: Vec<(Tick, i64)>,
+    /// Whether retired segments are recycled, or deleted.
+    pub recycles: bool,
+    /// Bits that flip in tile files at the end.
+    pub rotten_bits: u64,
     /// Chance in a million that a deadline is served seconds late.
     pub stalls: u64,
 }
@@ -116,6 +120,8 @@ impl Plan {
             changes,
             questions,
             clock_jumps,
+            recycles: disk.happens(700_000),
+            rotten_bits: disk.one_of(&[0, 1, 8]),
             stalls: schedule.one_of(&[0, 0, 100, 2_000]),
         }
     }

@@ -9,6 +9,7 @@
 //! |---|---|
 //! | log | sectors lost, torn and reordered; EIO; ENOSPC; stalls of seconds; stale bytes |
 //! | tile files, catalog | the same; renames, creations and deletions undone |
+//! | tile files at rest | bits that flip: found by checksum, never given as samples |
 //! | process | `kill -9` and power cuts between any two events, also during recovery |
 //! | network | refused, slow and cut connections, garbage, status 503, empty bodies |
 //! | targets | churn, changing order, doubled series, own timestamps, coming and going |
@@ -202,8 +203,39 @@ impl World {
         for node in 0..self.nodes.len() {
             self.nodes[node].crash(Crash::PowerCut, &mut self.disk);
             self.boot(node)?;
+            self.rot(node)?;
         }
         Ok(())
+    }
+
+    /// Flips bits in tile files: what can still be read, before and after a restart, must be right.
+    fn rot(&mut self, number: usize) -> Result<(), String> {
+        let rotten = (0..self.plan.rotten_bits).filter(|_| {
+            let disk = &mut self.nodes[number].disk;
+            disk.rot(&mut self.disk)
+        });
+        if rotten.count() == 0 {
+            return Ok(());
+        }
+        self.note(&format!("{number} rots"));
+        self.check_rotten(number)?;
+        self.nodes[number].crash(Crash::Kill, &mut self.disk);
+        // Recovery may refuse a damaged disk with an error; it may not open it and lie.
+        if let Ok(Some((store, _))) = self.nodes[number].recover(None) {
+            self.nodes[number].shard = Some(Shard::new(ShardOptions::default(), store));
+            self.check_rotten(number)?;
+        }
+        Ok(())
+    }
+
+    fn check_rotten(&mut self, number: usize) -> Result<(), String> {
+        let node = &self.nodes[number];
+        let Some(shard) = &node.shard else { return Ok(()) };
+        let all = select_all(TimestampMs::MIN, TimestampMs::MAX);
+        let selected = shard.store().select(&all).map_err(|error| error.to_string())?;
+        let found = node.decode_damaged(&selected)?;
+        let checked = node.oracle.check_written(&found, node.oracle.rows());
+        checked.map_err(|text| format!("shard {number}, rotten: {text}"))
     }
 
     /// Lets things happen up to `until`.
@@ -379,7 +411,8 @@ impl World {
                 self.begin_disk(number, DiskOp::Prepare(segment));
             }
             Effect::Storage(StorageEffect::LogRetire(segment)) => {
-                self.nodes[number].disk.retire(FileName::Segment(segment));
+                let (disk, file) = (&mut self.nodes[number].disk, FileName::Segment(segment));
+                if self.plan.recycles { disk.retire(file) } else { disk.delete(file) }
             }
             Effect::Storage(StorageEffect::File(request)) => {
                 self.begin_disk(number, DiskOp::File(request));
@@ -495,9 +528,7 @@ impl World {
             return Ok(());
         }
         let now = self.now();
-        let back = i64::try_from(self.workload.below(200_000)).unwrap_or(0);
-        let after = TimestampMs(now.wall.0 - back);
-        let until = now.wall.saturating_add(10_000);
+        let (after, until) = self.choose_range(number, now);
         let labels = LabelRequest { matcher_sets: Vec::new(), from: after, to: until };
         let question = match self.workload.below(8) {
             0 => Question::LabelValues { name: "__name__".to_owned(), wanted: labels },
@@ -510,6 +541,20 @@ impl World {
         self.range = (after, until);
         self.requests += 1;
         self.give(number, Event::Ask { request: RequestId(self.requests), question })
+    }
+
+    /// The newest samples, or a range that begins and ends with samples.
+    fn choose_range(&mut self, number: usize, now: Now) -> (TimestampMs, TimestampMs) {
+        let (one, other) = (self.workload.draw(), self.workload.draw());
+        let oracle = &self.nodes[number].oracle;
+        let times = oracle.time_of(one).zip(oracle.time_of(other));
+        match times.filter(|_| self.workload.happens(500_000)) {
+            Some((one, other)) => (TimestampMs(one.min(other)), TimestampMs(one.max(other))),
+            None => {
+                let back = i64::try_from(self.workload.below(200_000)).unwrap_or(0);
+                (TimestampMs(now.wall.0 - back), now.wall.saturating_add(10_000))
+            }
+        }
     }
 
     fn replied(&mut self, number: usize, answer: Answer) -> Result<(), String> {
