@@ -445,9 +445,7 @@ impl Group {
             Place::File { number: file, .. } => file == number,
             Place::Memory(_) => false,
         };
-        while self.tiles.front().is_some_and(is_gone) {
-            self.tiles.pop_front();
-        }
+        self.tiles.retain(|tile| !is_gone(tile));
     }
 
     /// Columns that have a series.

@@ -90,6 +90,13 @@ pub enum OpenError {
         /// Position that was found.
         found: u64,
     },
+    /// No catalog is whole, although one was: tiles or a log whose front has retired rest on it.
+    /// To go on would make every group unknown and take its files away.
+    #[error("no catalog is whole, {catalogs} were found: the definitions of the groups are lost")]
+    Catalog {
+        /// Catalogs that were found, none of them whole.
+        catalogs: usize,
+    },
     /// A frame of the live generation is of a version that this program does not know.
     #[error("{file}, offset {offset}: version {version} is unknown")]
     Version {
@@ -164,7 +171,7 @@ impl Recovery {
     /// Recovery of the files in `listing` (name and bytes, any order).
     ///
     /// # Errors
-    /// [`OpenError::Options`].
+    /// [`OpenError::Options`]; [`OpenError::Catalog`] when there are tile files without any.
     pub fn new(options: Options, listing: Vec<(FileName, u64)>) -> Result<Recovery, OpenError> {
         options.check()?;
         let mut found = listing;
@@ -194,6 +201,9 @@ impl Recovery {
                     segments.push_back(place(segment.0, WINDOW_BYTES));
                 }
             }
+        }
+        if catalogs.is_empty() && !tile_files.is_empty() {
+            return Err(OpenError::Catalog { catalogs: 0 });
         }
         let run_start = segments.front().map_or(0, |place: &Place| place.number);
         let mut recovery = Recovery {
@@ -285,7 +295,7 @@ impl Recovery {
     /// Takes the bytes that [`Step::Read`] asked for.
     ///
     /// # Errors
-    /// [`OpenError::Hole`], [`OpenError::Version`]: a human must look.
+    /// [`OpenError::Hole`], [`OpenError::Catalog`], [`OpenError::Version`]: a human must look.
     pub fn feed(&mut self, bytes: &[u8]) -> Result<(), OpenError> {
         match self.phase {
             Phase::Catalog => return self.feed_catalog(bytes),
@@ -346,8 +356,16 @@ impl Recovery {
             // Its writing was cut off; what it replaces is still there.
             self.catalog_reader = catalog::Reader::default();
             self.store = Some(self.empty_store());
+            // A tile is written only when its definitions are durable in a whole catalog.
+            if self.catalogs.is_empty() && !self.tile_files.is_empty() {
+                return Err(self.no_catalog());
+            }
         }
         Ok(())
+    }
+
+    fn no_catalog(&self) -> OpenError {
+        OpenError::Catalog { catalogs: self.listing.catalogs.len() }
     }
 
     fn feed_tiles(&mut self, bytes: &[u8]) {
@@ -490,6 +508,10 @@ impl Recovery {
     /// Whether all records that the newest frame calls needed were there.
     fn check_run(&self) -> Result<(), OpenError> {
         let (first, expected) = (self.sequence.first(), self.sequence.needed());
+        // Before the first whole catalog nothing retires.
+        if 1 < first && !self.catalog_complete {
+            return Err(self.no_catalog());
+        }
         if first <= expected {
             return Ok(());
         }

@@ -4,7 +4,7 @@
 //! Never: reads a file itself; the machine's `TileRead` does.
 
 use std::collections::VecDeque;
-use std::io;
+use std::io::{self, ErrorKind};
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
@@ -102,7 +102,7 @@ pub trait TileRead: Send + Sync {
     /// Fills `bytes` from `offset` of `file`.
     ///
     /// # Errors
-    /// The file is gone (its samples passed retention), ends before, or cannot be read.
+    /// The file is gone (`NotFound`: its samples passed retention), ends before, or cannot be read.
     fn read(&self, file: &FileName, offset: u64, bytes: &mut [u8]) -> io::Result<()>;
 }
 
@@ -240,15 +240,30 @@ impl SealedPiece {
             if !may_have || !tile.overlaps(out.after_ms, out.until_ms) {
                 continue;
             }
-            let directory = cache.directory(tiles, self.shard, tile)?;
-            let Some(place) = directory.find(self.column) else { continue };
-            read_part(tiles, tile, place.offset, place.bytes as usize, &mut cache.chunk)?;
-            let rows = directory.timestamps_ms.len();
-            chunk::read(&cache.chunk, rows, &mut cache.scratch, &mut cache.column)
-                .map_err(|reason| damaged(tile, place.offset, reason))?;
-            let times = &directory.timestamps_ms;
-            out.add(times, directory.owner, &cache.column, &mut cache.owner);
+            match self.decode_tile(tile, tiles, cache, out) {
+                // Its samples have passed retention since they were selected.
+                Err(DecodeError::Read { cause, .. }) if cause.kind() == ErrorKind::NotFound => {}
+                read => read?,
+            }
         }
+        Ok(())
+    }
+
+    fn decode_tile(
+        &self,
+        tile: &TileRef,
+        tiles: &dyn TileRead,
+        cache: &mut TileCache,
+        out: &mut Output<'_>,
+    ) -> Result<(), DecodeError> {
+        let directory = cache.directory(tiles, self.shard, tile)?;
+        let Some(place) = directory.find(self.column) else { return Ok(()) };
+        read_part(tiles, tile, place.offset, place.bytes as usize, &mut cache.chunk)?;
+        let rows = directory.timestamps_ms.len();
+        chunk::read(&cache.chunk, rows, &mut cache.scratch, &mut cache.column)
+            .map_err(|reason| damaged(tile, place.offset, reason))?;
+        let times = &directory.timestamps_ms;
+        out.add(times, directory.owner, &cache.column, &mut cache.owner);
         Ok(())
     }
 }

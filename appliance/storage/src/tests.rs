@@ -6,6 +6,8 @@ mod crash;
 
 mod limits;
 
+mod retention;
+
 mod invariants;
 
 mod golden;

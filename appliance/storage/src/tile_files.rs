@@ -240,14 +240,15 @@ impl TileFiles {
             let failed = self.failed_tiles.is_some();
             self.current = self.current.filter(|_| failed);
         }
-        let (number, span) = self.files.first_key_value()?;
-        let number = *number;
-        let is_current = self.current.is_some_and(|current| current.number == number);
-        if oldest_ms <= span.max_time_ms || is_current {
-            return None;
-        }
+        // Not only the first: one whose times lie ahead, as a wrong clock makes them, must not keep
+        // those behind it.
+        let current = self.current.map(|current| current.number);
+        let expired = |(number, span): &(&u64, &FileSpan)| {
+            span.max_time_ms < oldest_ms && current != Some(**number)
+        };
+        let number = *self.files.iter().find(expired)?.0;
         self.files.remove(&number);
-        assert!(!is_current, "T3: the current file expires");
+        assert!(current != Some(number), "T3: the current file expires");
         Some(number)
     }
 }

@@ -8,6 +8,7 @@ use crate::cells::Cell;
 use crate::effect::{FileOp, LogPosition};
 use crate::names::FileName;
 use crate::options::Options;
+use crate::recovery::OpenError;
 use crate::row::Rank;
 use crate::tests::world::{Contents, Disk, START_MS, World, recover};
 
@@ -312,4 +313,26 @@ fn a_hole_in_the_middle_and_a_missing_segment_are_errors() {
     let mut missing = world.disk.clone();
     missing.files.remove(&first);
     assert!(lost(&missing).starts_with("log segment 2, offset 0: records 1.."));
+}
+
+#[test]
+fn a_store_whose_only_catalog_is_damaged_or_gone_does_not_open() {
+    let mut world = World::new(Options { tile_rows: 2, ..options() });
+    for at in 0..4 {
+        let cells = [("a", Cell::Present(at as f64))];
+        world.row(0, START_MS + at * 1000, Rank::Owner, &cells).unwrap();
+        world.settle();
+    }
+    let is_catalog = |file: &FileName| matches!(file, FileName::Catalog(_));
+    assert_eq!(world.disk.files.keys().filter(|file| is_catalog(file)).count(), 1);
+    let mut damaged = world.disk.clone();
+    for (_, bytes) in damaged.files.iter_mut().filter(|(file, _)| is_catalog(file)) {
+        bytes[41] ^= 1;
+    }
+    let mut gone = world.disk.clone();
+    gone.files.retain(|file, _| !is_catalog(file));
+    for (disk, found) in [(damaged, 1), (gone, 0)] {
+        let refused = recover(&world.options, &disk).map(|_| ()).unwrap_err();
+        assert_eq!(refused, OpenError::Catalog { catalogs: found });
+    }
 }
