@@ -168,7 +168,8 @@ struct Listing {
 }
 
 impl Recovery {
-    /// Recovery of the files in `listing` (name and bytes, any order).
+    /// Recovery of the files in `listing` (name and bytes, any order). Their bytes and names must
+    /// have been synced since an earlier process wrote them: what is found counts as durable.
     ///
     /// # Errors
     /// [`OpenError::Options`]; [`OpenError::Catalog`] when there are tile files without any.
