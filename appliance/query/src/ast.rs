@@ -1,7 +1,5 @@
 //! The syntax tree of a PromQL expression; every node knows where it stands in the text.
 
-use std::fmt;
-
 use crate::function::Function;
 
 /// Bytes `start..end` of the query text.
@@ -11,30 +9,6 @@ pub struct Span {
     pub start: u32,
     /// Offset after the last byte.
     pub end: u32,
-}
-
-/// Type of an expression's value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ValueType {
-    /// One number a step.
-    Scalar,
-    /// A text.
-    String,
-    /// One sample a series and step.
-    Vector,
-    /// A range of samples a series.
-    Matrix,
-}
-
-impl fmt::Display for ValueType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            ValueType::Scalar => "scalar",
-            ValueType::String => "string",
-            ValueType::Vector => "instant vector",
-            ValueType::Matrix => "range vector",
-        })
-    }
 }
 
 /// An expression and where it stands.

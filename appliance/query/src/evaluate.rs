@@ -61,7 +61,6 @@ use model::time::TimestampMs;
 use thiserror::Error;
 
 use crate::annotation::Severity;
-use crate::ast::ValueType;
 use crate::evaluate::budget::{Bounds, Budget};
 use crate::evaluate::context::{Context, Found, Settings};
 use crate::evaluate::fault::Fault;
@@ -71,6 +70,7 @@ use crate::plan::frame::Frame;
 use crate::plan::{Plan, plan};
 use crate::source::{Selection, Series, Source, SourceError};
 use crate::value::Value;
+use crate::value_type::ValueType;
 
 /// A query as it was asked.
 #[derive(Clone, Debug)]

@@ -5,7 +5,7 @@
 //! Invariants
 //! - F1: the table is sorted by name, each name once.
 
-use crate::ast::ValueType::{self, Matrix, Scalar, String, Vector};
+use crate::value_type::ValueType::{self, Matrix, Scalar, String, Vector};
 
 /// Signature of a function.
 #[derive(Debug, PartialEq)]

@@ -4,8 +4,11 @@
 
 #![forbid(unsafe_code)]
 
-pub mod ast;
+pub mod value_type;
+
 pub mod function;
+
+pub mod ast;
 pub mod parse;
 pub mod print;
 pub mod calendar;

@@ -12,11 +12,12 @@ mod duration;
 
 mod build;
 
-use crate::ast::{Expr, ValueType};
+use crate::ast::Expr;
 use crate::grid::Grid;
 use crate::plan::build::{Builder, type_of};
 use crate::plan::frame::{Frame, PlanError};
 use crate::plan::node::{Node, Selected};
+use crate::value_type::ValueType;
 
 /// A planned query.
 #[derive(Clone, Debug)]

@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use model::time::TimestampMs;
 
-use crate::ast::ValueType;
 use crate::evaluate::column::{StepSeries, StepVector};
 use crate::evaluate::context::Context;
 use crate::evaluate::extended::extended_samples;
@@ -18,6 +17,7 @@ use crate::grid::Grid;
 use crate::plan::Plan;
 use crate::plan::node::{Extension, Matrix, Node, NodeKind};
 use crate::value::{Point, Points, Sample, SeriesPoints, Value};
+use crate::value_type::ValueType;
 
 /// Evaluates a plan.
 ///

@@ -4,11 +4,11 @@ use model::label_set::METRIC_NAME;
 use model::matcher::Matcher;
 
 use crate::ast::{
-    AggregateExpr, AggregateOp, BinaryExpr, Call, Cardinality, Expr, ExprKind, Span, ValueType,
-    VectorSelector,
+    AggregateExpr, AggregateOp, BinaryExpr, Call, Cardinality, Expr, ExprKind, Span, VectorSelector,
 };
 use crate::parse::cursor::Cursor;
 use crate::parse::lexer::is_space;
+use crate::value_type::ValueType;
 
 impl Expr {
     /// Type of its value.

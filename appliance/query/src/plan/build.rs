@@ -4,7 +4,7 @@ use model::matcher::Matcher;
 
 use crate::ast::{
     AggregateExpr, At, BinaryExpr, BinaryOp, Call as CallExpr, Expr, ExprKind, LabelMatcher,
-    MatrixSelector, Modifiers, Span, SubqueryExpr, ValueType, VectorSelector,
+    MatrixSelector, Modifiers, Span, SubqueryExpr, VectorSelector,
 };
 use crate::grid::Grid;
 use crate::plan::call::{depends_on_time, kind_of};
@@ -14,6 +14,7 @@ use crate::plan::node::{
     Aggregate, Binary, Call, CallKind, Extension, HistogramFunction, Matrix, Moved, Node, NodeKind,
     Selected, Selector, SpecialFunction, Subquery,
 };
+use crate::value_type::ValueType;
 
 /// Type of the value of `expr`, as the parser checked it.
 pub(crate) fn type_of(expr: &Expr) -> ValueType {
