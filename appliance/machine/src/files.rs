@@ -150,6 +150,8 @@ async fn perform_on_ring(directory: &Path, op: FileOp) -> io::Result<()> {
             let path = directory.join(file.to_string());
             let mut options = tokio_uring::fs::OpenOptions::new();
             let opened = options.write(true).open(&path).await;
+            // An append that is made again after it failed finds the file, but its name may not be
+            // durable: the first append of a file syncs it in any case.
             let (file, made) = match opened {
                 Err(cause) if cause.kind() == io::ErrorKind::NotFound => {
                     (options.create(true).open(&path).await?, true)
@@ -163,7 +165,7 @@ async fn perform_on_ring(directory: &Path, op: FileOp) -> io::Result<()> {
             };
             file.close().await?;
             synced?;
-            if made { sync_parent_on_ring(&path).await } else { Ok(()) }
+            if made || offset == 0 { sync_parent_on_ring(&path).await } else { Ok(()) }
         }
         FileOp::Rename { from, to } => {
             let to = directory.join(to.to_string());
@@ -204,7 +206,7 @@ fn perform(directory: &Path, op: FileOp) -> io::Result<()> {
                 }
             }
             fdatasync(&file)?;
-            if made { sync_parent(&path) } else { Ok(()) }
+            if made || offset == 0 { sync_parent(&path) } else { Ok(()) }
         }
         FileOp::Rename { from, to } => {
             let to = directory.join(to.to_string());

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustix::fs::{
-    AtFlags, CWD, FlockOperation, Mode, OFlags, StatxFlags, flock, fsync, open, statx,
+    AtFlags, CWD, FlockOperation, Mode, OFlags, StatxFlags, fdatasync, flock, fsync, open, statx,
 };
 use rustix::io::{Errno, pread, pwrite, read};
 use storage::names::{DIRECTORIES, FileName};
@@ -26,8 +26,6 @@ const VERSION: u64 = 1;
 const DESCRIPTION: &str = "cresset.json";
 /// Most shards that a description may ask for.
 pub const SHARDS_MAX: u32 = 1024;
-/// Most bytes handed to recovery at once, whatever it asks for.
-const READ_BYTES_MAX: usize = 64 << 20;
 
 /// Why the machine did not start.
 #[derive(Debug, Error)]
@@ -219,6 +217,8 @@ pub(crate) fn recover(
     let shard = options.shard;
     let listing =
         list(directory).map_err(system(format!("list directory {}", directory.display())))?;
+    settle(directory, &listing)
+        .map_err(system(format!("sync what is in {}", directory.display())))?;
     let failed = |cause| StartError::Open { shard, cause };
     let mut recovery = Recovery::new(options, listing).map_err(failed)?;
     let mut told = (0, 0);
@@ -243,12 +243,62 @@ pub(crate) fn recover(
                     opened = Some((file, fd));
                 }
                 let (_, fd) = opened.as_ref().expect("opened above");
-                buffer.resize(bytes_max.min(READ_BYTES_MAX), 0);
-                let bytes = read_at(fd, offset, &mut buffer).map_err(system(what()))?;
-                recovery.feed(&buffer[..bytes]).map_err(failed)?;
+                read_part(fd, offset, bytes_max, &mut buffer).map_err(system(what()))?;
+                recovery.feed(&buffer).map_err(failed)?;
             }
         }
     }
+}
+
+/// Makes durable what a process that was killed has written but not synced: recovery reads it and
+/// counts on it, and the files that hold it otherwise go.
+fn settle(directory: &Path, listing: &[(FileName, u64)]) -> io::Result<()> {
+    for name in unsettled(listing) {
+        let path = directory.join(name.to_string());
+        let file = open(&path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?;
+        if matches!(name, FileName::Segment(_)) {
+            await_writer(&file, &path);
+        }
+        fdatasync(&file)?;
+    }
+    for part in std::iter::once("").chain(DIRECTORIES) {
+        let part = directory.join(part);
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        fsync(open(&part, flags, Mode::empty())?)?;
+    }
+    Ok(())
+}
+
+/// Files that may have bytes which are not durable: tiles are appended to the newest file alone,
+/// and it is begun only when what stands in the one before it is durable.
+fn unsettled(listing: &[(FileName, u64)]) -> Vec<FileName> {
+    let is_tile = |name: &FileName| matches!(name, FileName::Tile(_));
+    let names = listing.iter().map(|(name, _)| *name);
+    let newest = names.clone().filter(is_tile).max();
+    names.filter(|name| !is_tile(name)).chain(newest).collect()
+}
+
+/// Waits until no write of a killed process can come to the segment any more: io_uring may let one
+/// end after the process itself. `segments` holds a lock on each file that is written, and a write
+/// under way holds the file.
+fn await_writer(file: &OwnedFd, path: &Path) {
+    let is_held = flock(file, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK);
+    if is_held {
+        let path = path.display();
+        tracing::info!(%path, "a write of the process before has not ended: waiting for the disk");
+        while flock(file, FlockOperation::LockShared) == Err(Errno::INTR) {}
+    }
+}
+
+/// Reads up to `bytes_max` from `offset` into `bytes`; fewer only at the end of the file. A damaged
+/// length asks for no more memory than there is file.
+fn read_part(fd: &OwnedFd, offset: u64, bytes_max: usize, bytes: &mut Vec<u8>) -> io::Result<()> {
+    let file_bytes = u64::try_from(rustix::fs::fstat(fd)?.st_size).unwrap_or(0);
+    let left = usize::try_from(file_bytes.saturating_sub(offset)).unwrap_or(usize::MAX);
+    bytes.resize(bytes_max.min(left), 0);
+    let count = read_at(fd, offset, bytes)?;
+    bytes.truncate(count);
+    Ok(())
 }
 
 /// Fills `bytes` from `offset`; fewer at the end of the file.
@@ -286,6 +336,8 @@ fn list(directory: &Path) -> io::Result<Vec<(FileName, u64)>> {
 
 #[cfg(test)]
 mod tests {
+    use storage::names::SegmentId;
+
     use super::*;
 
     #[test]
@@ -323,6 +375,45 @@ mod tests {
             let refused = made.unwrap_err().to_string();
             assert!(refused.contains(reason), "{refused}");
         }
+    }
+
+    #[test]
+    fn a_part_of_any_size_is_read_whole() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = fs::File::create_new(directory.path().join("large")).unwrap();
+        // A tile of many columns is larger than any window; the file is one hole.
+        file.set_len((80 << 20) + 1).unwrap();
+        let file = fs::File::open(directory.path().join("large")).unwrap().into();
+        let mut bytes = Vec::new();
+        read_part(&file, 1, 80 << 20, &mut bytes).unwrap();
+        assert_eq!(bytes.len(), 80 << 20);
+        read_part(&file, 80 << 20, 1 << 40, &mut bytes).unwrap();
+        assert_eq!(bytes.len(), 1);
+    }
+
+    #[test]
+    fn what_may_not_be_durable_is_synced() {
+        let segment = |number| FileName::Segment(SegmentId(number));
+        let names = [FileName::Catalog(3), FileName::Tile(8), FileName::Tile(9), segment(4)];
+        let found = unsettled(&names.map(|name| (name, 1)));
+        assert_eq!(found, [FileName::Catalog(3), segment(4), FileName::Tile(9)]);
+    }
+
+    #[test]
+    fn recovery_waits_for_a_write_of_the_process_before() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = shard_directory(directory.path(), 0).unwrap();
+        let name = FileName::Segment(SegmentId(1));
+        let writer: OwnedFd = fs::File::create(path.join(name.to_string())).unwrap().into();
+        flock(&writer, FlockOperation::NonBlockingLockExclusive).unwrap();
+        let (sender, settled) = crossbeam::channel::bounded(1);
+        let waiting = path.clone();
+        let thread = std::thread::spawn(move || sender.send(settle(&waiting, &[(name, 0)])));
+        let early = settled.recv_timeout(std::time::Duration::from_millis(50));
+        assert!(early.is_err(), "the writer's lock is held");
+        drop(writer);
+        settled.recv().unwrap().unwrap();
+        thread.join().unwrap().unwrap();
     }
 
     #[test]

@@ -18,7 +18,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use crossbeam::channel::{Receiver, Sender, bounded};
-use rustix::fs::{Mode, OFlags, fdatasync, fsync, open};
+use rustix::fs::{FlockOperation, Mode, OFlags, fdatasync, flock, fsync, open};
 use rustix::io::{Errno, pwrite};
 use storage::effect::{Event, FileError};
 use storage::names::{FileName, SegmentId};
@@ -119,10 +119,17 @@ impl Segments {
                 Some(spare) => spare,
                 None => self.fill(shard, &path)?,
             };
-            fs::rename(&ready, &path)?;
+            if let Err(cause) = fs::rename(&ready, &path) {
+                // Nobody knows the name any more.
+                let _ = fs::remove_file(&ready);
+                return Err(cause);
+            }
         }
         sync_parent(&path)?;
         let file = self.open_direct(&path)?;
+        // Held by every write under way: the next process waits for it (`open`). Where the file
+        // system has no such locks there is nothing to hold.
+        let _ = flock(&file, FlockOperation::NonBlockingLockExclusive);
         let block_bytes = self.places[shard].block_bytes;
         let opened = LogRequest::Opened { shard, segment, file, block_bytes };
         self.log.send(opened).map_err(|_| io::Error::other("the log takes no more segments"))
@@ -140,11 +147,11 @@ impl Segments {
         }
         let name = self.new_name(shard, "new");
         let file = self.open_direct(&name)?;
-        if let Err(cause) = fill_zeros(&file, &block, 0, wanted) {
+        let filled = fill_zeros(&file, &block, 0, wanted).and_then(|()| Ok(fsync(&file)?));
+        if let Err(cause) = filled {
             let _ = fs::remove_file(&name);
             return Err(cause);
         }
-        fsync(&file)?;
         Ok(name)
     }
 

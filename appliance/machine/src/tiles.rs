@@ -47,6 +47,11 @@ impl TileFiles {
         let path = self.directory.join(name.to_string());
         let file = Arc::new(open(path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())?);
         let mut open = self.open.write().map_err(|_| poisoned())?;
+        // One that was deleted meanwhile is not kept: `forget` came before us, and its space would
+        // not be given back.
+        if rustix::fs::fstat(&*file)?.st_nlink == 0 {
+            return Ok(file);
+        }
         open.insert(*name, Arc::clone(&file));
         if FILES_MAX < open.len() {
             open.pop_first();
