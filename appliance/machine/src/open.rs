@@ -377,13 +377,17 @@ mod tests {
         }
     }
 
+    fn make(path: &Path) -> OwnedFd {
+        let flags = OFlags::RDWR | OFlags::CREATE | OFlags::CLOEXEC;
+        open(path, flags, Mode::RUSR | Mode::WUSR).unwrap()
+    }
+
     #[test]
     fn a_part_of_any_size_is_read_whole() {
         let directory = tempfile::tempdir().unwrap();
-        let file = fs::File::create_new(directory.path().join("large")).unwrap();
+        let file = make(&directory.path().join("large"));
         // A tile of many columns is larger than any window; the file is one hole.
-        file.set_len((80 << 20) + 1).unwrap();
-        let file = fs::File::open(directory.path().join("large")).unwrap().into();
+        rustix::fs::ftruncate(&file, (80 << 20) + 1).unwrap();
         let mut bytes = Vec::new();
         read_part(&file, 1, 80 << 20, &mut bytes).unwrap();
         assert_eq!(bytes.len(), 80 << 20);
@@ -404,7 +408,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = shard_directory(directory.path(), 0).unwrap();
         let name = FileName::Segment(SegmentId(1));
-        let writer: OwnedFd = fs::File::create(path.join(name.to_string())).unwrap().into();
+        let writer = make(&path.join(name.to_string()));
         flock(&writer, FlockOperation::NonBlockingLockExclusive).unwrap();
         let (sender, settled) = crossbeam::channel::bounded(1);
         let waiting = path.clone();
