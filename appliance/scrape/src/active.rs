@@ -17,6 +17,7 @@ use storage::store::RowError;
 
 use crate::error::ScrapeError;
 use crate::fetch::{FetchFault, FetchRequest, Fetched, HEAD_BYTES_MAX, REDIRECTS_MAX, Timings};
+use crate::former::{Former, group_key, is_outgrown, mark};
 use crate::ingest::{Bench, Counts, Source};
 use crate::memory::Memory;
 use crate::metrics::{number, seconds};
@@ -58,6 +59,10 @@ pub struct Active {
     /// What it waits for.
     pub turn: Turn,
     home: Option<Home>,
+    /// Groups that it outgrew.
+    epoch: u32,
+    /// The group that it outgrew with its last good scrape.
+    former: Option<Former>,
     memory: Memory,
     timed: Timed,
     /// Columns that the last good scrape had, report series left out.
@@ -85,6 +90,8 @@ impl Active {
             spec,
             turn: Turn::Idle,
             home: None,
+            epoch: 0,
+            former: None,
             memory: Memory::default(),
             timed: Timed::default(),
             known: Bitmap::default(),
@@ -237,9 +244,10 @@ impl Active {
             timed: &mut self.timed,
         };
         let timed = bench.read(&mut source, body, pass)?;
-        let fresh = count_fresh(&bench.cells.present, &self.known);
         let present = bench.cells.present.clone();
-        bench.counts.added += fresh;
+        let moved = self.former.as_ref().map(|former| former.moved(&self.memory, &present));
+        let fresh = || count_fresh(&present, &self.known);
+        bench.counts.added += moved.as_ref().map_or_else(fresh, |moved| moved.added);
         if self.alive {
             mark_gone(&self.known, &mut bench.cells);
         }
@@ -256,9 +264,45 @@ impl Active {
             return Err(error);
         }
         pass.counters.samples += present.count_ones() as u64;
+        let ended = match self.former.take().zip(moved).filter(|_| self.alive) {
+            Some((former, moved)) => {
+                end_former(former.group, &moved.gone, slot, stamp, bench, pass)
+            }
+            None => Ok(()),
+        };
         self.known = present;
         self.alive = true;
+        self.leave_outgrown(&home, pass);
+        ended?;
         self.store_timed(slot, stamp, &timed, bench, pass)
+    }
+
+    /// Leaves a group whose rows are far wider than what the target exposes.
+    fn leave_outgrown(&mut self, home: &Home, pass: &mut Pass<'_>) {
+        let columns = pass.store.columns(home.group);
+        if !is_outgrown(columns, self.known.count_ones(), pass.options.columns_spare) {
+            return;
+        }
+        self.former = Some(Former::new(home.group, &self.memory, &self.known));
+        self.epoch = self.epoch.wrapping_add(1);
+        self.home = None;
+        self.memory.forget();
+        self.known = Bitmap::default();
+        pass.counters.groups_left += 1;
+    }
+
+    /// Ends what the last row had in the group that was left with it.
+    fn end_all_former(
+        &mut self,
+        slot: Slot,
+        stamp: TimestampMs,
+        bench: &mut Bench,
+        pass: &mut Pass<'_>,
+    ) -> Ended {
+        match self.former.as_ref().filter(|_| self.alive) {
+            Some(former) => end_former(former.group, &former.all(), slot, stamp, bench, pass),
+            None => Ok(()),
+        }
     }
 
     fn store_timed(
@@ -329,7 +373,9 @@ impl Active {
             }
             ended => ended?,
         }
+        let former = self.end_all_former(slot, stamp, bench, pass);
         self.alive = false;
+        former?;
         if self.spec.track_timestamps_staleness {
             self.end_timed(slot, stamp, true, bench, pass)?;
         }
@@ -339,8 +385,16 @@ impl Active {
     /// Ends every series of a target that is gone, at the slot where its next scrape would have
     /// been.
     pub fn end(&mut self, slot: Slot, bench: &mut Bench, pass: &mut Pass<'_>) {
-        let Some(home) = self.home.clone() else { return };
         let stamp = TimestampMs(slot.0);
+        let _ = self.end_all_former(slot, stamp, bench, pass);
+        let home = match &self.home {
+            Some(home) => home.clone(),
+            None if self.former.is_some() => match self.home(pass) {
+                Ok(home) => home,
+                Err(_) => return,
+            },
+            None => return,
+        };
         self.start_end_row(&home, bench, pass);
         home.end(&mut bench.cells);
         // A refusal leaves the series to end by themselves, five minutes later.
@@ -363,13 +417,15 @@ impl Active {
         if let Some(home) = &self.home {
             return Ok(home.clone());
         }
-        let home = Home::new(&self.spec, pass.store)?;
+        let key = group_key(self.identity, self.epoch);
+        let home = Home::new(&self.spec, key, pass.store)?;
         self.home = Some(home.clone());
         Ok(home)
     }
 
     fn forget_places(&mut self) {
         self.home = None;
+        self.former = None;
         self.memory.forget();
         self.known = Bitmap::default();
         self.alive = false;
@@ -426,6 +482,21 @@ fn append(
             Err(error.into())
         }
     }
+}
+
+fn end_former(
+    group: GroupId,
+    columns: &[u32],
+    slot: Slot,
+    stamp: TimestampMs,
+    bench: &mut Bench,
+    pass: &mut Pass<'_>,
+) -> Ended {
+    if columns.is_empty() {
+        return Ok(());
+    }
+    mark(&mut bench.cells, pass.store.columns(group), columns);
+    append(group, slot, stamp, &bench.cells, pass)
 }
 
 /// Makes markers of the cells in `known` that have no value.

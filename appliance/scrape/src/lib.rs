@@ -21,5 +21,6 @@ pub mod pass;
 pub mod timed;
 pub mod ingest;
 pub mod report;
+pub mod former;
 pub mod active;
 pub mod scraper;

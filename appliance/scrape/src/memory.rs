@@ -164,6 +164,31 @@ impl Memory {
         true
     }
 
+    /// Hash and column of the series whose column is set in `columns`, in order of column; each
+    /// column once.
+    #[must_use]
+    pub fn series_of(&self, columns: &Bitmap) -> Vec<(u128, u32)> {
+        let is_set =
+            |column: u32| (column as usize) < columns.len() && columns.get(column as usize);
+        let mut series: Vec<(u128, u32)> = Vec::new();
+        if let Some(layout) = &self.layout {
+            for run in &self.runs {
+                let steps = (0..run.count).filter(|step| is_set(run.column + step));
+                series.extend(steps.map(|step| {
+                    let text = layout.series_text((run.ordinal + step) as usize);
+                    (text_hash(text), run.column + step)
+                }));
+            }
+        }
+        series.extend(self.strays.iter().filter_map(|(hash, place)| match place {
+            Place::Column(column) if is_set(*column) => Some((*hash, *column)),
+            _ => None,
+        }));
+        series.sort_unstable_by_key(|(hash, column)| (*column, *hash));
+        series.dedup_by_key(|(_, column)| *column);
+        series
+    }
+
     /// Forgets everything: the next scrape resolves every series anew.
     pub fn forget(&mut self) {
         *self = Memory::default();

@@ -90,6 +90,8 @@ pub struct Counters {
     pub rows_duplicate: u64,
     /// Rows that storage refused.
     pub rows_refused: u64,
+    /// Groups that targets outgrew.
+    pub groups_left: u64,
     /// Fetches that ended for targets that are gone.
     pub fetches_orphaned: u64,
     /// Times that the wall clock was set.
@@ -140,6 +142,7 @@ impl Default for Counters {
             skipped_slots: 0,
             rows_duplicate: 0,
             rows_refused: 0,
+            groups_left: 0,
             fetches_orphaned: 0,
             clock_jumps: 0,
             duplicates: 0,
@@ -256,7 +259,7 @@ impl Counters {
         ]
     }
 
-    fn own_counters(&self) -> [(&'static str, &'static str, u64); 12] {
+    fn own_counters(&self) -> [(&'static str, &'static str, u64); 13] {
         [
             ("cresset_scrape_scrapes_total", "Scrapes that ended.", self.scrapes),
             ("cresset_scrape_failures_total", "Scrapes that failed.", self.failures),
@@ -287,6 +290,11 @@ impl Counters {
                 "cresset_scrape_rows_refused_total",
                 "Rows that storage refused: too old, or its log waits for the disk.",
                 self.rows_refused,
+            ),
+            (
+                "cresset_scrape_groups_left_total",
+                "Groups left because most of their series were gone.",
+                self.groups_left,
             ),
             (
                 "cresset_scrape_fetches_orphaned_total",

@@ -11,6 +11,9 @@ pub struct Options {
     pub body_bytes_max: u64,
     /// Value of User-Agent. Default `Cresset/<version>`.
     pub user_agent: String,
+    /// Columns that a target's group may have beyond eight times what the target exposes, before
+    /// its series begin again in a fresh group. Range 16..=1 000 000. Default 4 096: 32 KiB a row.
+    pub columns_spare: usize,
     /// Cells that the rows of samples with timestamps of their own may take in one scrape; more
     /// fails it. Range 1 024..=1 000 000 000. Default 16 777 216 (128 MiB pass through memory).
     pub timed_cells_max: usize,
@@ -22,6 +25,7 @@ impl Default for Options {
             in_flight_max: 1_024,
             body_bytes_max: 256 << 20,
             user_agent: concat!("Cresset/", env!("CARGO_PKG_VERSION")).to_owned(),
+            columns_spare: 4_096,
             timed_cells_max: 1 << 24,
         }
     }

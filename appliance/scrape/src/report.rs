@@ -4,7 +4,7 @@
 //! always be told of.
 
 use storage::cells::{Cell, Cells};
-use storage::row::{ColumnIndex, GroupId};
+use storage::row::{ColumnIndex, GroupId, GroupKey};
 use storage::store::{LimitError, Store};
 
 use crate::ingest::Counts;
@@ -47,12 +47,12 @@ pub struct Home {
 }
 
 impl Home {
-    /// Finds or makes the group of a target and the columns of its report series.
+    /// Finds or makes the group `key` of a target and the columns of its report series.
     ///
     /// # Errors
     /// Storage takes no more groups or series.
-    pub fn new(spec: &TargetSpec, store: &mut Store) -> Result<Home, LimitError> {
-        let group = store.group(spec.identity(), &spec.labels)?;
+    pub fn new(spec: &TargetSpec, key: GroupKey, store: &mut Store) -> Result<Home, LimitError> {
+        let group = store.group(key, &spec.labels)?;
         let count = if spec.extra_scrape_metrics { NAMES.len() } else { PLAIN };
         let mut columns = Vec::with_capacity(count);
         for name in &NAMES[..count] {

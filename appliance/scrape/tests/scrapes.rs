@@ -456,6 +456,45 @@ fn a1_a_cell_is_a_value_or_a_marker() {
 }
 
 #[test]
+fn a_group_of_series_that_are_gone_is_left_unnoticed() {
+    let mut bed = Bed::new(Options { columns_spare: 16, ..Options::default() });
+    bed.apply(vec![spec_of(&job(), "a:1")]);
+    let body = |round: i64| {
+        let replaced = (0..5).map(|at| format!("m{{r=\"{round}\",s=\"{at}\"}} {round}\n"));
+        replaced.collect::<String>() + "stays 1\n"
+    };
+    let rounds = 40;
+    let slot = bed.scrape(&body(0));
+    for round in 1..rounds {
+        if round == 20 {
+            let fetch = bed.wait().remove(0);
+            bed.end(&fetch, Err(FetchFault::Deadline));
+        } else {
+            bed.scrape(&body(round));
+        }
+    }
+    let left: u64 = bed.metric("cresset_scrape_groups_left_total").parse().unwrap();
+    assert!((2..10).contains(&left), "{left} groups left");
+    for (labels, samples) in bed.series() {
+        let after = |at: i64| (at - slot) / i64::try_from(INTERVAL_MS).unwrap();
+        let shown: Vec<(i64, bool)> =
+            samples.iter().map(|(at, value)| (after(*at), is_stale(*value))).collect();
+        if labels.metric_name() == "m" {
+            let round: i64 = labels.value("r").parse().unwrap();
+            let ends = if round == rounds - 1 { None } else { Some((round + 1, true)) };
+            let expected: Vec<_> = [(round, false)].into_iter().chain(ends).collect();
+            assert_eq!(shown, expected, "{labels}");
+        } else if labels.metric_name() == "stays" {
+            assert_eq!(shown, (0..rounds).map(|round| (round, round == 20)).collect::<Vec<_>>());
+        } else if labels.metric_name() == "scrape_series_added" {
+            let added: Vec<f64> = samples[1..].iter().map(|(_, added)| *added).collect();
+            let expected = (1..rounds).map(|round| if round == 20 { 0.0 } else { 5.0 });
+            assert_eq!(added, expected.collect::<Vec<_>>());
+        }
+    }
+}
+
+#[test]
 fn a_forced_error_is_told_without_a_fetch() {
     let mut spec = spec_of(&job(), "a:1");
     spec.forced_error = Some(Arc::from("target_limit exceeded (number of targets: 2, limit: 1)"));

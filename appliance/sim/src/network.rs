@@ -17,6 +17,8 @@ use crate::prng::mix;
 
 /// Milliseconds that a spell lasts.
 const SPELL_MS: i64 = 20_000;
+/// Milliseconds after which a restless target replaces its series.
+const RESTLESS_MS: i64 = 3_000;
 const QUICK_MS: [u64; 5] = [1_000, 1_000, 2_000, 5_000, 15_000];
 const SLOW_MS: [u64; 5] = [15_000, 15_000, 20_000, 30_000, 60_000];
 
@@ -180,10 +182,12 @@ impl Place {
     }
 
     fn exposed(&self, wall_ms: i64) -> Vec<Exposed> {
-        let spell = wall_ms.div_euclid(SPELL_MS);
+        // Half of the targets that churn replace every series every few seconds.
+        let restless = self.seed.is_multiple_of(2);
+        let spell = wall_ms.div_euclid(if restless { RESTLESS_MS } else { SPELL_MS });
         let mut samples: Vec<Exposed> = Vec::new();
         for series in 0..self.series {
-            let churns = self.manner == Manner::Churning && series % 3 == 0;
+            let churns = self.manner == Manner::Churning && (restless || series % 3 == 0);
             let generation = if churns { spell } else { 0 };
             let text = format!("{}", self.chance(series, generation) % 1_000_000);
             let name = if series % 2 == 0 { "sim_requests_total" } else { "sim_level" };

@@ -1,6 +1,7 @@
 //! Plan: everything about a run that its seed decides before it begins.
 
 use model::time::{NANOS_PER_MS, Tick};
+use shard::options::Options as ShardOptions;
 use storage::options::Options as StoreOptions;
 
 use crate::prng::Prng;
@@ -47,6 +48,8 @@ pub struct Window {
 pub struct Plan {
     /// Settings of the stores, one a shard.
     pub stores: Vec<StoreOptions>,
+    /// Settings of the shards.
+    pub shard: ShardOptions,
     /// Targets of each shard at the beginning.
     pub targets: u64,
     /// Whether the run is long enough for retention, and its targets are scraped seldom.
@@ -109,8 +112,12 @@ impl Plan {
         let clock_jumps = (0..jumps)
             .map(|_| (when(&mut schedule), schedule.one_of(&[-5_000, -1_500, 2_000, 60_000])))
             .collect();
+        let mut shard = ShardOptions::default();
+        shard.scrape.columns_spare = schedule.one_of(&[16, 4_096]);
+        shard.scrape.in_flight_max = usize::try_from(schedule.one_of(&[1, 3, 1_000])).unwrap_or(1);
         Plan {
             stores,
+            shard,
             long,
             targets: 1 + chance.below(5),
             troubled: chance.happens(700_000),

@@ -28,7 +28,6 @@ use model::time::{NANOS_PER_MS, Now, Tick, TimestampMs};
 use scrape::fetch::{Fetch, FetchFault, Fetched, Timings};
 use shard::effect::{Answer, Effect};
 use shard::event::{Event, Question, RequestId};
-use shard::options::Options as ShardOptions;
 use shard::shard::Shard;
 use storage::effect::Effect as StorageEffect;
 use storage::names::FileName;
@@ -222,7 +221,7 @@ impl World {
         self.nodes[number].crash(Crash::Kill, &mut self.disk);
         // Recovery may refuse a damaged disk with an error; it may not open it and lie.
         if let Ok(Some((store, _))) = self.nodes[number].recover(None) {
-            self.nodes[number].shard = Some(Shard::new(ShardOptions::default(), store));
+            self.nodes[number].shard = Some(Shard::new(self.plan.shard.clone(), store));
             self.check_rotten(number)?;
         }
         Ok(())
@@ -361,9 +360,10 @@ impl World {
         let durable = store.durable();
         self.note(&format!("{number} boots at {durable}: {report:?}"));
         let now = self.now();
+        let shard = Shard::new(self.plan.shard.clone(), store);
         let node = &mut self.nodes[number];
         node.acknowledged = node.acknowledged.max(durable);
-        node.shard = Some(Shard::new(ShardOptions::default(), store));
+        node.shard = Some(shard);
         node.note_retention(now);
         let all = select_all(TimestampMs::MIN, TimestampMs::MAX);
         let shard = node.shard.as_ref().expect("it was made above");
