@@ -329,7 +329,17 @@ fn open_shard(
 ) -> Result<(Box<storage::store::Store>, Reactor), StartError> {
     let shard = storage.shard;
     let (store, report) = recover(directory, storage, progress)?;
-    tracing::info!(shard, ?report, "shard recovered");
+    tracing::info!(
+        shard,
+        series = report.series,
+        tiles = report.tiles,
+        segments = report.segments,
+        rows = report.rows,
+        "shard recovered"
+    );
+    for damage in &report.damages {
+        tracing::warn!(shard, "left out at recovery, as a commit cut off by a crash is: {damage}");
+    }
     let reactor = Reactor::new(io, Flavor::Shard, sizes, faults).map_err(|cause| {
         system(format!("make reactor of shard {shard}"))(io::Error::from(cause))
     })?;
