@@ -60,6 +60,16 @@ impl LastRow {
         }
     }
 
+    /// Most columns that [`LastRow::changes`] or [`LastRow::occupied`] can give.
+    pub(crate) fn changes_max(&self, cells: &Cells) -> usize {
+        let words = 0..self.present.words().len();
+        let occupied = words.map(|word| {
+            let (present, stale) = states(cells, word);
+            present | stale | self.present.words()[word] | self.stale.words()[word]
+        });
+        occupied.map(|word| word.count_ones() as usize).sum()
+    }
+
     /// Takes over the state (not the values) of `cells`.
     pub(crate) fn take_states(&mut self, cells: &Cells) {
         for word in 0..self.present.words().len() {

@@ -24,6 +24,7 @@ use crate::options::{Options, OptionsError};
 use crate::restore;
 use crate::row::GroupKey;
 use crate::store::Store;
+use crate::tile::layout::VERSION as TILE_VERSION;
 use crate::tile::read::{self as tile, Directory, Summary};
 
 /// Bytes asked for at once, where nothing asks for more.
@@ -97,12 +98,12 @@ pub enum OpenError {
         /// Catalogs that were found, none of them whole.
         catalogs: usize,
     },
-    /// A frame of the live generation is of a version that this program does not know.
+    /// A frame or tile of the live generation is of a version that this program does not know.
     #[error("{file}, offset {offset}: version {version} is unknown")]
     Version {
         /// File that was read.
         file: FileName,
-        /// Where the frame begins.
+        /// Where the frame or tile begins.
         offset: u64,
         /// Its version.
         version: u8,
@@ -300,7 +301,7 @@ impl Recovery {
     pub fn feed(&mut self, bytes: &[u8]) -> Result<(), OpenError> {
         match self.phase {
             Phase::Catalog => return self.feed_catalog(bytes),
-            Phase::Tiles => self.feed_tiles(bytes),
+            Phase::Tiles => return self.feed_tiles(bytes),
             Phase::Prove => self.feed_proof(bytes),
             Phase::Log => return self.feed_log(bytes),
         }
@@ -369,8 +370,8 @@ impl Recovery {
         OpenError::Catalog { catalogs: self.listing.catalogs.len() }
     }
 
-    fn feed_tiles(&mut self, bytes: &[u8]) {
-        let Some(mut place) = self.tile_files.pop_front() else { return };
+    fn feed_tiles(&mut self, bytes: &[u8]) -> Result<(), OpenError> {
+        let Some(mut place) = self.tile_files.pop_front() else { return Ok(()) };
         let short = bytes.len() < place.bytes_max;
         let mut at = 0;
         let end = loop {
@@ -380,14 +381,23 @@ impl Recovery {
             }
             let needed = match tile::summary(rest, place.number) {
                 Ok(summary) => summary.head_bytes,
-                Err(_) if short || at == 0 => break true,
+                Err(reason) if short || at == 0 => {
+                    self.end_of_tiles(&place, at as u64, rest, reason)?;
+                    break true;
+                }
                 Err(_) => break false,
             };
             if rest.len() < needed {
                 place.bytes_max = needed.max(DIRECTORY_WINDOW_BYTES);
                 break short;
             }
-            let Ok((summary, directory)) = tile::directory(rest, place.number) else { break true };
+            let (summary, directory) = match tile::directory(rest, place.number) {
+                Ok(read) => read,
+                Err(reason) => {
+                    self.end_of_tiles(&place, at as u64, rest, reason)?;
+                    break true;
+                }
+            };
             let offset = place.offset + at as u64;
             if self
                 .unproven
@@ -410,6 +420,27 @@ impl Recovery {
         self.tile_files.push_front(place);
         if end && self.unproven.is_empty() {
             self.tile_file_is_read();
+        }
+        Ok(())
+    }
+
+    /// Looks at what stands where the tiles of a file end before the file does.
+    fn end_of_tiles(
+        &mut self,
+        place: &Place,
+        at: u64,
+        rest: &[u8],
+        reason: &'static str,
+    ) -> Result<(), OpenError> {
+        let (file, offset) = (place.file, place.offset + at);
+        match tile::version_here(rest, place.number) {
+            Some(version) if version != TILE_VERSION => {
+                Err(OpenError::Version { file, offset, version })
+            }
+            _ => {
+                self.damage(format!("{file}, tile at {offset}: {reason}, the rest is left out"));
+                Ok(())
+            }
         }
     }
 

@@ -340,7 +340,8 @@ impl Store {
     /// the columns that differ from the last row in `self.changed`.
     fn write_row(&mut self, now: Now, row: &Row<'_>) -> LogPosition {
         let found = self.groups[row.group.0 as usize].as_mut().expect("the row was admitted");
-        let entries_max = found.columns.len() * ENTRY_BYTES_MAX;
+        // Not by the columns ever made: the dropped ones of a churning group would fill segments.
+        let entries_max = found.last.changes_max(row.cells) * ENTRY_BYTES_MAX;
         let epoch = self.log.reserve((ROW_HEAD_BYTES_MAX + entries_max) as u64);
         let full = found.logged_epoch != epoch;
         found.logged_epoch = epoch;

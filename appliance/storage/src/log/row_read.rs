@@ -65,12 +65,16 @@ impl Decoder {
             return Err("row without a full row before it");
         }
         state.grow(columns);
+        // After a row that was read in part, differences would give wrong values: it is opened
+        // again when the whole row is right, else by the next full one.
+        state.opened = false;
         let head = read_row_head(&mut cursor, group, state.slot).ok_or("row is cut short")?;
         state.slot = head.slot;
         state.entries(&mut cursor, head.entries).ok_or("entries of the row make no sense")?;
         if !cursor.is_empty() {
             return Err("row has bytes left over");
         }
+        state.opened = true;
         Ok(Some(state.row_of(&head)))
     }
 }

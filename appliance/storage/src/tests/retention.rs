@@ -7,9 +7,11 @@ use crate::cells::Cell;
 use crate::effect::Event;
 use crate::names::FileName;
 use crate::options::Options;
+use crate::recovery::OpenError;
 use crate::row::Rank;
 use crate::selection::TileCache;
-use crate::tests::world::{START_MS, World, request};
+use crate::tests::world::{START_MS, World, recover, request};
+use crate::tile::layout::HEADER_BYTES;
 
 const HOUR_MS: u64 = 3_600_000;
 
@@ -75,4 +77,42 @@ fn a_file_of_a_time_ahead_does_not_keep_those_behind_it() {
     let again = World::open(world.options.clone(), world.disk.clone()).unwrap();
     let ahead = again.contents().remove("{__name__=\"up\", instance=\"0\"}").unwrap();
     assert_eq!(ahead.len(), 4);
+}
+
+#[test]
+fn a_tile_file_that_does_not_read_is_told_of() {
+    let mut world = World::new(options());
+    rows(&mut world, 2);
+    let file = *world.disk.files.keys().find(|file| matches!(file, FileName::Tile(_))).unwrap();
+    let mut newer = world.disk.clone();
+    // The version is the last byte but one of the header.
+    newer.files.get_mut(&file).unwrap()[HEADER_BYTES - 2] = 2;
+    let refused = recover(&world.options, &newer).map(|_| ()).unwrap_err();
+    assert_eq!(refused, OpenError::Version { file, offset: 0, version: 2 });
+    for damaged in [8, 40, HEADER_BYTES + 1] {
+        let mut disk = world.disk.clone();
+        disk.files.get_mut(&file).unwrap()[damaged] ^= 1;
+        let (_, report) = recover(&world.options, &disk).unwrap();
+        assert_eq!(report.damages.len(), 1, "{:?}", report.damages);
+        assert!(report.damages[0].ends_with(", the rest is left out"), "{:?}", report.damages);
+    }
+}
+
+#[test]
+fn columns_that_went_take_no_room_in_the_log() {
+    let mut world = World::new(options());
+    let group = world.group(0);
+    for name in 0..60_000 {
+        world.column(group, &format!("m{name}"));
+    }
+    rows(&mut world, 1);
+    let used = |world: &World| world.retired.len() + world.store.log.live_segments();
+    let before = used(&world);
+    // A row of each of 60,000 columns would take 960 kB of a segment of 1 MiB.
+    for _ in 0..120 {
+        world.advance_ms(1000);
+        rows(&mut world, 1);
+    }
+    let more = used(&world) - before;
+    assert!(more <= 2, "120 commits of a few blocks took {more} segments");
 }
