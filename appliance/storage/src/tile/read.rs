@@ -64,8 +64,8 @@ impl Directory {
     }
 }
 
-/// Version of the tile of file `generation` that begins here, whether or not it checks; `None` where
-/// other bytes are.
+/// Version of the tile of file `generation` that begins here, whether or not it checks; `None`
+/// where other bytes are.
 pub(crate) fn version_here(bytes: &[u8], generation: u64) -> Option<u8> {
     let (header, _) = Header::read_from_prefix(bytes).ok()?;
     (header.generation.get() == generation).then_some(header.version)
