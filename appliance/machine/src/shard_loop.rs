@@ -91,7 +91,10 @@ impl ShardLoop {
         }
     }
 
-    /// Turns until the shard has stopped or the reactor fails.
+    /// Turns until the shard has stopped.
+    ///
+    /// # Panics
+    /// The reactor failed for good.
     pub(crate) fn run(&mut self) {
         let mut completions: Vec<Completion> = Vec::new();
         let mut now = clock::now();
@@ -100,8 +103,8 @@ impl ShardLoop {
             let wait = self.wait_nanos(now.tick);
             if let Err(cause) = self.reactor.turn(wait, &mut completions) {
                 let shard = self.links.index;
-                tracing::error!(shard, %cause, "the shard's reactor failed");
-                return;
+                // Its targets would go unseen, by a process that looks well.
+                panic!("the reactor of shard {shard} failed: {cause}");
             }
             let began = clock::now();
             self.turn(began, &mut completions);

@@ -253,8 +253,10 @@ impl Log {
                 return;
             }
             if let Err(cause) = self.reactor.turn(u64::MAX, &mut completions) {
-                tracing::error!(%cause, "the log's reactor failed");
-                return self.fail_everything(cause);
+                self.fail_everything(cause);
+                // Nothing would ever be durable again, while the shards go on turning: to end the
+                // process and start anew is the only way that helps.
+                panic!("the log's reactor failed: {cause}");
             }
             for completion in completions.drain(..) {
                 self.on_completion(completion);

@@ -360,6 +360,8 @@ impl Active {
             counts: bench.counts,
             body_too_large: matches!(error, ScrapeError::Fetch { fault: f, .. } if fault(f)),
         };
+        // Markers are written once, however long the target is down.
+        let ends = self.alive;
         let home = self.home(pass)?;
         self.start_end_row(&home, bench, pass);
         home.tell(&self.spec, &report, &mut bench.cells);
@@ -376,7 +378,7 @@ impl Active {
         let former = self.end_all_former(slot, stamp, bench, pass);
         self.alive = false;
         former?;
-        if self.spec.track_timestamps_staleness {
+        if ends && self.spec.track_timestamps_staleness {
             self.end_timed(slot, stamp, true, bench, pass)?;
         }
         Ok(())
@@ -399,8 +401,8 @@ impl Active {
         home.end(&mut bench.cells);
         // A refusal leaves the series to end by themselves, five minutes later.
         let ended = append(home.group, slot, stamp, &bench.cells, pass);
-        self.alive = false;
-        if ended.is_ok() && self.spec.track_timestamps_staleness {
+        let ends = std::mem::replace(&mut self.alive, false);
+        if ends && ended.is_ok() && self.spec.track_timestamps_staleness {
             let _ = self.end_timed(slot, stamp, true, bench, pass);
         }
     }

@@ -374,6 +374,21 @@ fn tracked_timestamps_end_too() {
 }
 
 #[test]
+fn tracked_timestamps_end_once_when_the_target_is_down() {
+    let mut bed = one(|job| job.track_timestamps_staleness = true);
+    let slot = bed.scrape("a 1\n");
+    bed.scrape(&format!("a 2\nb 5 {slot}\n"));
+    for _ in 0..3 {
+        let fetches = bed.wait();
+        bed.end(&fetches[0], Err(FetchFault::Deadline));
+    }
+    assert_eq!(bed.shown(slot, "b"), "b{} 5@0 stale@2");
+    bed.apply(Vec::new());
+    bed.wait();
+    assert_eq!(bed.shown(slot, "b"), "b{} 5@0 stale@2");
+}
+
+#[test]
 fn a_target_that_goes_ends_after_its_second_slot() {
     let mut bed = one(|_| {});
     let slot = bed.scrape("a 1\n");
