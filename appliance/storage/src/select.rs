@@ -121,15 +121,15 @@ fn wanted(index: &Index, groups: &Groups, request: &LabelRequest) -> RoaringBitm
         found |= matching::select(index, matchers);
     }
     let (after_ms, until_ms) = (request.from.0.saturating_sub(1), request.to.0);
-    let spans: Vec<Option<Span>> = groups
-        .iter()
-        .map(|group| group.as_ref().map(|group| Span::new(group, after_ms, until_ms)))
-        .collect();
+    // Made for the groups that are met: few, where a matcher asks for few.
+    let mut spans: Vec<Option<Span>> = Vec::new();
+    spans.resize_with(groups.len(), || None);
     let may_have = |series: &u32| {
         index.columns_of(*series).iter().any(|place| {
-            let group = groups[place.group as usize].as_ref();
-            let span = spans[place.group as usize].as_ref();
-            group.zip(span).is_some_and(|(group, span)| span.may_have(group, place.column))
+            let Some(group) = &groups[place.group as usize] else { return false };
+            let span = &mut spans[place.group as usize];
+            let span = span.get_or_insert_with(|| Span::new(group, after_ms, until_ms));
+            span.may_have(group, place.column)
         })
     };
     found.iter().filter(may_have).collect()
