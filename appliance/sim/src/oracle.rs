@@ -123,8 +123,10 @@ impl Oracle {
             return;
         }
         let samples = self.row_of(scraped);
-        if !known_row {
-            self.push(scraped, name.1, scraped.timestamp_ms, samples, false);
+        // A slot that comes again after the clock was set back and the process restarted may find
+        // the target in another of its groups: then there are two rows, and either is right.
+        if !known_row || scraped.stored {
+            self.push(scraped, name.1, scraped.timestamp_ms, samples, known_row);
         }
         if let Some(exposed) = scraped.exposed {
             self.on_timed(scraped, exposed);
