@@ -3,6 +3,7 @@
 //! Path: `job` → **target** → `scraper`.
 
 use std::fmt;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use model::label_set::LabelSet;
@@ -60,6 +61,15 @@ pub struct Url {
     pub port: u16,
     /// Path and query, percent-encoded.
     pub path_and_query: String,
+}
+
+impl Url {
+    /// Whether the host is this machine, by its name or address.
+    #[must_use]
+    pub fn is_loopback(&self) -> bool {
+        let address = self.host.trim_matches(['[', ']']).parse::<IpAddr>();
+        address.map_or(self.host == "localhost", |address| address.is_loopback())
+    }
 }
 
 impl fmt::Display for Url {
@@ -176,5 +186,35 @@ impl TargetSpec {
     #[must_use]
     pub fn slot_at_or_after(&self, wall: TimestampMs) -> Slot {
         self.schedule().at_or_after(wall)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(host: &str, expected: bool) {
+        let (authority, path_and_query) = (host.to_owned(), "/metrics".to_owned());
+        let url = Url {
+            scheme: Scheme::Http,
+            authority,
+            host: host.to_owned(),
+            port: 80,
+            path_and_query,
+        };
+        assert_eq!(url.is_loopback(), expected, "{host}");
+    }
+
+    #[test]
+    fn loopback_is_told_by_name_and_address() {
+        check("localhost", true);
+        check("127.0.0.1", true);
+        check("127.9.8.7", true);
+        check("::1", true);
+        check("[::1]", true);
+        check("10.0.0.1", false);
+        check("localhost.example.com", false);
+        check("node-1", false);
     }
 }
