@@ -25,6 +25,8 @@ use self::shape::Shape;
 /// Bytes that a compiled pattern may take, the `regex` crate's own default; what it refuses, such
 /// as `\pL{1000}`, Go would compile.
 const COMPILED_BYTES_MAX: usize = 10 << 20;
+/// Sizes that a pattern is tried in, the smallest first, so that the size is known that it fits.
+const COMPILED_BYTES_TRIED: [usize; 3] = [64 << 10, 1 << 20, COMPILED_BYTES_MAX];
 /// Nesting the `regex` crate may meet: four levels for each of ours.
 const NEST_MAX: u32 = 1000;
 
@@ -44,9 +46,20 @@ pub struct GoRegex {
     finder: Option<Finder<'static>>,
     /// Set when no short cut applies, or there are groups to expand.
     regex: Option<regex::Regex>,
+    /// Bytes that `regex` fits in.
+    compiled_bytes: usize,
     /// Names of the groups, "" for one without name; group 0 is the whole.
     names: Vec<String>,
     prefix: String,
+}
+
+/// The compiled pattern and the size that it fits in; `None` when it fits in none.
+fn compile(whole: &str) -> Option<(usize, regex::Regex)> {
+    COMPILED_BYTES_TRIED.into_iter().find_map(|bytes| {
+        let mut builder = regex::RegexBuilder::new(whole);
+        builder.size_limit(bytes).nest_limit(NEST_MAX);
+        Some((bytes, builder.build().ok()?))
+    })
 }
 
 impl GoRegex {
@@ -67,12 +80,12 @@ impl GoRegex {
         let shape = shape::shape(&hir, pattern.len());
         let groups = 1 < rewritten.names.len();
         let regex = if groups || shape == Shape::Other {
-            let mut builder = regex::RegexBuilder::new(&whole);
-            builder.size_limit(COMPILED_BYTES_MAX).nest_limit(NEST_MAX);
-            Some(builder.build().map_err(|_| too_large())?)
+            Some(compile(&whole).ok_or_else(too_large)?)
         } else {
             None
         };
+        let (compiled_bytes, regex) = regex.unzip();
+        let compiled_bytes = compiled_bytes.unwrap_or(0);
         let finder = match &shape {
             Shape::Contains(text) => Some(Finder::new(text.as_bytes()).into_owned()),
             _ => None,
@@ -82,7 +95,13 @@ impl GoRegex {
             let begin = literals.iter().all(|literal| literal.starts_with(&prefix));
             assert!(begin, "R2: every literal of {pattern} begins with {prefix}");
         }
-        Ok(GoRegex { shape, finder, regex, names: rewritten.names, prefix })
+        Ok(GoRegex { shape, finder, regex, compiled_bytes, names: rewritten.names, prefix })
+    }
+
+    /// Bytes that the compiled pattern fits in: an upper bound, 0 where none had to be compiled.
+    #[must_use]
+    pub fn compiled_bytes(&self) -> usize {
+        self.compiled_bytes
     }
 
     /// Whether the whole of `text` matches.

@@ -12,6 +12,9 @@ mod quantile;
 
 mod instant;
 mod merge;
+
+mod context;
+
 mod native;
 mod window;
 
@@ -45,7 +48,6 @@ mod ratio;
 mod fold;
 
 mod absent;
-mod context;
 mod relabel;
 mod sort;
 
@@ -68,7 +70,7 @@ use crate::evaluate::labels::differ_without_metadata;
 use crate::parse::options::Options;
 use crate::plan::frame::Frame;
 use crate::plan::{Plan, plan};
-use crate::source::{Selection, Series, Source, SourceError};
+use crate::source::{Selection, Source, SourceError};
 use crate::value::Value;
 use crate::value_type::ValueType;
 
@@ -92,6 +94,9 @@ pub struct Query {
 /// Milliseconds that selectors look back unless the query says otherwise: Prometheus's 5 minutes.
 pub const LOOKBACK_MS_DEFAULT: i64 = 300_000;
 
+/// Bytes that a selected series is taken for: its handle, its labels and what stands behind them.
+const SERIES_BYTES: u64 = 160;
+
 /// Limits and switches of the engine; the server's flags set them.
 #[derive(Clone, Debug)]
 pub struct EngineOptions {
@@ -111,8 +116,7 @@ pub struct EngineOptions {
     /// Counters are known by `__type__` instead of their names' endings (`type-and-unit-labels`).
     /// Default off.
     pub type_and_unit_labels: bool,
-    /// Asks for samples of every step apart (`stats=all`); has no effect, see [`Stats`]. Default
-    /// off.
+    /// Counts the samples of every step apart (`stats=all`). Default off.
     pub per_step_stats: bool,
     /// Which experimental syntax is accepted. Default [`Options::STABLE`].
     pub parse: Options,
@@ -181,7 +185,7 @@ pub struct Stats {
     pub samples_read: u64,
     /// Most samples in memory at once (`peakSamples`).
     pub samples_peak: u64,
-    /// `samples_total` by step; always empty: steps are not counted apart.
+    /// `samples_total` by step, where [`EngineOptions::per_step_stats`] asks for it.
     pub samples_per_step: Vec<(TimestampMs, u64)>,
 }
 
@@ -235,11 +239,14 @@ pub fn evaluate(
     let value = result::value_of(&mut context, &plan, query.step_ms == 0)
         .map_err(|fault| QueryError::of(fault, bytes_max))?;
     let (samples_total, samples_read, samples_peak) = context.budget.counts();
+    let by_step = context.budget.by_step().iter().enumerate();
+    let samples_per_step =
+        by_step.map(|(step, count)| (TimestampMs(plan.grid.time_ms(step)), *count)).collect();
     Ok(Answer {
         value,
         warnings: context.notes.texts(Severity::Warning, &query.text),
         infos: context.notes.texts(Severity::Info, &query.text),
-        stats: Stats { samples_total, samples_read, samples_peak, samples_per_step: Vec::new() },
+        stats: Stats { samples_total, samples_read, samples_peak, samples_per_step },
     })
 }
 
@@ -290,16 +297,27 @@ fn context_of<'a>(
         samples_max: options.samples_max,
         memory_bytes_max: options.memory_bytes_max,
     });
+    if options.per_step_stats {
+        budget.count_steps(plan.grid.count)?;
+    }
     let mut found = Vec::with_capacity(plan.selected.len());
     for selected in &plan.selected {
         check()?;
+        let affordable = usize::try_from(budget.bytes_left() / SERIES_BYTES).unwrap_or(usize::MAX);
         let series = source.select(&Selection {
             matchers: selected.matchers.clone(),
             after: TimestampMs(selected.after_ms),
             until: TimestampMs(selected.until_ms),
-            series_max: options.series_max,
-        })?;
-        budget.take_bytes(series.len() as u64 * size_of::<Series>() as u64)?;
+            series_max: options.series_max.min(affordable),
+        });
+        let series = match series {
+            // The store refused what the memory of the query, not its own bound, does not hold.
+            Err(SourceError::TooManySeries { .. }) if affordable < options.series_max => {
+                return Err(Fault::Memory);
+            }
+            series => series?,
+        };
+        budget.take_bytes(series.len() as u64 * SERIES_BYTES)?;
         let differ = differ_without_metadata(series.iter().map(|series| &series.labels));
         found.push(Found { series, differ });
     }

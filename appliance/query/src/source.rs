@@ -119,6 +119,13 @@ impl Samples {
         self.start_timestamps_ms.clear();
     }
 
+    /// Bytes of the arrays; histograms, which the store may share, by their handles.
+    #[must_use]
+    pub fn heap_bytes(&self) -> u64 {
+        let floats = self.timestamps_ms.len() + self.values.len() + self.start_timestamps_ms.len();
+        (floats * 8 + self.histograms.len() * 16) as u64
+    }
+
     /// Appends a float sample.
     pub fn push(&mut self, timestamp: TimestampMs, value: f64) {
         self.timestamps_ms.push(timestamp.0);

@@ -1,12 +1,14 @@
 //! Aggregation: takes series one by one and gives the vector of their groups.
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 use model::bitmap::Bitmap;
 use model::label_set::LabelSet;
 
 use crate::annotation::{Annotations, general};
 use crate::ast::{AggregateOp, Span};
+use crate::evaluate::budget::Budget;
 use crate::evaluate::column::{Column, StepSeries, StepVector};
 use crate::evaluate::context::{Context, Streamed};
 use crate::evaluate::fault::Fault;
@@ -22,6 +24,8 @@ use crate::plan::node::Aggregate;
 
 /// Bytes that a group takes by step where samples stay their series' own.
 const GROUP_STEP_BYTES: u64 = 24;
+/// Bytes that a sample takes in a ranking, and again when its rank is told.
+const RANKED_BYTES: u64 = 40;
 
 /// What is gathered of the groups.
 enum Gathered {
@@ -137,8 +141,11 @@ impl Aggregator {
                 if !ranking.knows(group) {
                     context.budget.take_bytes(self.steps as u64 * GROUP_STEP_BYTES)?;
                 }
-                ranking.add(group, self.members.len(), streamed.column, &mut context.notes);
-                context.budget.take_bytes(streamed.labels.heap_bytes() as u64)?;
+                let position = self.members.len();
+                let entered =
+                    ranking.add(group, position, streamed.column, &mut context.notes) as u64;
+                let member = streamed.labels.heap_bytes() as u64;
+                context.budget.take_bytes(member + entered * RANKED_BYTES)?;
                 self.members.push((streamed.labels.clone(), streamed.drop_name));
             }
             Gathered::Limit(ks, taken) => {
@@ -212,7 +219,7 @@ impl Aggregator {
                 Ok(vector.filter(|series| !series.column.is_empty()).collect())
             }
             Gathered::Ranking(ranking) => {
-                Ok(ranked(ranking.finish(), &self.members, steps, delayed))
+                ranked(ranking.finish(), &self.members, steps, delayed, &mut context.budget)
             }
             Gathered::Limit(..) | Gathered::Ratio(_) => Ok(self.kept),
         }
@@ -229,7 +236,8 @@ fn ranked(
     members: &[(LabelSet, bool)],
     steps: usize,
     delayed: bool,
-) -> StepVector {
+    budget: &mut Budget,
+) -> Result<StepVector, Fault> {
     let series = |position: usize, column: Column| {
         let (labels, drop_name) = &members[position];
         let labels = visible(labels, *drop_name && !delayed);
@@ -237,16 +245,24 @@ fn ranked(
     };
     if steps == 1 {
         let ordered = kept.into_iter();
-        return ordered
+        let vector = ordered
             .map(|(position, _, value)| series(position, Column::constant(1, value)))
             .collect();
+        return Ok(vector);
     }
     let mut columns: BTreeMap<usize, Column> = BTreeMap::new();
     for (position, step, value) in kept {
-        let column = columns.entry(position).or_insert_with(|| Column::new(steps));
+        let column = match columns.entry(position) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(new) => {
+                budget.take_bytes(Column::new_bytes(steps))?;
+                new.insert(Column::new(steps))
+            }
+        };
         column.set_float(step, value);
     }
-    columns.into_iter().map(|(position, column)| series(position, column)).collect()
+    let columns = columns.into_iter();
+    Ok(columns.map(|(position, column)| series(position, column)).collect())
 }
 
 fn quantile_column(columns: &[Column], quantiles: &[f64], steps: usize) -> Column {
@@ -340,6 +356,7 @@ pub(crate) fn count_values(
     label: &str,
     vector: StepVector,
     steps: usize,
+    budget: &mut Budget,
 ) -> Result<StepVector, Fault> {
     if label.is_empty() {
         return Err(Fault::execution("invalid label name \"\""));
@@ -355,14 +372,21 @@ pub(crate) fn count_values(
     for series in vector {
         for (step, histogram) in series.column.iter_histograms() {
             let labels = with(&series.labels, label, &text_of(histogram));
-            count_one(&mut columns, groups.find(&labels, false), step, steps);
+            let group = groups.find(&labels, false);
+            admit_group(&columns, group, &labels, steps, budget)?;
+            count_one(&mut columns, group, step, steps);
         }
         let mut known: Option<(u64, usize)> = None;
         for step in series.column.present.iter_ones() {
             let value = series.column.values[step];
             let group = match known {
                 Some((bits, group)) if bits == value.to_bits() => group,
-                _ => groups.find(&with(&series.labels, label, &plain(value)), false),
+                _ => {
+                    let labels = with(&series.labels, label, &plain(value));
+                    let group = groups.find(&labels, false);
+                    admit_group(&columns, group, &labels, steps, budget)?;
+                    group
+                }
             };
             known = Some((value.to_bits(), group));
             count_one(&mut columns, group, step, steps);
@@ -370,6 +394,21 @@ pub(crate) fn count_values(
     }
     let labelled = columns.into_iter().zip(groups.into_labels());
     Ok(labelled.map(|(column, labels)| StepSeries { labels, drop_name: false, column }).collect())
+}
+
+/// Takes the bytes of a group that is new.
+fn admit_group(
+    columns: &[Column],
+    group: usize,
+    labels: &LabelSet,
+    steps: usize,
+    budget: &mut Budget,
+) -> Result<(), Fault> {
+    if group < columns.len() {
+        return Ok(());
+    }
+    // The labels stand in the table of groups twice: as its key and as labels.
+    budget.take_bytes(Column::new_bytes(steps) + 2 * labels.heap_bytes() as u64)
 }
 
 fn count_one(columns: &mut Vec<Column>, group: usize, step: usize, steps: usize) {

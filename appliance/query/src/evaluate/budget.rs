@@ -29,12 +29,58 @@ pub(crate) struct Budget {
     peak_samples: u64,
     total: u64,
     read: u64,
+    /// `total` by step of the query's own grid; empty unless they are counted.
+    by_step: Vec<u64>,
+    /// Inside a subquery, whose steps are not the query's.
+    inside: bool,
 }
 
 impl Budget {
     /// A budget of which nothing is taken.
     pub(crate) fn new(bounds: Bounds) -> Budget {
-        Budget { bounds, held: Held::default(), peak_samples: 0, total: 0, read: 0 }
+        let held = Held::default();
+        let (by_step, inside) = (Vec::new(), false);
+        Budget { bounds, held, peak_samples: 0, total: 0, read: 0, by_step, inside }
+    }
+
+    /// Counts samples by step, too.
+    ///
+    /// # Errors
+    /// There would be too many bytes.
+    pub(crate) fn count_steps(&mut self, steps: usize) -> Result<(), Fault> {
+        self.take_bytes((steps as u64).saturating_mul(8))?;
+        self.by_step = vec![0; steps];
+        Ok(())
+    }
+
+    /// Whether samples are counted by step here.
+    pub(crate) fn counts_steps(&self) -> bool {
+        !self.by_step.is_empty() && !self.inside
+    }
+
+    /// Counts samples that a step looked at.
+    pub(crate) fn touch_step(&mut self, step: usize, samples: u64) {
+        if self.inside {
+            return;
+        }
+        if let Some(known) = self.by_step.get_mut(step) {
+            *known += samples;
+        }
+    }
+
+    /// Samples by step.
+    pub(crate) fn by_step(&self) -> &[u64] {
+        &self.by_step
+    }
+
+    /// Goes into a subquery; tells whether it was inside of one already.
+    pub(crate) fn enter(&mut self) -> bool {
+        std::mem::replace(&mut self.inside, true)
+    }
+
+    /// Leaves a subquery.
+    pub(crate) fn leave(&mut self, inside: bool) {
+        self.inside = inside;
     }
 
     /// What is held, to return to with [`Budget::release_to`].
@@ -77,14 +123,26 @@ impl Budget {
         if self.bounds.memory_bytes_max < self.held.bytes { Err(Fault::Memory) } else { Ok(()) }
     }
 
+    /// Counts `bytes` that are held only for a moment on top of what is held.
+    ///
+    /// # Errors
+    /// There would be too many.
+    pub(crate) fn pass_bytes(&self, bytes: u64) -> Result<(), Fault> {
+        let held = self.held.bytes.saturating_add(bytes);
+        if self.bounds.memory_bytes_max < held { Err(Fault::Memory) } else { Ok(()) }
+    }
+
+    /// Bytes that may still be taken.
+    pub(crate) fn bytes_left(&self) -> u64 {
+        self.bounds.memory_bytes_max.saturating_sub(self.held.bytes)
+    }
+
     /// Refuses a grid of which one column and what is computed with it would not fit.
     ///
     /// # Errors
     /// There would be too many bytes.
     pub(crate) fn admit_steps(&self, steps: usize) -> Result<(), Fault> {
-        let bytes = (steps as u64).saturating_mul(STEP_BYTES);
-        let held = self.held.bytes.saturating_add(bytes);
-        if self.bounds.memory_bytes_max < held { Err(Fault::Memory) } else { Ok(()) }
+        self.pass_bytes((steps as u64).saturating_mul(STEP_BYTES))
     }
 
     /// Counts samples looked at: by every step, and each once.
@@ -107,8 +165,13 @@ impl Budget {
     /// Multiplies what was counted by every step since `total_before`: the rest of the steps of
     /// an expression that is the same at each.
     pub(crate) fn repeat_total(&mut self, total_before: u64, times: u64) {
-        let again = (self.total - total_before).saturating_mul(times);
-        self.total = self.total.saturating_add(again);
+        let once = self.total - total_before;
+        self.total = self.total.saturating_add(once.saturating_mul(times));
+        if self.counts_steps() {
+            for step in self.by_step.iter_mut().skip(1) {
+                *step += once;
+            }
+        }
     }
 }
 
@@ -128,6 +191,8 @@ mod tests {
         assert!(matches!(budget.take_bytes(1), Err(Fault::Memory)));
         assert_eq!(budget.counts().2, 11);
         budget.release_to(before);
+        assert!(budget.pass_bytes(100).is_ok());
+        assert!(matches!(budget.pass_bytes(101), Err(Fault::Memory)));
         assert!(budget.admit_steps(3).is_ok());
         assert!(matches!(budget.admit_steps(4), Err(Fault::Memory)));
         assert!(matches!(budget.admit_steps(usize::MAX), Err(Fault::Memory)));

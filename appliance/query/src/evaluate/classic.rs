@@ -8,7 +8,10 @@ use model::native_histogram::NativeHistogram;
 use crate::annotation::{Annotations, Monotonicity, general, with_metric_name};
 use crate::ast::Span;
 use crate::evaluate::bucket::{Bucket, fraction_of, join_equal_bounds, quantile_of};
+use crate::evaluate::budget::Budget;
 use crate::evaluate::column::{Column, StepSeries, StepVector};
+use crate::evaluate::context::Context;
+use crate::evaluate::fault::Fault;
 use crate::evaluate::labels::{with, without_metadata};
 use crate::evaluate::quantile::warn_quantile;
 use crate::grid::Grid;
@@ -51,12 +54,16 @@ struct Classic {
 
 impl Asking {
     /// Answers for every histogram in `vector`, native ones first.
+    ///
+    /// # Errors
+    /// The answers take too many bytes.
     pub(crate) fn answer(
         &self,
+        context: &mut Context<'_>,
         vector: &StepVector,
         grid: &Grid,
-        notes: &mut Annotations,
-    ) -> StepVector {
+    ) -> Result<StepVector, Fault> {
+        let Context { notes, budget, .. } = context;
         self.check_quantiles(notes);
         let histograms = self.group(vector, notes);
         let clashes = self.clashes(vector, &histograms, notes);
@@ -86,18 +93,21 @@ impl Asking {
                             self.native_column(native, &clashes, notes, |step, histogram| {
                                 describe::quantile_of(quantiles[step], histogram)
                             });
-                        self.push_quantiles(&native.labels, quantiles, label, column, &mut answers);
+                        let labels = &native.labels;
+                        let added = self.by_quantile(labels, quantiles, label, column, budget)?;
+                        answers.extend(added);
                     }
                     for classic in &histograms {
                         let column =
                             self.quantiles(quantiles, classic, (vector, &clashes), grid, notes);
                         let labels = &classic.labels;
-                        self.push_quantiles(labels, quantiles, label, column, &mut answers);
+                        let added = self.by_quantile(labels, quantiles, label, column, budget)?;
+                        answers.extend(added);
                     }
                 }
             }
         }
-        answers
+        Ok(answers)
     }
 
     /// Steps at which a classic and a native histogram have the same labels: neither counts.
@@ -226,32 +236,34 @@ impl Asking {
         })
     }
 
-    /// Adds a histogram's quantiles; with a label, one series for each value that `q` takes.
-    fn push_quantiles(
+    /// A histogram's quantiles; with a label, one series for each value that `q` takes.
+    fn by_quantile(
         &self,
         labels: &LabelSet,
         quantiles: &[f64],
         label: &Option<String>,
         column: Column,
-        answers: &mut StepVector,
-    ) {
+        budget: &mut Budget,
+    ) -> Result<StepVector, Fault> {
         let Some(label) = label else {
-            answers.extend(self.series(labels.clone(), column));
-            return;
+            return Ok(self.series(labels.clone(), column).into_iter().collect());
         };
-        let mut by_text: Vec<(String, Column)> = Vec::new();
+        let visible = self.visible(labels.clone());
+        let mut known: HashMap<u64, usize> = HashMap::new();
+        let mut answers = StepVector::new();
         for step in column.present.iter_ones() {
-            let text = open_metrics(quantiles[step]);
-            let at = by_text.iter().position(|(known, _)| *known == text).unwrap_or_else(|| {
-                by_text.push((text, Column::new(column.steps())));
-                by_text.len() - 1
-            });
-            by_text[at].1.set_float(step, column.values[step]);
+            let quantile = quantiles[step];
+            let at = *known.entry(quantile.to_bits()).or_insert(answers.len());
+            if at == answers.len() {
+                let labels = with(&visible, label, &open_metrics(quantile));
+                budget
+                    .take_bytes(Column::new_bytes(column.steps()) + labels.heap_bytes() as u64)?;
+                let column = Column::new(column.steps());
+                answers.push(StepSeries { labels, drop_name: true, column });
+            }
+            answers[at].column.set_float(step, column.values[step]);
         }
-        for (text, column) in by_text {
-            let labels = with(&self.visible(labels.clone()), label, &text);
-            answers.push(StepSeries { labels, drop_name: true, column });
-        }
+        Ok(answers)
     }
 
     fn visible(&self, labels: LabelSet) -> LabelSet {

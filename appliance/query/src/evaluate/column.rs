@@ -26,6 +26,11 @@ impl Column {
         Column { values: vec![0.0; steps], present: Bitmap::new(steps), histograms: Vec::new() }
     }
 
+    /// Bytes behind a column of `steps` steps without histograms.
+    pub(crate) fn new_bytes(steps: usize) -> u64 {
+        (steps as u64).saturating_mul(8) + steps.div_ceil(64) as u64 * 8
+    }
+
     /// A column with the same float at every step.
     pub(crate) fn constant(steps: usize, value: f64) -> Column {
         let mut column = Column::new(steps);
@@ -128,6 +133,12 @@ impl Column {
             self.set_histogram(step, Arc::clone(histogram));
         }
         true
+    }
+
+    /// Bytes behind the column of one step, repeated at `steps` steps.
+    pub(crate) fn broadcast_bytes(&self, steps: usize) -> u64 {
+        let histogram = if self.histograms.is_empty() { 0 } else { 8 };
+        Column::new_bytes(steps).saturating_add((steps as u64).saturating_mul(histogram))
     }
 
     /// The column of one step, repeated at `steps` steps.

@@ -31,7 +31,7 @@ pub(crate) fn fill_counts(series: &Windowed<'_>, counted: Counted, column: &mut 
         Counted::Resets => Resets::find(&floats.times, &floats.values, series.float_starts()).at,
     };
     let (mut mark_from, mut mark_to) = (0, 0);
-    for step in 0..series.grid.count {
+    for step in series.steps() {
         let (from, to) = match series.extension {
             Extension::Anchored => match anchored(series, step) {
                 Some(window) => window,
@@ -130,7 +130,7 @@ fn in_order<'a>(series: &Windowed<'a>, step: usize) -> Vec<(i64, i64, Either<'a>
 
 /// Fills `column` with the number of samples in each window, or with 1 where there is any.
 pub(crate) fn fill_presence(series: &Windowed<'_>, count: bool, column: &mut Column) {
-    for step in 0..series.grid.count {
+    for step in series.steps() {
         let (from, to) = series.floats.get(step);
         let (h_from, h_to) = histogram_window(series, step);
         let samples = to - from + h_to - h_from;
@@ -156,7 +156,7 @@ pub(crate) struct End {
 /// Fills `column` with the first or last sample of each window, or its time.
 pub(crate) fn fill_ends(series: &Windowed<'_>, end: End, column: &mut Column) {
     let (floats, histograms) = (&series.tracks.floats, &series.tracks.histograms);
-    for step in 0..series.grid.count {
+    for step in series.steps() {
         let pick =
             |(from, to): (usize, usize)| (from < to).then(|| if end.last { to - 1 } else { from });
         let float = pick(series.floats.get(step));
@@ -190,7 +190,7 @@ pub(crate) fn fill_last_changes(
 ) {
     let floats = &series.tracks.floats;
     let starts = series.float_starts();
-    for step in 0..series.grid.count {
+    for step in series.steps() {
         if has_histograms(series, step) {
             fill_mixed_change(series, step, is_rate, column, notes);
             continue;

@@ -2,6 +2,7 @@
 //!
 //! The info series of a step are those that the first argument's `@` and offset point at.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 
 use model::label_set::{Builder, LabelSet, METRIC_NAME};
@@ -20,6 +21,8 @@ use crate::source::{Samples, Selection, Series};
 
 /// Labels by which series and info series belong together.
 const IDENTIFYING: [&str; 2] = ["instance", "job"];
+/// Bytes that a step of an info series takes.
+const STEP_BYTES: u64 = 16;
 /// The info metric that is meant when none is named.
 const TARGET_INFO: &str = "target_info";
 
@@ -84,7 +87,7 @@ impl Enriching {
             if is_info(&series.labels) {
                 enriched.push(series);
             } else {
-                self.enrich_series(&series, &infos, grid, &mut enriched)?;
+                self.enrich_series(context, &series, &infos, grid, &mut enriched)?;
             }
         }
         if grid.is_instant() { Ok(enriched) } else { join_same_labels(enriched) }
@@ -153,6 +156,7 @@ impl Enriching {
         let lookback_ms = context.settings.lookback_ms;
         let after = self.moved.reference_ms(grid.start_ms).saturating_sub(lookback_ms);
         let until = self.moved.reference_ms(grid.last_ms());
+        context.budget.take_bytes(grid.count as u64 * STEP_BYTES)?;
         let mut samples = Samples::default();
         series.column.decode(TimestampMs(after), TimestampMs(until), &mut samples)?;
         let labels = &series.labels;
@@ -175,6 +179,7 @@ impl Enriching {
     /// Adds a series, at each step with the labels of the info series that are valid there.
     fn enrich_series(
         &self,
+        context: &mut Context<'_>,
         series: &StepSeries,
         infos: &BTreeMap<Signature, Vec<InfoSeries>>,
         grid: &Grid,
@@ -196,7 +201,13 @@ impl Enriching {
             if valid.is_empty() && !optional {
                 continue;
             }
-            let column = by_infos.entry(valid).or_insert_with(|| Column::new(grid.count));
+            let column = match by_infos.entry(valid) {
+                Entry::Occupied(known) => known.into_mut(),
+                Entry::Vacant(new) => {
+                    context.budget.take_bytes(Column::new_bytes(grid.count))?;
+                    new.insert(Column::new(grid.count))
+                }
+            };
             if let Some(value) = series.column.float(step) {
                 column.set_float(step, value);
             } else if let Some(histogram) = series.column.histogram(step) {

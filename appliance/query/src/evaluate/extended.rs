@@ -34,7 +34,7 @@ pub(crate) fn fill_extended_rates(
     column: &mut Column,
     notes: &mut Annotations,
 ) -> Result<(), Fault> {
-    for step in 0..series.grid.count {
+    for step in series.steps() {
         let (from, to) = series.floats.get(step);
         if has_histograms(series, step) {
             if from == to {

@@ -27,7 +27,7 @@ pub(crate) fn fill_histogram_rates(
     if histograms.times.is_empty() {
         return;
     }
-    for step in 0..series.grid.count {
+    for step in series.steps() {
         let (from, to) = series.histograms.get(step);
         if from == to {
             continue;

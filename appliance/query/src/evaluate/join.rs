@@ -8,13 +8,16 @@ use std::collections::HashMap;
 use model::bitmap::Bitmap;
 use model::label_set::LabelSet;
 
-use crate::annotation::Annotations;
 use crate::ast::{Cardinality, VectorMatching};
 use crate::evaluate::column::{Column, StepSeries, StepVector};
+use crate::evaluate::context::Context;
 use crate::evaluate::element::Operator;
 use crate::evaluate::fault::Fault;
 use crate::evaluate::labels::{is_metadata, only, without, write_key};
 use crate::evaluate::operator::changes_meaning;
+
+/// Series between two looks at the deadline.
+const SERIES_PER_CHECK: usize = 64;
 
 /// Ordinals of join signatures.
 #[derive(Debug)]
@@ -93,12 +96,11 @@ pub(crate) struct Join<'a> {
 /// # Errors
 /// Matching labels are not unique where they must be.
 pub(crate) fn join(
+    context: &mut Context<'_>,
     operator: Operator,
     matching: &VectorMatching,
     (left, right): (&StepVector, &StepVector),
     steps: usize,
-    delayed: bool,
-    notes: &mut Annotations,
 ) -> Result<StepVector, Fault> {
     let swapped = matching.cardinality == Cardinality::OneToMany;
     let (many, one) = if swapped { (right, left) } else { (left, right) };
@@ -112,7 +114,7 @@ pub(crate) fn join(
         one,
         swapped,
         steps,
-        delayed,
+        delayed: context.settings.delayed,
         signatures,
         many_of,
         one_of,
@@ -121,7 +123,7 @@ pub(crate) fn join(
         failure: None,
         result: Vec::new(),
     };
-    join.run(notes);
+    join.run(context)?;
     match join.failure {
         Some((_, fault)) => Err(fault),
         None => Ok(join.result),
@@ -129,32 +131,36 @@ pub(crate) fn join(
 }
 
 impl Join<'_> {
-    fn run(&mut self, notes: &mut Annotations) {
+    fn run(&mut self, context: &mut Context<'_>) -> Result<(), Fault> {
         let mut partners = vec![Vec::new(); self.signatures.count()];
         for (at, signature) in self.one_of.iter().enumerate() {
             partners[*signature].push(at);
         }
         self.check_one_side(&partners);
         if self.failure.is_some() {
-            return;
+            return Ok(());
         }
         for at in 0..self.many.len() {
+            if at % SERIES_PER_CHECK == 0 {
+                (context.check)()?;
+            }
             let signature = self.many_of[at];
             let mut rest = self.many[at].column.occupied();
             for partner in &partners[signature] {
                 let common = both(&rest, &self.one[*partner].column.occupied());
                 remove(&mut rest, &common);
-                self.pair(signature, at, *partner, common, notes);
+                self.pair(signature, at, *partner, common, context)?;
             }
             if let Some(fill) = self.matching.fill_right {
-                self.fill_one(signature, at, fill, rest, notes);
+                self.fill_one(signature, at, fill, rest, context)?;
             }
         }
         if let Some(fill) = self.matching.fill_left {
             for at in 0..self.one.len() {
-                self.fill_many(at, fill, notes);
+                self.fill_many(at, fill, context)?;
             }
         }
+        Ok(())
     }
 
     /// Finds the first step at which two series of the one side have the same signature.
@@ -209,16 +215,19 @@ impl Join<'_> {
         many: usize,
         one: usize,
         mask: Bitmap,
-        notes: &mut Annotations,
-    ) {
+        context: &mut Context<'_>,
+    ) -> Result<(), Fault> {
         if is_zero(&mask) {
-            return;
+            return Ok(());
         }
         let (many, one) = (&self.many[many], &self.one[one]);
         let labels = self.result_labels(&many.labels, &one.labels);
+        context.budget.take_bytes(self.result_bytes(&labels))?;
         let (left, right) = self.sides(&many.column, &one.column);
-        let (column, matched) = self.operator.combine_columns(left, right, mask, notes);
+        let (column, matched) =
+            self.operator.combine_columns(left, right, mask, &mut context.notes);
         self.emit(signature, labels, column, matched);
+        Ok(())
     }
 
     /// Combines a series of the many side with the fill value at the steps of `mask`.
@@ -228,21 +237,24 @@ impl Join<'_> {
         at: usize,
         fill: f64,
         mask: Bitmap,
-        notes: &mut Annotations,
-    ) {
+        context: &mut Context<'_>,
+    ) -> Result<(), Fault> {
         if is_zero(&mask) {
-            return;
+            return Ok(());
         }
         let many = &self.many[at];
         let filled = Column::constant(self.steps, fill);
         let labels = self.result_labels(&many.labels, &self.signatures.matched(&many.labels));
+        context.budget.take_bytes(self.result_bytes(&labels))?;
         let (left, right) = self.sides(&many.column, &filled);
-        let (column, matched) = self.operator.combine_columns(left, right, mask, notes);
+        let (column, matched) =
+            self.operator.combine_columns(left, right, mask, &mut context.notes);
         self.emit(signature, labels, column, matched);
+        Ok(())
     }
 
     /// Combines the fill value with a series of the one side where nothing met it.
-    fn fill_many(&mut self, at: usize, fill: f64, notes: &mut Annotations) {
+    fn fill_many(&mut self, at: usize, fill: f64, context: &mut Context<'_>) -> Result<(), Fault> {
         let one = &self.one[at];
         let signature = self.one_of[at];
         let mut mask = one.column.occupied();
@@ -250,13 +262,21 @@ impl Join<'_> {
             remove(&mut mask, matched);
         }
         if is_zero(&mask) {
-            return;
+            return Ok(());
         }
         let filled = Column::constant(self.steps, fill);
         let labels = self.result_labels(&self.signatures.matched(&one.labels), &one.labels);
+        context.budget.take_bytes(self.result_bytes(&labels))?;
         let (left, right) = self.sides(&filled, &one.column);
-        let (column, matched) = self.operator.combine_columns(left, right, mask, notes);
+        let (column, matched) =
+            self.operator.combine_columns(left, right, mask, &mut context.notes);
         self.emit(signature, labels, column, matched);
+        Ok(())
+    }
+
+    /// Bytes behind a result: its column, its labels, the steps that it takes.
+    fn result_bytes(&self, labels: &LabelSet) -> u64 {
+        Column::new_bytes(self.steps) + labels.heap_bytes() as u64 + self.steps as u64 / 4
     }
 
     fn sides<'c>(&self, many: &'c Column, one: &'c Column) -> (&'c Column, &'c Column) {

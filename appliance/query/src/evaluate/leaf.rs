@@ -10,7 +10,7 @@ use model::native_histogram::{CounterResetHint, NativeHistogram};
 use model::staleness::is_stale;
 use model::time::TimestampMs;
 
-use crate::evaluate::column::Column;
+use crate::evaluate::column::{Column, histogram_samples};
 use crate::evaluate::context::{Context, Streamed};
 use crate::evaluate::extended::fill_smoothed_steps;
 use crate::evaluate::fault::Fault;
@@ -92,6 +92,7 @@ pub(crate) fn stream_selector<'c>(
             (context.check)()?;
         }
         decode(one, (after, until), selector.stats_only, &mut bench.samples)?;
+        context.budget.pass_bytes(bench.samples.heap_bytes())?;
         if smoothed {
             bench.tracks.take(&mut bench.samples);
             let (tracks, column) = (&bench.tracks, &mut bench.column);
@@ -106,12 +107,25 @@ pub(crate) fn stream_selector<'c>(
         }
         context.budget.take_samples(samples)?;
         context.budget.touch(samples, samples);
+        if context.budget.counts_steps() {
+            touch_steps(context, &bench.column);
+        }
         let drop_name = pick != Pick::Value;
         let column = &mut bench.column;
         sink(context, Streamed { labels: &one.labels, drop_name, column })?;
     }
     context.found[selector.selected].series = series;
     Ok(())
+}
+
+/// Counts the samples of a column step by step.
+fn touch_steps(context: &mut Context<'_>, column: &Column) {
+    for step in column.present.iter_ones() {
+        context.budget.touch_step(step, 1);
+    }
+    for (step, histogram) in column.iter_histograms() {
+        context.budget.touch_step(step, histogram_samples(histogram));
+    }
 }
 
 /// Streams a range function over a selector.
@@ -135,6 +149,7 @@ pub(crate) fn stream_range<'c>(
             (context.check)()?;
         }
         decode(one, (after, until), matrix.selector.stats_only, &mut bench.samples)?;
+        context.budget.pass_bytes(bench.samples.heap_bytes())?;
         bench.tracks.take(&mut bench.samples);
         stream_tracks(context, call, (&one.labels, false), grid, &mut bench, sink)?;
     }
@@ -189,9 +204,7 @@ fn stream_tracks<'c>(
         return Ok(());
     }
     let Bench { tracks, scratch, column, .. } = bench;
-    let looked = call.fill(tracks, labels, grid, scratch, column, &mut context.notes)?;
-    context.budget.pass_samples(looked.largest)?;
-    context.budget.touch(looked.total, looked.read);
+    call.fill(context, (tracks, labels), grid, scratch, column)?;
     let samples = column.samples();
     if samples == 0 {
         return Ok(());
@@ -254,6 +267,7 @@ pub(crate) fn collect_matrix(
             (context.check)()?;
         }
         decode(one, (after, until), matrix.selector.stats_only, &mut bench.samples)?;
+        context.budget.pass_bytes(bench.samples.heap_bytes())?;
         bench.tracks.take(&mut bench.samples);
         let start = end.saturating_sub(matrix.range_ms);
         each(context, &one.labels, &bench.tracks, (start, end))?;

@@ -38,7 +38,7 @@ pub(crate) fn fill_folds(
 ) {
     let values = &series.tracks.floats.values;
     let mut scratch = Vec::new();
-    for step in 0..series.grid.count {
+    for step in series.steps() {
         let (from, to) = series.floats.get(step);
         if from == to {
             continue;
@@ -99,7 +99,7 @@ pub(crate) fn fill_histogram_folds(
     if histograms.is_empty() {
         return;
     }
-    for step in 0..series.grid.count {
+    for step in series.steps() {
         let (from, to) = series.histograms.get(step);
         let (float_from, float_to) = series.floats.get(step);
         if from == to {
@@ -135,7 +135,8 @@ pub(crate) fn fill_quantiles(
     notes: &mut Annotations,
 ) {
     let mut scratch = Vec::new();
-    for (step, q) in quantiles.iter().enumerate() {
+    for step in series.steps() {
+        let q = &quantiles[step];
         let (from, to) = series.floats.get(step);
         if from == to {
             continue;
@@ -172,7 +173,7 @@ pub(crate) fn fill_extremes(
     let floats = &series.tracks.floats;
     let mut queue = std::collections::VecDeque::new();
     let mut entered = 0;
-    for step in 0..series.grid.count {
+    for step in series.steps() {
         let (from, to) = series.floats.get(step);
         while entered < to {
             enter(&mut queue, &floats.values, entered, extreme);
@@ -224,7 +225,7 @@ pub(crate) fn fill_smoothed(
     column: &mut Column,
     notes: &mut Annotations,
 ) -> Result<(), crate::evaluate::fault::Fault> {
-    for step in 0..series.grid.count {
+    for step in series.steps() {
         let (from, to) = series.floats.get(step);
         let mixed = has_histograms(series, step);
         if from == to && !mixed {

@@ -5,6 +5,7 @@ use model::label_set::LabelSet;
 use crate::annotation::Annotations;
 use crate::ast::Span;
 use crate::evaluate::column::Column;
+use crate::evaluate::context::Context;
 use crate::evaluate::counting::{
     Counted, End, fill_counts, fill_ends, fill_last_changes, fill_presence,
 };
@@ -16,7 +17,7 @@ use crate::evaluate::over_time::{
 };
 use crate::evaluate::rate::{RateKind, fill_rates};
 use crate::evaluate::regression::fill_lines;
-use crate::evaluate::window::{Looked, Reach, Tracks, Windows, count_looked};
+use crate::evaluate::window::{Reach, Tracks, Windows, count_looked};
 use crate::evaluate::windowed::Windowed;
 use crate::grid::Grid;
 use crate::plan::node::{Extension, Moved, RangeFunction};
@@ -43,6 +44,10 @@ pub(crate) struct RangeCall {
     /// Start timestamps count.
     pub(crate) use_starts: bool,
 }
+
+/// Samples that windows look at between two looks at the deadline: tens of milliseconds of the
+/// slowest functions.
+const SAMPLES_PER_CHECK: u64 = 1 << 24;
 
 /// Memory that is used again for every series.
 #[derive(Debug, Default)]
@@ -95,25 +100,34 @@ impl RangeCall {
     /// Fills `column` with the function of one series at every step.
     ///
     /// # Errors
-    /// An argument is out of bounds, or histograms meet a function that does not know them.
+    /// An argument or a bound is passed, histograms meet a function that does not know them, or
+    /// the query is to end.
     pub(crate) fn fill(
         &self,
-        tracks: &Tracks,
-        labels: &LabelSet,
+        context: &mut Context<'_>,
+        (tracks, labels): (&Tracks, &LabelSet),
         grid: &Grid,
         scratch: &mut RangeScratch,
         column: &mut Column,
-        notes: &mut Annotations,
-    ) -> Result<Looked, Fault> {
+    ) -> Result<(), Fault> {
         column.reset(grid.count);
         let reach = self.reach();
         scratch.floats.slide(&tracks.floats.times, grid, &reach);
         scratch.histograms.slide(&tracks.histograms.times, grid, &reach);
-        let series = Windowed {
+        let both = (&scratch.floats, &scratch.histograms);
+        let fixed = self.moved.at_ms.is_some();
+        let budget = &mut context.budget;
+        let looked = count_looked(tracks, both, grid.count, fixed, |step, samples| {
+            budget.touch_step(step, samples);
+        });
+        budget.pass_samples(looked.largest)?;
+        budget.touch(looked.total, looked.read);
+        let mut series = Windowed {
             tracks,
             floats: &scratch.floats,
             histograms: &scratch.histograms,
             grid,
+            block: (0, 0),
             moved: self.moved,
             range_ms: self.range_ms,
             extension: self.extension,
@@ -121,9 +135,16 @@ impl RangeCall {
             span: self.span,
             use_starts: self.use_starts,
         };
-        self.run(&series, column, notes)?;
-        let fixed = self.moved.at_ms.is_some();
-        Ok(count_looked(tracks, &scratch.floats, &scratch.histograms, fixed))
+        let blocks = usize::try_from(looked.total / SAMPLES_PER_CHECK).unwrap_or(usize::MAX);
+        let block = (grid.count / blocks.saturating_add(1)).max(1);
+        while series.block.1 < grid.count {
+            if series.block.1 != 0 {
+                (context.check)()?;
+            }
+            series.block = (series.block.1, grid.count.min(series.block.1 + block));
+            self.run(&series, column, &mut context.notes)?;
+        }
+        Ok(())
     }
 
     fn run(

@@ -51,16 +51,18 @@ impl Heap {
         }
     }
 
-    fn offer(&mut self, entry: Entry, k: usize, top: bool) {
+    /// Offers an entry; tells whether the heap grew.
+    fn offer(&mut self, entry: Entry, k: usize, top: bool) -> bool {
         if self.entries.len() < k {
             self.push(entry, top);
-            return;
+            return true;
         }
         let worst = self.entries[0].0;
         let better = if top { worst < entry.0 } else { entry.0 < worst };
         if better || (worst.is_nan() && !entry.0.is_nan()) {
             self.replace_worst(entry, top);
         }
+        false
     }
 
     /// The entries, best first.
@@ -105,27 +107,31 @@ impl Ranking {
         group < self.heaps.len()
     }
 
-    /// Offers the samples of the series at `position` to its group.
+    /// Offers the samples of the series at `position` to its group; tells by how many samples the
+    /// ranking grew.
     pub(crate) fn add(
         &mut self,
         group: usize,
         position: usize,
         column: &Column,
         notes: &mut Annotations,
-    ) {
+    ) -> usize {
         if self.heaps.len() <= group {
             self.heaps.resize_with(group + 1, || vec![Heap::default(); self.ks.len()]);
         }
         let heaps = &mut self.heaps[group];
+        let mut entered = 0;
         for step in column.present.iter_ones() {
             if 0 < self.ks[step] {
-                heaps[step].offer((column.values[step], position), self.ks[step], self.top);
+                let entry = (column.values[step], position);
+                entered += usize::from(heaps[step].offer(entry, self.ks[step], self.top));
             }
         }
         if column.iter_histograms().any(|(step, _)| 0 < self.ks[step]) {
             let op = if self.top { "topk" } else { "bottomk" };
             notes.inform(self.span, format!("ignored histogram in {op} aggregation"));
         }
+        entered
     }
 
     /// Position, step and value of the samples that stay: by group, step and rank.

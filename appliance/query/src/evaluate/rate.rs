@@ -35,7 +35,7 @@ pub(crate) fn fill_rates(
         resets = Resets::find(&floats.times, &floats.values, starts);
     }
     let (mut reset_from, mut reset_to) = (0, 0);
-    for step in 0..series.grid.count {
+    for step in series.steps() {
         let (from, to) = series.floats.get(step);
         if from == to || has_histograms(series, step) {
             continue;

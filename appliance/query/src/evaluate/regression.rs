@@ -15,7 +15,7 @@ pub(crate) fn fill_lines(
     notes: &mut Annotations,
 ) {
     let floats = &series.tracks.floats;
-    for step in 0..series.grid.count {
+    for step in series.steps() {
         let (from, to) = series.floats.get(step);
         if from == to {
             continue;

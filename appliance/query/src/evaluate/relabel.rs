@@ -2,6 +2,7 @@
 
 use model::regex::GoRegex;
 
+use crate::evaluate::budget::Budget;
 use crate::evaluate::column::StepVector;
 use crate::evaluate::fault::Fault;
 use crate::evaluate::labels::with;
@@ -41,15 +42,31 @@ impl Replace {
         })
     }
 
+    /// Bytes of the compiled pattern.
+    pub(crate) fn pattern_bytes(&self) -> u64 {
+        self.regex.compiled_bytes() as u64
+    }
+
     /// Replaces in every series.
     ///
     /// # Errors
-    /// Two series have the same labels at one step.
-    pub(crate) fn apply(&self, mut vector: StepVector) -> Result<StepVector, Fault> {
+    /// Two series have the same labels at one step, or the labels take too many bytes.
+    pub(crate) fn apply(
+        &self,
+        mut vector: StepVector,
+        budget: &mut Budget,
+    ) -> Result<StepVector, Fault> {
+        let groups = self.replacement.bytes().filter(|byte| *byte == b'$').count();
         for series in &mut vector {
-            let value = self.regex.expand(series.labels.value(&self.source), &self.replacement);
+            let source = series.labels.value(&self.source);
+            // Replacements of replacements grow without end: the largest that may come is
+            // admitted before it is made.
+            let most = self.replacement.len().saturating_add(groups.saturating_mul(source.len()));
+            budget.pass_bytes(most as u64)?;
+            let value = self.regex.expand(source, &self.replacement);
             let Some(value) = value else { continue };
             series.labels = with(&series.labels, &self.target, &value);
+            budget.take_bytes(series.labels.heap_bytes() as u64)?;
             series.drop_name &= self.target != METRIC_NAME;
         }
         join_same_labels(vector)
@@ -84,13 +101,20 @@ impl JoinLabels {
     /// Joins in every series.
     ///
     /// # Errors
-    /// Two series have the same labels at one step.
-    pub(crate) fn apply(&self, mut vector: StepVector) -> Result<StepVector, Fault> {
+    /// Two series have the same labels at one step, or the labels take too many bytes.
+    pub(crate) fn apply(
+        &self,
+        mut vector: StepVector,
+        budget: &mut Budget,
+    ) -> Result<StepVector, Fault> {
         for series in &mut vector {
             let values: Vec<_> =
                 self.sources.iter().map(|source| series.labels.value(source)).collect();
+            let bytes: usize = values.iter().map(|value| value.len() + self.separator.len()).sum();
+            budget.pass_bytes(bytes as u64)?;
             let value = values.join(&self.separator);
             series.labels = with(&series.labels, &self.target, &value);
+            budget.take_bytes(series.labels.heap_bytes() as u64)?;
             series.drop_name &= self.target != METRIC_NAME;
         }
         join_same_labels(vector)

@@ -19,6 +19,9 @@ use crate::plan::node::{Extension, Matrix, Node, NodeKind};
 use crate::value::{Point, Points, Sample, SeriesPoints, Value};
 use crate::value_type::ValueType;
 
+/// Bytes of a point of a matrix: its time and its value.
+const POINT_BYTES: u64 = 16;
+
 /// Evaluates a plan.
 ///
 /// # Errors
@@ -47,11 +50,10 @@ pub(crate) fn value_of(
         ValueType::Vector => {
             let series = vector(context, &plan.root, grid)?;
             let series = cleaned(context, series)?;
-            Ok(if instant {
-                Value::Vector(samples_of(series, time))
-            } else {
-                Value::Matrix(matrix_of(series, grid))
-            })
+            if instant {
+                return Ok(Value::Vector(samples_of(series, time)));
+            }
+            Ok(Value::Matrix(matrix_of(context, series, grid)?))
         }
         ValueType::Matrix => Ok(Value::Matrix(range_vector(context, &plan.root, time)?)),
     }
@@ -79,11 +81,17 @@ fn samples_of(series: StepVector, timestamp: TimestampMs) -> Vec<Sample> {
     samples.collect()
 }
 
-fn matrix_of(series: StepVector, grid: &Grid) -> Vec<SeriesPoints> {
+fn matrix_of(
+    context: &mut Context<'_>,
+    series: StepVector,
+    grid: &Grid,
+) -> Result<Vec<SeriesPoints>, Fault> {
+    let points: u64 = series.iter().map(|one| one.column.samples()).sum();
+    context.budget.take_bytes(points.saturating_mul(POINT_BYTES))?;
     let mut matrix: Vec<_> =
         series.into_iter().map(|one| points_of(one, grid)).filter(has_points).collect();
     matrix.sort_by(|a, b| a.labels.cmp(&b.labels));
-    matrix
+    Ok(matrix)
 }
 
 fn has_points(series: &SeriesPoints) -> bool {
@@ -110,7 +118,7 @@ fn range_vector(
         NodeKind::Subquery(subquery) => {
             let series = subquery_vector(context, subquery)?;
             let series = cleaned(context, series)?;
-            Ok(matrix_of(series, &subquery.grid))
+            matrix_of(context, series, &subquery.grid)
         }
         _ => unreachable!("the parser checked that this is a range vector"),
     }
@@ -124,6 +132,8 @@ fn selected_range(
     let extension = matrix.selector.extension;
     let mut series = Vec::new();
     collect_matrix(context, matrix, time_ms, |context, labels, tracks, range| {
+        let held = tracks.floats.times.len() + tracks.histograms.times.len();
+        context.budget.take_bytes(held as u64 * POINT_BYTES)?;
         let histograms = tracks.histograms.times.iter().zip(&tracks.histograms.values);
         let histograms: Vec<_> =
             histograms.map(|(time, value)| (TimestampMs(*time), Arc::clone(value))).collect();

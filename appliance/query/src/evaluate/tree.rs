@@ -253,6 +253,7 @@ fn invariant(context: &mut Context<'_>, inner: &Node, grid: &Grid) -> Result<Ste
     let mut once = vector(context, inner, &Grid::instant(grid.start_ms))?;
     context.budget.repeat_total(total_before, grid.count as u64 - 1);
     for series in &mut once {
+        context.budget.take_bytes(series.column.broadcast_bytes(grid.count))?;
         series.column = series.column.broadcast(grid.count);
     }
     Ok(once)
@@ -323,7 +324,9 @@ fn stream_call<'c>(
         NodeKind::Subquery(subquery) => {
             let ranged = ranged(subquery.range_ms, subquery.moved, Extension::None);
             let (total_before, ..) = context.budget.counts();
+            let inside = context.budget.enter();
             let inner = subquery_vector(context, subquery)?;
+            context.budget.leave(inside);
             context.budget.forget_total(total_before);
             let differ = differ_without_metadata(inner.iter().map(|series| &series.labels));
             stream_subquery(context, &inner, &subquery.grid, &ranged, grid, sink)?;
@@ -362,7 +365,8 @@ fn aggregated(
 ) -> Result<StepVector, Fault> {
     if let (AggregateOp::CountValues, Some(parameter)) = (node.op, &node.parameter) {
         let inner = vector(context, &node.expr, grid)?;
-        let counted = count_values(node, text_of(parameter), inner, grid.count)?;
+        let counted =
+            count_values(node, text_of(parameter), inner, grid.count, &mut context.budget)?;
         return context.unique(counted, grid);
     }
     let parameter = match &node.parameter {
@@ -391,9 +395,7 @@ fn joined(
         combine_sets(binary.op, &binary.matching, left, right, grid.count)
     } else {
         let operator = Operator { op: binary.op, return_bool: binary.return_bool, span };
-        let delayed = context.settings.delayed;
-        let sides = (&left, &right);
-        join(operator, &binary.matching, sides, grid.count, delayed, &mut context.notes)?
+        join(context, operator, &binary.matching, (&left, &right), grid.count)?
     };
     if !grid.is_instant() {
         return join_same_labels(result);
@@ -429,13 +431,16 @@ fn called(
         F::LabelReplace => {
             let texts: Vec<_> = args.iter().skip(1).map(text_of).collect();
             let replace = Replace::new(texts[0], texts[1], texts[2], texts[3])?;
-            replace.apply(vector(context, &args[0], grid)?)
+            context.budget.take_bytes(replace.pattern_bytes())?;
+            let inner = vector(context, &args[0], grid)?;
+            replace.apply(inner, &mut context.budget)
         }
         F::LabelJoin => {
             let texts: Vec<_> = args.iter().skip(1).map(text_of).collect();
             let sources = texts[2..].iter().map(|text| (*text).to_owned()).collect();
             let labels = JoinLabels::new(texts[0], texts[1], sources)?;
-            labels.apply(vector(context, &args[0], grid)?)
+            let inner = vector(context, &args[0], grid)?;
+            labels.apply(inner, &mut context.budget)
         }
         F::Sort | F::SortDesc | F::SortByLabel | F::SortByLabelDesc => {
             sorted(context, span, function, args, grid)
@@ -541,7 +546,7 @@ fn asked(
     };
     let inner = vector(context, source, grid)?;
     let asking = Asking { asked, span: source.span, delayed };
-    let answers = asking.answer(&inner, grid, &mut context.notes);
+    let answers = asking.answer(context, &inner, grid)?;
     context.unique(answers, grid)
 }
 
@@ -554,14 +559,25 @@ pub(crate) fn scalar(
     node: &Node,
     grid: &Grid,
 ) -> Result<Vec<f64>, Fault> {
+    (context.check)()?;
+    context.budget.admit_steps(grid.count)?;
+    let held = context.budget.held();
+    let values = scalar_values(context, node, grid)?;
+    context.budget.release_to(held);
+    context.budget.take_bytes(values.len() as u64 * 8)?;
+    Ok(values)
+}
+
+fn scalar_values(context: &mut Context<'_>, node: &Node, grid: &Grid) -> Result<Vec<f64>, Fault> {
     use SpecialFunction as F;
     let steps = grid.count;
-    context.budget.admit_steps(steps)?;
     Ok(match &node.kind {
         NodeKind::Number(value) => vec![*value; steps],
         NodeKind::Paren(inner) => scalar(context, inner, grid)?,
         NodeKind::Invariant(inner) => {
+            let (total_before, ..) = context.budget.counts();
             let once = scalar(context, inner, &Grid::instant(grid.start_ms))?;
+            context.budget.repeat_total(total_before, steps.saturating_sub(1) as u64);
             vec![once.first().copied().unwrap_or(f64::NAN); steps]
         }
         NodeKind::Negate(inner) => {

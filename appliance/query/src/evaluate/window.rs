@@ -99,7 +99,7 @@ impl Tracks {
     }
 }
 
-/// Ranges of indexes into a track, one a step.
+/// Ranges of indexes into a track, one a step; none where the track is empty.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Windows {
     edges: Vec<(usize, usize)>,
@@ -120,6 +120,9 @@ impl Windows {
     /// Finds the windows of all steps in `times`.
     pub(crate) fn slide(&mut self, times: &[i64], grid: &Grid, reach: &Reach) {
         self.edges.clear();
+        if times.is_empty() {
+            return;
+        }
         let (mut from, mut to) = (0, 0);
         for step in 0..grid.count {
             let reference = reach.moved.reference_ms(grid.time_ms(step));
@@ -142,7 +145,7 @@ impl Windows {
 
     /// The window of a step: first index, and the index after the last.
     pub(crate) fn get(&self, step: usize) -> (usize, usize) {
-        self.edges[step]
+        self.edges.get(step).copied().unwrap_or_default()
     }
 
     /// Whether every window is empty.
@@ -162,21 +165,29 @@ pub(crate) struct Looked {
     pub(crate) largest: u64,
 }
 
-/// Counts what the windows of a series look at; `fixed` windows are read once.
+/// Counts what the windows of a series look at on a grid of `steps` steps, and tells `each` of
+/// every step; `fixed` windows are read once.
 pub(crate) fn count_looked(
     tracks: &Tracks,
-    floats: &Windows,
-    histograms: &Windows,
+    (floats, histograms): (&Windows, &Windows),
+    steps: usize,
     fixed: bool,
+    mut each: impl FnMut(usize, u64),
 ) -> Looked {
     let mut looked = Looked::default();
-    let sizes: Vec<u64> =
-        tracks.histograms.values.iter().map(|value| histogram_samples(value)).collect();
-    let size_of = |from: usize, to: usize| sizes[from..to].iter().sum::<u64>();
+    let mut sum = 0;
+    let sums: Vec<u64> = std::iter::once(0)
+        .chain(tracks.histograms.values.iter().map(|value| {
+            sum += histogram_samples(value);
+            sum
+        }))
+        .collect();
+    let size_of = |from: usize, to: usize| sums[to] - sums[from];
     let (mut float_end, mut histogram_end) = (0, 0);
-    for (step, (from, to)) in floats.edges.iter().copied().enumerate() {
-        let (h_from, h_to) = histograms.edges.get(step).copied().unwrap_or_default();
+    for step in 0..steps {
+        let ((from, to), (h_from, h_to)) = (floats.get(step), histograms.get(step));
         let size = (to - from) as u64 + size_of(h_from, h_to);
+        each(step, size);
         looked.total += size;
         looked.largest = looked.largest.max(size);
         if step == 0 || !fixed {
@@ -220,7 +231,10 @@ mod tests {
         let mut windows = Windows::default();
         let reach = Reach { moved: Moved::default(), back_ms: 20, ahead_ms: 0 };
         windows.slide(&tracks.floats.times, &Grid::new(10, 30, 10), &reach);
-        let looked = count_looked(&tracks, &windows, &Windows::default(), false);
+        let mut by_step = Vec::new();
+        let both = (&windows, &Windows::default());
+        let looked = count_looked(&tracks, both, 3, false, |_, size| by_step.push(size));
         assert_eq!(looked, Looked { total: 5, read: 3, largest: 2 });
+        assert_eq!(by_step, [1, 2, 2]);
     }
 }

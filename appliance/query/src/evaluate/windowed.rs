@@ -17,8 +17,10 @@ pub(crate) struct Windowed<'a> {
     pub(crate) floats: &'a Windows,
     /// Windows among its histograms.
     pub(crate) histograms: &'a Windows,
-    /// The steps.
+    /// The grid of the windows.
     pub(crate) grid: &'a Grid,
+    /// First of the steps to compute, and the one after the last.
+    pub(crate) block: (usize, usize),
     /// Offset and `@` of the range.
     pub(crate) moved: Moved,
     /// Milliseconds of the range as written.
@@ -34,6 +36,11 @@ pub(crate) struct Windowed<'a> {
 }
 
 impl Windowed<'_> {
+    /// The steps to compute.
+    pub(crate) fn steps(&self) -> std::ops::Range<usize> {
+        self.block.0..self.block.1
+    }
+
     /// Open and closed end of the range of a step.
     pub(crate) fn range(&self, step: usize) -> (i64, i64) {
         let end = self.moved.reference_ms(self.grid.time_ms(step));

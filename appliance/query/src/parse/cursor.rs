@@ -19,6 +19,12 @@ pub const TEXT_BYTES_MAX: usize = 1 << 20;
 /// Expressions inside one another (parentheses, arguments, signs); deeper ones are refused, so that
 /// a stack of 2 MiB suffices.
 pub const DEPTH_MAX: u32 = 400;
+/// Selectors of one query. Each is a question to the store; the largest expressions in real use
+/// have some dozens.
+pub const SELECTORS_MAX: usize = 5_000;
+/// Bytes that the compiled patterns of one query may take together: a thousand of the smallest
+/// that need an engine, six of the largest.
+pub const PATTERN_BYTES_MAX: usize = 64 << 20;
 /// Nodes between the root and a leaf of a tree, `DEPTH_MAX` and the links of a chain such as
 /// `a or b or c` together; what walks a tree by recursion can rely on it.
 pub const HEIGHT_MAX: u32 = 1000;
@@ -53,6 +59,9 @@ pub(crate) struct Cursor<'a> {
     depth: u32,
     /// Height of the tree that a rule returned last.
     height: u32,
+    /// Selectors so far, and bytes of their compiled patterns.
+    selectors: usize,
+    pattern_bytes: usize,
     errors: Vec<ParseError>,
 }
 
@@ -68,6 +77,8 @@ impl<'a> Cursor<'a> {
             distrust: 0,
             depth: 0,
             height: 0,
+            selectors: 0,
+            pattern_bytes: 0,
             errors: Vec::new(),
         }
     }
@@ -241,6 +252,28 @@ impl<'a> Cursor<'a> {
         self.height = height;
         assert!(self.height <= HEIGHT_MAX, "C1: height {} passes {HEIGHT_MAX}", self.height);
         Ok(())
+    }
+
+    /// Counts a selector.
+    pub(crate) fn count_selector(&mut self) -> Parsed<()> {
+        self.selectors += 1;
+        if self.selectors <= SELECTORS_MAX {
+            return Ok(());
+        }
+        let reason = format!("expression has more than {SELECTORS_MAX} selectors");
+        self.fault(self.newest_span(), reason);
+        Err(Stop::Abort)
+    }
+
+    /// Counts a pattern by the bytes that it takes when it is compiled.
+    pub(crate) fn count_pattern(&mut self, bytes: usize) -> Parsed<()> {
+        self.pattern_bytes = self.pattern_bytes.saturating_add(bytes);
+        if self.pattern_bytes <= PATTERN_BYTES_MAX {
+            return Ok(());
+        }
+        let reason = format!("regular expressions take more than {PATTERN_BYTES_MAX} bytes");
+        self.fault(self.newest_span(), reason);
+        Err(Stop::Abort)
     }
 
     pub(crate) fn span_of(token: Token) -> Span {

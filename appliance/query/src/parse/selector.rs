@@ -13,6 +13,7 @@ const CONTEXT: &str = "label matching";
 impl Cursor<'_> {
     /// The selector whose metric name is `token`, already taken, if it has one outside the braces.
     pub(crate) fn selector(&mut self, token: Option<Token>) -> Parsed<Expr> {
+        self.count_selector()?;
         let name = token.map(|token| self.text(token).to_owned());
         let mut span = token.map(Cursor::span_of);
         let mut matchers = Vec::new();
@@ -114,11 +115,16 @@ impl Cursor<'_> {
         }
         let token = self.take();
         let value = self.string(token);
-        if matches!(op, MatchOp::Regex | MatchOp::NotRegex)
-            && let Err(error) = GoRegex::anchored(&value)
-        {
+        if matches!(op, MatchOp::Regex | MatchOp::NotRegex) {
             let (start, end) = (Cursor::span_of(label).start, Cursor::span_of(token).end);
-            self.fault(Span { start, end }, error.to_string());
+            let compiled_bytes = match GoRegex::anchored(&value) {
+                Ok(regex) => regex.compiled_bytes(),
+                Err(error) => {
+                    self.fault(Span { start, end }, error.to_string());
+                    0
+                }
+            };
+            self.count_pattern(value.len() + compiled_bytes)?;
         }
         matchers.push(LabelMatcher { name, op, value });
         Ok(())
