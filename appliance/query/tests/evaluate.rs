@@ -259,6 +259,25 @@ fn samples_are_counted_and_bounded() {
 }
 
 #[test]
+fn samples_are_counted_by_step_where_that_is_asked_for() {
+    let check = |text: &str, expected: &[u64]| {
+        let mut counted = query(text, (0, 3), 1);
+        counted.options.per_step_stats = true;
+        let stats = ask(&counted).expect("an answer").stats;
+        let by_step: Vec<_> = stats.samples_per_step.iter().map(|(_, count)| *count).collect();
+        assert_eq!(by_step, expected, "{text}");
+        assert_eq!(by_step.iter().sum::<u64>(), stats.samples_total, "{text}");
+    };
+    check("sum_over_time(c[2m])", &[1, 2, 2, 2]);
+    check("c", &[1, 1, 1, 1]);
+    check("d", &[1, 1, 1, 1]);
+    check("c @ 60", &[1, 1, 1, 1]);
+    check("vector(scalar(c @ 60)) + on() group_left sum(c)", &[2, 2, 2, 2]);
+    check("sum_over_time(c[2m:1m])", &[1, 2, 2, 2]);
+    assert!(ask(&query("c", (0, 3), 1)).expect("an answer").stats.samples_per_step.is_empty());
+}
+
+#[test]
 fn memory_and_series_are_bounded() {
     let mut greedy = query("sum_over_time(vector(1)[10y:1ms])", (3, 3), 0);
     let error = ask(&greedy).expect_err("more steps than fit");

@@ -153,14 +153,7 @@ impl Aggregator {
                     context.budget.take_bytes(self.steps as u64 * GROUP_STEP_BYTES)?;
                     taken.push(vec![0; self.steps]);
                 }
-                let room = streamed.column.occupied();
-                let mut kept = Bitmap::new(self.steps);
-                for step in room.iter_ones() {
-                    if taken[group][step] < ks[step] {
-                        taken[group][step] += 1;
-                        kept.set(step);
-                    }
-                }
+                let kept = first_of(ks, &mut taken[group], &streamed.column.occupied());
                 self.keep(context, streamed, &kept)?;
             }
             Gathered::Ratio(ratios) => {
@@ -224,6 +217,18 @@ impl Aggregator {
             Gathered::Limit(..) | Gathered::Ratio(_) => Ok(self.kept),
         }
     }
+}
+
+/// The steps of a series at which its group has taken fewer samples than `ks`; they are taken.
+fn first_of(ks: &[usize], taken: &mut [usize], occupied: &Bitmap) -> Bitmap {
+    let mut kept = Bitmap::new(ks.len());
+    for step in occupied.iter_ones().filter(|step| taken[*step] < ks[*step]) {
+        kept.set(step);
+    }
+    for step in kept.iter_ones() {
+        taken[step] += 1;
+    }
+    kept
 }
 
 fn visible(labels: &LabelSet, hidden: bool) -> LabelSet {

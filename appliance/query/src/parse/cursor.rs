@@ -22,6 +22,8 @@ pub const DEPTH_MAX: u32 = 400;
 /// Selectors of one query. Each is a question to the store; the largest expressions in real use
 /// have some dozens.
 pub const SELECTORS_MAX: usize = 5_000;
+/// Matchers in braces of one query: four a selector.
+pub const MATCHERS_MAX: usize = 20_000;
 /// Bytes that the compiled patterns of one query may take together: a thousand of the smallest
 /// that need an engine, six of the largest.
 pub const PATTERN_BYTES_MAX: usize = 64 << 20;
@@ -59,8 +61,9 @@ pub(crate) struct Cursor<'a> {
     depth: u32,
     /// Height of the tree that a rule returned last.
     height: u32,
-    /// Selectors so far, and bytes of their compiled patterns.
+    /// Selectors so far, their matchers, and bytes of their compiled patterns.
     selectors: usize,
+    matchers: usize,
     pattern_bytes: usize,
     errors: Vec<ParseError>,
 }
@@ -78,6 +81,7 @@ impl<'a> Cursor<'a> {
             depth: 0,
             height: 0,
             selectors: 0,
+            matchers: 0,
             pattern_bytes: 0,
             errors: Vec::new(),
         }
@@ -261,6 +265,17 @@ impl<'a> Cursor<'a> {
             return Ok(());
         }
         let reason = format!("expression has more than {SELECTORS_MAX} selectors");
+        self.fault(self.newest_span(), reason);
+        Err(Stop::Abort)
+    }
+
+    /// Counts a matcher.
+    pub(crate) fn count_matcher(&mut self) -> Parsed<()> {
+        self.matchers += 1;
+        if self.matchers <= MATCHERS_MAX {
+            return Ok(());
+        }
+        let reason = format!("expression has more than {MATCHERS_MAX} matchers");
         self.fault(self.newest_span(), reason);
         Err(Stop::Abort)
     }

@@ -47,6 +47,7 @@ impl Cursor<'_> {
     }
 
     fn matcher(&mut self, matchers: &mut Vec<LabelMatcher>) -> Parsed<()> {
+        self.count_matcher()?;
         loop {
             match self.peek() {
                 TokenKind::RightBrace => return Ok(()),
