@@ -271,8 +271,11 @@ impl Node {
         let mut found = Found::default();
         let mut cache = TileCache::default();
         for series in selected {
-            if let Ok(samples) = self.decode_one(series, &mut cache, after, until)? {
-                found.series.push((series.labels.clone(), samples));
+            match self.decode_one(series, &mut cache, after, until)? {
+                Ok(samples) if !samples.is_empty() => {
+                    found.series.push((series.labels.clone(), samples));
+                }
+                Ok(_) | Err(_) => {}
             }
         }
         Ok(found)
