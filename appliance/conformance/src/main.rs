@@ -1,4 +1,5 @@
-//! `conformance DIR SUITE... [--verbose]`: judges the appliance by public test data.
+//! `conformance DIR [SUITE...] [--verbose]`: judges the appliance by public test data, by all suites
+//! when none is named.
 
 #![forbid(unsafe_code)]
 
@@ -12,12 +13,12 @@ fn main() -> ExitCode {
     let verbose = args.iter().any(|arg| arg == "--verbose");
     args.retain(|arg| arg != "--verbose");
     let Some((directory, names)) = args.split_first() else {
-        let known: Vec<&str> = SUITES.iter().map(|suite| suite.name).collect();
-        eprintln!("usage: conformance DIR SUITE... [--verbose]\nsuites: {}", known.join(" "));
+        eprintln!("usage: conformance DIR [SUITE...] [--verbose]\nsuites: {}", all().join(" "));
         return ExitCode::FAILURE;
     };
+    let names = if names.is_empty() { all() } else { names.to_vec() };
     let mut failed = false;
-    for name in names {
+    for name in &names {
         let Some(suite) = suite::find(name) else {
             eprintln!("no suite {name:?}");
             return ExitCode::FAILURE;
@@ -44,4 +45,8 @@ fn main() -> ExitCode {
         }
     }
     if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+fn all() -> Vec<String> {
+    SUITES.iter().map(|suite| suite.name.to_owned()).collect()
 }

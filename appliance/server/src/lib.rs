@@ -13,6 +13,7 @@ pub mod store_source;
 pub mod state;
 pub mod own_backend;
 pub mod log;
+pub mod request_line;
 pub mod web;
 pub mod supervisor;
 pub mod check;

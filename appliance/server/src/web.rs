@@ -21,6 +21,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, Sleep};
 
 use crate::own_backend::Orders;
+use crate::request_line::{GROWTH_MAX, RequestLine};
 
 /// Headers of one request; beyond them it is refused.
 const HEADERS_MAX: usize = 100;
@@ -34,6 +35,8 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(90);
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
 /// Time for the answers under way when the process ends.
 const GRACE: Duration = Duration::from_secs(5);
+/// Bytes of the first line that are read at once.
+const LINE_BYTES: usize = BUFFER_BYTES_MAX / 64 / GROWTH_MAX;
 /// Pause after `accept` failed for want of descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Threads for requests that ask shards or read files, without evaluating.
@@ -199,12 +202,37 @@ struct Patient {
     silence_max: Duration,
     read: Pin<Box<Sleep>>,
     write: Option<Pin<Box<Sleep>>>,
+    line: RequestLine,
+    /// Encoded bytes of the first line that found no room yet.
+    waiting: Vec<u8>,
 }
 
 impl Patient {
     fn new(stream: TcpStream, silence_max: Duration) -> Patient {
         let read = Box::pin(tokio::time::sleep_until(Instant::now() + silence_max));
-        Patient { stream, silence_max, read, write: None }
+        let (line, waiting) = (RequestLine::default(), Vec::new());
+        Patient { stream, silence_max, read, write: None, line, waiting }
+    }
+
+    /// Reads as the stream does, the first line encoded.
+    fn poll_stream(
+        &mut self,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.waiting.is_empty() {
+            if self.line.is_over() {
+                return Pin::new(&mut self.stream).poll_read(context, buffer);
+            }
+            let mut bytes = [0; LINE_BYTES];
+            let mut piece = ReadBuf::new(&mut bytes);
+            ready!(Pin::new(&mut self.stream).poll_read(context, &mut piece))?;
+            self.line.encode(piece.filled(), &mut self.waiting);
+        }
+        let taken = self.waiting.len().min(buffer.remaining());
+        buffer.put_slice(&self.waiting[..taken]);
+        self.waiting.drain(..taken);
+        Poll::Ready(Ok(()))
     }
 
     /// What a write came to; one that waits too long is an error.
@@ -233,7 +261,7 @@ impl AsyncRead for Patient {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
-        if let Poll::Ready(result) = Pin::new(&mut this.stream).poll_read(context, buffer) {
+        if let Poll::Ready(result) = this.poll_stream(context, buffer) {
             this.read.as_mut().reset(Instant::now() + this.silence_max);
             return Poll::Ready(result);
         }

@@ -177,6 +177,9 @@ fn the_embedded_default_scrapes_itself_and_its_machine() {
     server.wait_for_value("prometheus_ready", |ready| ready == 1.0);
     let (status, body) = server.get("/api/v1/label/job/values").expect("an answer");
     assert_eq!((status, body.as_str()), (200, r#"{"status":"success","data":["cresset","host"]}"#));
+    // As `curl -g` sends it.
+    let (status, body) = server.get("/api/v1/query?query=up{job=\"host\"}").expect("an answer");
+    assert!(status == 200 && body.contains(r#""job":"host""#), "{body}");
     let (status, body) = server.get("/api/v1/status/tsdb").expect("an answer");
     let json: serde_json::Value = serde_json::from_str(&body).expect("JSON");
     assert!(status == 200 && json["data"]["headStats"]["numSeries"].as_u64() > Some(100), "{body}");
