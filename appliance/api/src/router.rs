@@ -1,6 +1,6 @@
 //! Router: HTTP requests to endpoints and answers back; testable without a socket.
 //!
-//! Path: connection → **router** reads the form → endpoint on its lane → `stream` → connection.
+//! Path: connection → **router** reads the form → endpoint in its place → `stream` → connection.
 //! Never: waits for a shard or a query on the service thread.
 
 use std::sync::Arc;
@@ -24,7 +24,7 @@ use crate::failure::{Failure, Kind};
 use crate::json::{Sink as _, Writer};
 use crate::parameters::{Parameters, decode_segment};
 use crate::requests::Requests;
-use crate::routes::{LABEL_VALUES, Lane, Methods, ROUTES, Route};
+use crate::routes::{LABEL_VALUES, Methods, Place, ROUTES, Route};
 use crate::stream::{Cancel, Delivery, Head};
 
 /// Most bytes of a request's body. Queries of dashboards stay below a tenth of it; with every
@@ -96,7 +96,7 @@ async fn respond(context: &Arc<Context>, route: &'static Route, request: Request
     let guard = cancel.guard();
     let parameters = read_form(request).await;
     let (sender, receiver) = oneshot::channel();
-    let delivery = Delivery::new(sender, accepts_gzip, route.lane == Lane::Service);
+    let delivery = Delivery::new(sender, accepts_gzip, route.place == Place::Service);
     match parameters {
         Err(failure) => deliver(delivery, Err(failure), &cancel),
         Ok(parameters) => {
@@ -113,7 +113,7 @@ async fn respond(context: &Arc<Context>, route: &'static Route, request: Request
     }
 }
 
-/// Runs the endpoint on its lane.
+/// Runs the endpoint in its place.
 fn dispatch(context: &Arc<Context>, route: &'static Route, call: Call, delivery: Delivery) {
     let shared = Arc::clone(context);
     let work = move |turn: Turn| {
@@ -123,10 +123,10 @@ fn dispatch(context: &Arc<Context>, route: &'static Route, call: Call, delivery:
         };
         deliver(delivery, result, &call.cancel);
     };
-    match route.lane {
-        Lane::Service => work(Turn::Run),
-        Lane::Ask => drop(tokio::task::spawn_blocking(move || work(Turn::Run))),
-        Lane::Query => {
+    match route.place {
+        Place::Service => work(Turn::Run),
+        Place::Ask => drop(tokio::task::spawn_blocking(move || work(Turn::Run))),
+        Place::Query => {
             if let Err(refused) = context.backend.run(Box::new(work)) {
                 refused(Turn::Refused);
             }

@@ -42,7 +42,7 @@ impl Methods {
 
 /// Where an endpoint runs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Lane {
+pub enum Place {
     /// On the service thread: it never waits.
     Service,
     /// On a thread that may wait for shards.
@@ -62,7 +62,7 @@ pub struct Route {
     /// Whether it answers only when the server is ready.
     pub gated: bool,
     /// Where it runs.
-    pub lane: Lane,
+    pub place: Place,
     /// What it does.
     pub endpoint: Endpoint,
 }
@@ -71,10 +71,10 @@ const fn route(
     path: &'static str,
     methods: Methods,
     gated: bool,
-    lane: Lane,
+    place: Place,
     endpoint: Endpoint,
 ) -> Route {
-    Route { path, handler: path, methods, gated, lane, endpoint }
+    Route { path, handler: path, methods, gated, place, endpoint }
 }
 
 /// Path of the values of a label.
@@ -82,88 +82,94 @@ pub const LABEL_VALUES: &str = "/api/v1/label/{name}/values";
 
 /// Every route.
 pub const ROUTES: &[Route] = &[
-    route("/api/v1/query", Methods::GetPost, true, Lane::Query, query_endpoints::query),
-    route("/api/v1/query_range", Methods::GetPost, true, Lane::Query, query_endpoints::query_range),
+    route("/api/v1/query", Methods::GetPost, true, Place::Query, query_endpoints::query),
+    route(
+        "/api/v1/query_range",
+        Methods::GetPost,
+        true,
+        Place::Query,
+        query_endpoints::query_range,
+    ),
     route(
         "/api/v1/format_query",
         Methods::GetPost,
         true,
-        Lane::Query,
+        Place::Query,
         query_endpoints::format_query,
     ),
     route(
         "/api/v1/query_exemplars",
         Methods::GetPost,
         true,
-        Lane::Service,
+        Place::Service,
         status_endpoints::exemplars,
     ),
-    route("/api/v1/series", Methods::GetPost, true, Lane::Query, series_endpoints::series),
-    route("/api/v1/labels", Methods::GetPost, true, Lane::Query, series_endpoints::labels),
+    route("/api/v1/series", Methods::GetPost, true, Place::Query, series_endpoints::series),
+    route("/api/v1/labels", Methods::GetPost, true, Place::Query, series_endpoints::labels),
     Route {
         path: LABEL_VALUES,
         handler: "/api/v1/label/:name/values",
         methods: Methods::Get,
         gated: true,
-        lane: Lane::Query,
+        place: Place::Query,
         endpoint: series_endpoints::label_values,
     },
-    route("/api/v1/targets", Methods::Get, true, Lane::Ask, target_endpoints::targets),
-    route("/api/v1/scrape_pools", Methods::Get, true, Lane::Ask, target_endpoints::scrape_pools),
+    route("/api/v1/targets", Methods::Get, true, Place::Ask, target_endpoints::targets),
+    route("/api/v1/scrape_pools", Methods::Get, true, Place::Ask, target_endpoints::scrape_pools),
     route(
         "/api/v1/targets/metadata",
         Methods::Get,
         true,
-        Lane::Service,
+        Place::Service,
         status_endpoints::targets_metadata,
     ),
-    route("/api/v1/metadata", Methods::Get, true, Lane::Service, status_endpoints::metadata),
-    route("/api/v1/rules", Methods::Get, true, Lane::Service, status_endpoints::rules),
-    route("/api/v1/alerts", Methods::Get, true, Lane::Service, status_endpoints::alerts),
+    route("/api/v1/metadata", Methods::Get, true, Place::Service, status_endpoints::metadata),
+    route("/api/v1/rules", Methods::Get, true, Place::Service, status_endpoints::rules),
+    route("/api/v1/alerts", Methods::Get, true, Place::Service, status_endpoints::alerts),
     route(
         "/api/v1/alertmanagers",
         Methods::Get,
         true,
-        Lane::Service,
+        Place::Service,
         status_endpoints::alertmanagers,
     ),
     route(
         "/api/v1/notifications",
         Methods::Get,
         false,
-        Lane::Service,
+        Place::Service,
         status_endpoints::notifications,
     ),
     route(
         "/api/v1/status/buildinfo",
         Methods::Get,
         true,
-        Lane::Service,
+        Place::Service,
         status_endpoints::buildinfo,
     ),
-    route("/api/v1/status/config", Methods::Get, true, Lane::Service, status_endpoints::config),
-    route("/api/v1/status/flags", Methods::Get, true, Lane::Service, status_endpoints::flags),
+    route("/api/v1/status/config", Methods::Get, true, Place::Service, status_endpoints::config),
+    route("/api/v1/status/flags", Methods::Get, true, Place::Service, status_endpoints::flags),
     route(
         "/api/v1/status/runtimeinfo",
         Methods::Get,
         true,
-        Lane::Ask,
+        Place::Ask,
         status_endpoints::runtimeinfo,
     ),
-    route("/api/v1/status/tsdb", Methods::Get, true, Lane::Ask, status_endpoints::tsdb),
+    route("/api/v1/status/tsdb", Methods::Get, true, Place::Ask, status_endpoints::tsdb),
     route(
         "/api/v1/status/walreplay",
         Methods::Get,
         false,
-        Lane::Service,
+        Place::Service,
         status_endpoints::walreplay,
     ),
-    route("/metrics", Methods::Get, false, Lane::Ask, status_endpoints::metrics),
-    route("/metrics/host", Methods::Get, false, Lane::Ask, status_endpoints::metrics_host),
-    route("/version", Methods::Get, false, Lane::Service, status_endpoints::version),
-    route("/-/healthy", Methods::GetHead, false, Lane::Service, status_endpoints::healthy),
-    route("/-/ready", Methods::GetHead, true, Lane::Service, status_endpoints::ready),
-    route("/-/reload", Methods::PostPut, false, Lane::Ask, status_endpoints::reload),
-    route("/-/quit", Methods::PostPut, false, Lane::Service, status_endpoints::quit),
-    route("/", Methods::Get, false, Lane::Service, status_endpoints::page),
+    route("/metrics", Methods::Get, false, Place::Ask, status_endpoints::metrics),
+    route("/metrics/host", Methods::Get, false, Place::Ask, status_endpoints::metrics_host),
+    route("/version", Methods::Get, false, Place::Service, status_endpoints::version),
+    route("/-/healthy", Methods::GetHead, false, Place::Service, status_endpoints::healthy),
+    route("/-/ready", Methods::GetHead, true, Place::Service, status_endpoints::ready),
+    route("/-/reload", Methods::PostPut, false, Place::Ask, status_endpoints::reload),
+    route("/-/quit", Methods::PostPut, false, Place::Service, status_endpoints::quit),
+    route("/", Methods::Get, false, Place::Service, status_endpoints::page),
 ];
