@@ -1,5 +1,6 @@
-//! `conformance DIR [SUITE...] [--verbose]`: judges the appliance by public test data, by all suites
-//! when none is named.
+//! `conformance DIR [SUITE...] [--verbose]`: judges the appliance by public test data.
+//!
+//! Without a suite's name, all run.
 
 #![forbid(unsafe_code)]
 
