@@ -14,9 +14,10 @@ use hyper::{Request, Response};
 use model::label_set::LabelSet;
 use model::matcher::Matcher;
 use model::regex::GoRegex;
+use model::samples::Samples;
 use model::time::{Now, Tick, TimestampMs};
 use query::evaluate::EngineOptions;
-use query::source::{Column, LabelQuery, Samples, Selection, Series, Source, SourceError};
+use query::source::{Column, LabelQuery, Selection, Series, Source, SourceError};
 use tower::ServiceExt as _;
 
 /// A server of fixed values.

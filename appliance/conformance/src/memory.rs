@@ -11,8 +11,9 @@ use exposition::metric_type::MetricType;
 use exposition::number;
 use exposition::text::{Entry, TextParser, parse_series};
 use model::label_set::{Builder, LabelSet};
+use model::samples::Samples;
 use model::time::TimestampMs;
-use query::source::{Column, LabelQuery, Samples, Selection, Series, Source, SourceError};
+use query::source::{Column, LabelQuery, Selection, Series, Source, SourceError};
 
 /// Series in memory.
 #[derive(Clone, Default)]

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use model::label_set::LabelSet;
 use model::matcher::{MatchOp, Matcher};
+use model::samples::Samples;
 use model::time::TimestampMs;
 use scrape::relabel::NameScheme;
 use scrape::status::{Health, TargetStatus};
@@ -180,17 +181,17 @@ fn values_of_a(handle: &Handle) -> Vec<f64> {
         series_max: 10,
     };
     let answers = handle.ask_all(&Question::Select(request), PATIENCE).unwrap();
-    let mut values = Vec::new();
+    let mut found = Samples::default();
     for (shard, answer) in answers.into_iter().enumerate() {
         let Answer::Select(series) = answer else { panic!("{answer:?}") };
         for series in series.unwrap() {
             let tiles = handle.tiles(shard);
             let (after, until) = (TimestampMs::MIN, TimestampMs::MAX);
-            let (mut times, mut cache) = (Vec::new(), TileCache::default());
-            series.decode(&*tiles, &mut cache, after, until, &mut times, &mut values).unwrap();
+            let mut cache = TileCache::default();
+            series.decode(&*tiles, &mut cache, after, until, &mut found).unwrap();
         }
     }
-    values
+    found.values
 }
 
 #[test]

@@ -13,5 +13,6 @@ pub mod label_name;
 pub mod duration;
 pub mod label_set;
 pub mod native_histogram;
+pub mod samples;
 pub mod regex;
 pub mod matcher;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use model::label_set::LabelSet;
 use model::matcher::Matcher;
-use model::native_histogram::NativeHistogram;
+use model::samples::Samples;
 use model::time::TimestampMs;
 use thiserror::Error;
 
@@ -94,41 +94,4 @@ pub trait Column: Send + Sync {
         until: TimestampMs,
         samples: &mut Samples,
     ) -> Result<(), SourceError>;
-}
-
-/// Samples of one series, decoded: parallel arrays in order of time.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct Samples {
-    /// Milliseconds since the Unix epoch, strictly increasing.
-    pub timestamps_ms: Vec<i64>,
-    /// The float value; for a native histogram whatever, see `histograms`. A staleness marker
-    /// keeps its bits.
-    pub values: Vec<f64>,
-    /// Native histograms: (index into `timestamps_ms`, histogram), in order; empty for most series.
-    pub histograms: Vec<(u32, Arc<NativeHistogram>)>,
-    /// Start timestamps (milliseconds, 0 unknown), one a sample, or empty when none is known.
-    pub start_timestamps_ms: Vec<i64>,
-}
-
-impl Samples {
-    /// Empties the arrays and keeps their memory.
-    pub fn clear(&mut self) {
-        self.timestamps_ms.clear();
-        self.values.clear();
-        self.histograms.clear();
-        self.start_timestamps_ms.clear();
-    }
-
-    /// Bytes of the arrays; histograms, which the store may share, by their handles.
-    #[must_use]
-    pub fn heap_bytes(&self) -> u64 {
-        let floats = self.timestamps_ms.len() + self.values.len() + self.start_timestamps_ms.len();
-        (floats * 8 + self.histograms.len() * 16) as u64
-    }
-
-    /// Appends a float sample.
-    pub fn push(&mut self, timestamp: TimestampMs, value: f64) {
-        self.timestamps_ms.push(timestamp.0);
-        self.values.push(value);
-    }
 }

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use model::label_set::LabelSet;
 use model::native_histogram::NativeHistogram;
+use model::samples::Samples;
 use model::time::TimestampMs;
 use query::evaluate::{
     Answer, Control, EngineOptions, LOOKBACK_MS_DEFAULT, Query, QueryError, Stop, Unbounded,
     evaluate,
 };
 use query::parse::options::Options;
-use query::source::{Column, LabelQuery, Samples, Selection, Series, Source, SourceError};
+use query::source::{Column, LabelQuery, Selection, Series, Source, SourceError};
 use query::value::{Point, Value};
 
 struct Stored(Vec<(i64, f64)>);

@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use model::label_set::LabelSet;
+use model::samples::Samples;
 use model::time::TimestampMs;
 use query::evaluate::{Control, EngineOptions, LOOKBACK_MS_DEFAULT, Query, Stop, evaluate};
 use query::parse::options::Options;
-use query::source::{Column, LabelQuery, Samples, Selection, Series, Source, SourceError};
+use query::source::{Column, LabelQuery, Selection, Series, Source, SourceError};
 
 const MINUTE_MS: i64 = 60_000;
 /// Memory that each query may take.

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use model::label_set::LabelSet;
+use model::samples::Samples;
 use model::staleness::stale_nan;
 use model::time::TimestampMs;
 use proptest::prelude::*;
 use query::evaluate::{EngineOptions, Query, QueryError, Unbounded, evaluate};
 use query::parse::options::Options;
-use query::source::{Column, LabelQuery, Samples, Selection, Series, Source, SourceError};
+use query::source::{Column, LabelQuery, Selection, Series, Source, SourceError};
 use query::value::{Point, Value};
 
 /// Queries over the gauge `g`, the counter `c_total` and the histogram `h_bucket`.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use exposition::metrics::Collected;
 use model::label_set::LabelSet;
 use model::matcher::{MatchOp, Matcher};
+use model::samples::Samples;
 use model::staleness::is_stale;
 use model::time::{NANOS_PER_MS, Now, Tick, TimestampMs};
 use scrape::fetch::{Fetch, FetchFault, Fetched, Timings};
@@ -122,11 +123,11 @@ impl Bed {
         let mut cache = TileCache::default();
         let mut found = BTreeMap::new();
         for series in self.store.select(&request).expect("few series") {
-            let (mut times, mut values) = (Vec::new(), Vec::new());
+            let mut samples = Samples::default();
             let (after, until) = (TimestampMs::MIN, TimestampMs::MAX);
-            let decoded =
-                series.decode(&NoTiles, &mut cache, after, until, &mut times, &mut values);
+            let decoded = series.decode(&NoTiles, &mut cache, after, until, &mut samples);
             decoded.expect("nothing is sealed");
+            let Samples { timestamps_ms: times, values, .. } = samples;
             if !times.is_empty() {
                 found.insert(series.labels, times.into_iter().zip(values).collect());
             }

@@ -10,8 +10,9 @@ use std::time::Duration;
 
 use machine::handle::{AskError, Handle};
 use model::label_set::LabelSet;
+use model::samples::Samples;
 use model::time::TimestampMs;
-use query::source::{Column, LabelQuery, Samples, Selection, Series, Source, SourceError};
+use query::source::{Column, LabelQuery, Selection, Series, Source, SourceError};
 use shard::effect::Answer;
 use shard::event::Question;
 use storage::selection::{
@@ -167,21 +168,17 @@ impl Column for ShardColumn {
         until: TimestampMs,
         samples: &mut Samples,
     ) -> Result<(), SourceError> {
-        let Samples { timestamps_ms, values, .. } = samples;
         if self.more.is_empty() {
-            return self.first.decode(self.selection, after, until, timestamps_ms, values);
+            return self.first.decode(self.selection, after, until, samples);
         }
-        let mut merged: Vec<(i64, usize, f64)> = Vec::new();
-        for (order, part) in std::iter::once(&self.first).chain(&self.more).enumerate() {
-            let (mut part_times, mut part_values) = (Vec::new(), Vec::new());
-            part.decode(self.selection, after, until, &mut part_times, &mut part_values)?;
-            let pairs = part_times.into_iter().zip(part_values);
-            merged.extend(pairs.map(|(time, value)| (time, order, value)));
+        let start = samples.len();
+        for part in std::iter::once(&self.first).chain(&self.more) {
+            if let Err(error) = part.decode(self.selection, after, until, samples) {
+                samples.truncate(start);
+                return Err(error);
+            }
         }
-        merged.sort_unstable_by_key(|(time, order, _)| (*time, *order));
-        merged.dedup_by_key(|(time, _, _)| *time);
-        timestamps_ms.extend(merged.iter().map(|(time, _, _)| *time));
-        values.extend(merged.iter().map(|(_, _, value)| *value));
+        samples.settle(start, |_| 0);
         Ok(())
     }
 }
@@ -192,8 +189,7 @@ impl Part {
         selection: u64,
         after: TimestampMs,
         until: TimestampMs,
-        timestamps_ms: &mut Vec<i64>,
-        values: &mut Vec<f64>,
+        samples: &mut Samples,
     ) -> Result<(), SourceError> {
         TILES.with_borrow_mut(|(number, caches)| {
             if *number != selection {
@@ -201,8 +197,7 @@ impl Part {
                 caches.clear();
             }
             let cache = caches.entry(self.shard).or_default();
-            let decoded =
-                self.selected.decode(&*self.tiles, cache, after, until, timestamps_ms, values);
+            let decoded = self.selected.decode(&*self.tiles, cache, after, until, samples);
             decoded.map_err(|error| match error {
                 DecodeError::Damaged { .. } => SourceError::Damaged(error.to_string()),
                 _ => SourceError::Unavailable(error.to_string()),

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
 use model::label_set::LabelSet;
+use model::samples::Samples;
 use model::time::{Now, Tick, TimestampMs};
 use scrape::target::TargetSpec;
 use shard::shard::Shard;
@@ -288,9 +289,10 @@ impl Node {
         after: TimestampMs,
         until: TimestampMs,
     ) -> Result<Result<Vec<(i64, u64)>, DecodeError>, String> {
-        let (mut times, mut values) = (Vec::new(), Vec::new());
-        match series.decode(&self.disk, cache, after, until, &mut times, &mut values) {
+        let mut found = Samples::default();
+        match series.decode(&self.disk, cache, after, until, &mut found) {
             Ok(()) => {
+                let Samples { timestamps_ms: times, values, .. } = found;
                 check_times(&series.labels, &times, &values, after, until)?;
                 Ok(Ok(times.into_iter().zip(values.into_iter().map(f64::to_bits)).collect()))
             }

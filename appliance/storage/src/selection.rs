@@ -11,6 +11,7 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use model::label_set::LabelSet;
 use model::matcher::Matcher;
+use model::samples::Samples;
 use model::staleness::stale_nan;
 use model::time::TimestampMs;
 use thiserror::Error;
@@ -155,23 +156,22 @@ pub enum DecodeError {
 
 impl SelectedSeries {
     /// Appends the samples with `after < timestamp <= until` in order of time, each time once,
-    /// staleness markers included, to both arrays. Where several samples have one time, the higher
+    /// staleness markers included. Where several samples have one time, the higher
     /// rank wins, then the first piece.
     ///
     /// # Errors
-    /// See [`DecodeError`]; the arrays are then as they were.
+    /// See [`DecodeError`]; `samples` is then as it was.
     pub fn decode(
         &self,
         tiles: &dyn TileRead,
         cache: &mut TileCache,
         after: TimestampMs,
         until: TimestampMs,
-        timestamps_ms: &mut Vec<i64>,
-        values: &mut Vec<f64>,
+        samples: &mut Samples,
     ) -> Result<(), DecodeError> {
-        assert_eq!(timestamps_ms.len(), values.len(), "the arrays are parallel");
-        let start = values.len();
+        let start = samples.len();
         cache.owner.clear();
+        let (timestamps_ms, values) = (&mut samples.timestamps_ms, &mut samples.values);
         let mut out = Output { after_ms: after.0, until_ms: until.0, timestamps_ms, values };
         for piece in &self.pieces {
             let read = match piece {
@@ -182,14 +182,11 @@ impl SelectedSeries {
                 Piece::Sealed(sealed) => sealed.decode(tiles, cache, &mut out),
             };
             if let Err(error) = read {
-                timestamps_ms.truncate(start);
-                values.truncate(start);
+                samples.truncate(start);
                 return Err(error);
             }
         }
-        if !timestamps_ms[start..].windows(2).all(|pair| pair[0] < pair[1]) {
-            merge(start, &cache.owner, timestamps_ms, values);
-        }
+        samples.settle(start, |at| u8::from(!cache.owner[at]));
         Ok(())
     }
 }
@@ -340,18 +337,4 @@ fn read_part(
 fn damaged(tile: &TileRef, start: u32, reason: &'static str) -> DecodeError {
     let (file, offset) = tile.file();
     DecodeError::Damaged { file, offset: offset + u64::from(start), reason }
-}
-
-/// Puts the samples from `start` on in order of time, each time once: the higher rank, then the
-/// first.
-fn merge(start: usize, owner: &[bool], timestamps_ms: &mut Vec<i64>, values: &mut Vec<f64>) {
-    let mut order: Vec<usize> = (0..owner.len()).collect();
-    order.sort_by_key(|at| (timestamps_ms[start + at], !owner[*at], *at));
-    order.dedup_by_key(|at| timestamps_ms[start + *at]);
-    let times: Vec<i64> = order.iter().map(|at| timestamps_ms[start + at]).collect();
-    let merged: Vec<f64> = order.iter().map(|at| values[start + at]).collect();
-    timestamps_ms.truncate(start);
-    timestamps_ms.extend(times);
-    values.truncate(start);
-    values.extend(merged);
 }

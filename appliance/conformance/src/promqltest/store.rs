@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use model::label_set::{Builder, LabelSet, METRIC_NAME};
 use model::native_histogram::{CUSTOM_BUCKETS_SCHEMA, CounterResetHint, NativeHistogram, Span};
+use model::samples::Samples;
 use model::time::TimestampMs;
 use query::native::reset::detect_reset;
 use query::parse::series::SequenceValue;
-use query::source::{Column, LabelQuery, Samples, Selection, Series, Source, SourceError};
+use query::source::{Column, LabelQuery, Selection, Series, Source, SourceError};
 
 use crate::promqltest::script::Load;
 

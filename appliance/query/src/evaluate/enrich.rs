@@ -17,7 +17,8 @@ use crate::evaluate::instant::{Pick, fill_steps};
 use crate::evaluate::merge::join_same_labels;
 use crate::grid::Grid;
 use crate::plan::node::{Moved, Node, NodeKind};
-use crate::source::{Samples, Selection, Series};
+use crate::source::{Selection, Series};
+use model::samples::Samples;
 
 /// Labels by which series and info series belong together.
 const IDENTIFYING: [&str; 2] = ["instance", "job"];

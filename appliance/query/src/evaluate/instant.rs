@@ -8,7 +8,7 @@ use model::staleness::is_stale;
 use crate::evaluate::column::Column;
 use crate::grid::Grid;
 use crate::plan::node::Moved;
-use crate::source::Samples;
+use model::samples::Samples;
 
 /// What of the found sample becomes the step's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -20,7 +20,8 @@ use crate::evaluate::window::Tracks;
 use crate::grid::Grid;
 use crate::native::reset::detect_reset;
 use crate::plan::node::{Extension, Matrix, RangeFunction, Selector};
-use crate::source::{Samples, Series};
+use crate::source::Series;
+use model::samples::Samples;
 
 /// Where a computed series goes.
 pub(crate) type Sink<'s, 'c> = dyn FnMut(&mut Context<'c>, Streamed<'_>) -> Result<(), Fault> + 's;

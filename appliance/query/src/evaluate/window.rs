@@ -13,7 +13,7 @@ use model::staleness::is_stale;
 use crate::evaluate::column::{Column, histogram_samples};
 use crate::grid::Grid;
 use crate::plan::node::Moved;
-use crate::source::Samples;
+use model::samples::Samples;
 
 /// Samples of one kind in order of time, without staleness markers.
 #[derive(Clone, Debug)]

@@ -1,6 +1,7 @@
 //! Retention takes files away while others still speak of them.
 
 use model::matcher::MatchOp;
+use model::samples::Samples;
 use model::time::TimestampMs;
 
 use crate::cells::Cell;
@@ -48,13 +49,13 @@ fn a_selection_outlives_the_file_of_its_oldest_tiles() {
     world.advance_ms(120_000);
     world.settle();
     assert_eq!(tile_files(&world), 1, "the older file passed retention");
-    let (mut times, mut values) = (Vec::new(), Vec::new());
+    let mut found = Samples::default();
     let (after, until) = (TimestampMs::MIN, TimestampMs::MAX);
     let mut cache = TileCache::default();
     selected[0]
-        .decode(&world.disk, &mut cache, after, until, &mut times, &mut values)
+        .decode(&world.disk, &mut cache, after, until, &mut found)
         .expect("what passed retention is no longer there, what has not is");
-    assert_eq!(values, [1.5; 3]);
+    assert_eq!(found.values, [1.5; 3]);
 }
 
 #[test]

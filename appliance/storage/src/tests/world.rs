@@ -5,6 +5,7 @@ use std::io;
 
 use model::label_set::LabelSet;
 use model::matcher::{MatchOp, Matcher};
+use model::samples::Samples;
 use model::time::{Now, Tick, TimestampMs};
 
 use crate::cells::{Cell, Cells};
@@ -261,9 +262,10 @@ pub(super) fn contents(store: &Store, disk: &Disk) -> Contents {
     let mut cache = TileCache::default();
     let mut contents = Contents::new();
     for series in selected {
-        let (mut times, mut values) = (Vec::new(), Vec::new());
+        let mut found = Samples::default();
         let (after, until) = (TimestampMs::MIN, TimestampMs::MAX);
-        series.decode(disk, &mut cache, after, until, &mut times, &mut values).unwrap();
+        series.decode(disk, &mut cache, after, until, &mut found).unwrap();
+        let (times, values) = (found.timestamps_ms, found.values);
         assert!(times.windows(2).all(|pair| pair[0] < pair[1]), "times rise");
         let samples = times.iter().zip(&values).map(|(time, value)| (*time, value.to_bits()));
         let known = contents.insert(series.labels.to_string(), samples.collect());
