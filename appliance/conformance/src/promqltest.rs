@@ -3,7 +3,6 @@
 //! Every instant query runs again with `@` put on its selectors at other times, and as the middle
 //! step of a range query: the answer must not change.
 
-pub mod known;
 pub mod script;
 
 pub mod compare;
