@@ -26,6 +26,8 @@ mod regression;
 
 mod histogram_rate;
 
+mod histogram_extended;
+
 mod counting;
 mod extended;
 mod over_time;

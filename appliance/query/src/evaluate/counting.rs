@@ -40,7 +40,9 @@ pub(crate) fn fill_counts(series: &Windowed<'_>, counted: Counted, column: &mut 
             _ => series.floats.get(step),
         };
         if has_histograms(series, step) {
-            column.set_float(step, count_mixed(series, step, counted));
+            if let Some(count) = count_mixed(series, step, counted) {
+                column.set_float(step, count);
+            }
             continue;
         }
         if from == to {
@@ -81,8 +83,15 @@ enum Either<'a> {
     Histogram(&'a Arc<NativeHistogram>),
 }
 
-fn count_mixed(series: &Windowed<'_>, step: usize, counted: Counted) -> f64 {
+/// The count where a window holds histograms; `None` when none of an anchored window's samples
+/// is inside its range.
+fn count_mixed(series: &Windowed<'_>, step: usize, counted: Counted) -> Option<f64> {
     let samples = in_order(series, step);
+    let (range_start, _) = series.range(step);
+    let is_inside = samples.last().is_some_and(|(time, _, _)| range_start < *time);
+    if series.extension == Extension::Anchored && !is_inside {
+        return None;
+    }
     let mut count = 0;
     for pair in samples.windows(2) {
         let ((prev_time, prev_start, prev), (time, start, sample)) = (pair[0], pair[1]);
@@ -102,7 +111,7 @@ fn count_mixed(series: &Windowed<'_>, step: usize, counted: Counted) -> f64 {
         };
         count += usize::from(differs);
     }
-    count_of(count)
+    Some(count_of(count))
 }
 
 /// Time, start timestamp (0 where it does not count) and value of the samples in a window.

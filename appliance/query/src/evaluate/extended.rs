@@ -1,12 +1,16 @@
 //! `anchored` and `smoothed`: ranges whose ends are samples outside or interpolated values.
 
+use std::sync::Arc;
+
+use model::label_set::LabelSet;
+
 use crate::annotation::Annotations;
+use crate::ast::Span;
 use crate::evaluate::column::Column;
-use crate::evaluate::fault::Fault;
-use crate::evaluate::native::unsupported;
+use crate::evaluate::histogram_extended::{Extended, smoothed_histogram};
 use crate::evaluate::rate::{RateKind, has_histograms};
 use crate::evaluate::window::{Reach, Tracks, Windows};
-use crate::evaluate::windowed::Windowed;
+use crate::evaluate::windowed::{Windowed, warn_mixed};
 use crate::grid::Grid;
 use crate::plan::node::{Extension, Moved};
 
@@ -25,22 +29,20 @@ fn milliseconds(ms: i64) -> f64 {
 }
 
 /// Fills `column` with the rates of anchored or smoothed windows.
-///
-/// # Errors
-/// A window holds histograms only.
 pub(crate) fn fill_extended_rates(
     series: &Windowed<'_>,
     kind: RateKind,
     column: &mut Column,
     notes: &mut Annotations,
-) -> Result<(), Fault> {
+) {
     for step in series.steps() {
         let (from, to) = series.floats.get(step);
         if has_histograms(series, step) {
-            if from == to {
-                return Err(unsupported("anchored and smoothed ranges"));
+            if from < to {
+                series.warn_mixed(notes);
+            } else {
+                fill_histogram_step(series, step, kind, column, notes);
             }
-            series.warn_mixed(notes);
             continue;
         }
         if from == to {
@@ -54,7 +56,26 @@ pub(crate) fn fill_extended_rates(
             column.set_float(step, change / by);
         }
     }
-    Ok(())
+}
+
+fn fill_histogram_step(
+    series: &Windowed<'_>,
+    step: usize,
+    kind: RateKind,
+    column: &mut Column,
+    notes: &mut Annotations,
+) {
+    let (from, to) = series.histograms.get(step);
+    let histograms = &series.tracks.histograms;
+    let window = Extended {
+        times: &histograms.times[from..to],
+        values: &histograms.values[from..to],
+        range: series.range(step),
+        smoothed: series.extension == Extension::Smoothed,
+    };
+    if let Some(change) = window.change(series, kind, notes) {
+        column.set_histogram(step, Arc::new(change));
+    }
 }
 
 fn extended_change(
@@ -96,30 +117,50 @@ fn extended_change(
     Some(change)
 }
 
+/// A smoothed instant selector: where it looks.
+#[derive(Clone, Copy)]
+pub(crate) struct Smoothed<'a> {
+    /// Its steps.
+    pub(crate) grid: &'a Grid,
+    /// Its offset and `@`.
+    pub(crate) moved: Moved,
+    /// How far it looks to either side.
+    pub(crate) lookback_ms: i64,
+    /// Its place, and the series that is filled.
+    pub(crate) place: (Span, &'a LabelSet),
+}
+
 /// Fills `column` with the values of a smoothed instant selector: on the line between the samples
 /// around each step.
-///
-/// # Errors
-/// A step lies between histograms.
 pub(crate) fn fill_smoothed_steps(
     tracks: &Tracks,
-    grid: &Grid,
-    moved: Moved,
-    lookback_ms: i64,
+    selector: &Smoothed<'_>,
     column: &mut Column,
-) -> Result<(), Fault> {
+    notes: &mut Annotations,
+) {
+    let Smoothed { grid, moved, lookback_ms, place } = *selector;
     column.reset(grid.count);
     let reach = Reach { moved, back_ms: lookback_ms, ahead_ms: lookback_ms };
     let (mut windows, mut histogram_windows) = (Windows::default(), Windows::default());
     windows.slide(&tracks.floats.times, grid, &reach);
     histogram_windows.slide(&tracks.histograms.times, grid, &reach);
-    if !histogram_windows.is_empty() {
-        return Err(unsupported("smoothed selectors"));
-    }
     for step in 0..grid.count {
         let (from, to) = windows.get(step);
-        let (times, values) = (&tracks.floats.times[from..to], &tracks.floats.values[from..to]);
+        let (h_from, h_to) = histogram_windows.get(step);
         let time = moved.reference_ms(grid.time_ms(step));
+        if h_from < h_to {
+            if from < to {
+                warn_mixed(place, notes);
+                continue;
+            }
+            let histograms = &tracks.histograms;
+            let window = (&histograms.times[h_from..h_to], &histograms.values[h_from..h_to]);
+            if let Some(value) = smoothed_histogram(window.0, window.1, time, place, notes) {
+                column.set_histogram(step, value);
+            }
+            continue;
+        }
+        let (times, values) = (&tracks.floats.times[from..to], &tracks.floats.values[from..to]);
         let at = times.partition_point(|known| *known < time);
         if times.get(at) == Some(&time) {
             column.set_float(step, values[at]);
@@ -131,7 +172,6 @@ pub(crate) fn fill_smoothed_steps(
             column.set_float(step, values[at - 1]);
         }
     }
-    Ok(())
 }
 
 /// The samples of an extended range vector as the query's value: those inside, and one at each

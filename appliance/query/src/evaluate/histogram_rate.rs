@@ -6,7 +6,7 @@ use model::native_histogram::{CounterResetHint, NativeHistogram};
 
 use crate::annotation::Annotations;
 use crate::evaluate::column::Column;
-use crate::evaluate::native::{info_reconciled, warn_kind, warn_layouts};
+use crate::evaluate::native::{add_told, warn_kind, warn_layouts};
 use crate::evaluate::rate::{RateKind, Window};
 use crate::evaluate::windowed::{Windowed, is_start_overlap, is_start_reset, seconds_between};
 use crate::native::bucket::is_custom;
@@ -92,31 +92,12 @@ fn rate(
     if window.begins_inside(kind, range_start) {
         match &mut change {
             None => change = Some(Wide::from(first.as_ref())),
-            Some(change) => add_told(series, change, first, Adding::Plain, notes)?,
+            Some(change) => add_told(series.place(), change, first, Adding::Plain, notes)?,
         }
     }
     let mut change = change?;
     change.multiply(if kind.is_rate { factor / series.range_seconds() } else { factor });
     Some(change.finish(true))
-}
-
-/// Adds or subtracts; `None` when the layouts are incompatible, which a warning says.
-fn add_told(
-    series: &Windowed<'_>,
-    wide: &mut Wide,
-    other: &NativeHistogram,
-    adding: Adding,
-    notes: &mut Annotations,
-) -> Option<()> {
-    let Ok(told) = wide.add(other, adding) else {
-        warn_layouts(series.span, series.labels, notes);
-        return None;
-    };
-    if told.bounds_reconciled {
-        let name = if adding == Adding::Negative { "subtraction" } else { "addition" };
-        info_reconciled(series.span, name, notes);
-    }
-    Some(())
 }
 
 /// The change from the first histogram to the last, resets added.
@@ -148,7 +129,7 @@ fn change_of(
         let schemas = between.iter().map(|value| value.schema);
         change.reduce(schemas.fold(base.schema, i32::min));
     }
-    add_told(series, &mut change, &base, Adding::Negative, notes)?;
+    add_told(series.place(), &mut change, &base, Adding::Negative, notes)?;
     if kind.is_counter {
         let mut overlap = false;
         let mut prev: &NativeHistogram = &base;
@@ -157,7 +138,7 @@ fn change_of(
             overlap |= starts
                 .is_some_and(|starts| is_start_overlap(starts[0], points.times[at - 1], starts[1]));
             if points.restarts_after(at - 1) || detect_reset(current, prev) {
-                add_told(series, &mut change, prev, Adding::Plain, notes)?;
+                add_told(series.place(), &mut change, prev, Adding::Plain, notes)?;
             }
             prev = current;
         }
@@ -200,7 +181,7 @@ pub(crate) fn last_change(
     let restarts = is_start_reset(two.starts[0], two.times[0], two.starts[1], two.times[1]);
     let mut change = Wide::from(last);
     if !is_rate || !(restarts || detect_reset(last, prev)) {
-        add_told(series, &mut change, prev, Adding::Negative, notes)?;
+        add_told(series.place(), &mut change, prev, Adding::Negative, notes)?;
     }
     change.set_hint(CounterResetHint::Gauge);
     if is_rate {

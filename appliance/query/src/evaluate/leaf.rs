@@ -12,7 +12,7 @@ use model::time::TimestampMs;
 
 use crate::evaluate::column::{Column, histogram_samples};
 use crate::evaluate::context::{Context, Streamed};
-use crate::evaluate::extended::fill_smoothed_steps;
+use crate::evaluate::extended::{Smoothed, fill_smoothed_steps};
 use crate::evaluate::fault::Fault;
 use crate::evaluate::instant::{Pick, fill_steps};
 use crate::evaluate::range::{RangeCall, RangeScratch};
@@ -96,8 +96,10 @@ pub(crate) fn stream_selector<'c>(
         context.budget.pass_bytes(bench.samples.heap_bytes())?;
         if smoothed {
             bench.tracks.take(&mut bench.samples);
-            let (tracks, column) = (&bench.tracks, &mut bench.column);
-            fill_smoothed_steps(tracks, grid, selector.moved, lookback_ms, column)?;
+            let place = (selector.span, &one.labels);
+            let smoothed = Smoothed { grid, moved: selector.moved, lookback_ms, place };
+            let column = &mut bench.column;
+            fill_smoothed_steps(&bench.tracks, &smoothed, column, &mut context.notes);
         } else {
             let column = &mut bench.column;
             fill_steps(&bench.samples, grid, selector.moved, lookback_ms, pick, column);

@@ -5,14 +5,9 @@ use model::native_histogram::NativeHistogram;
 
 use crate::annotation::Annotations;
 use crate::ast::Span;
-use crate::evaluate::fault::Fault;
 use crate::native::describe::variance_of;
+use crate::native::wide::{Adding, Wide};
 use crate::plan::node::HistogramFunction;
-
-/// The fault of an operation that native histograms do not know here.
-pub(crate) fn unsupported(what: &str) -> Fault {
-    Fault::execution(format!("native histograms in {what} are not implemented yet"))
-}
 
 /// A number that describes a histogram.
 pub(crate) fn statistic(function: HistogramFunction, histogram: &NativeHistogram) -> f64 {
@@ -49,4 +44,23 @@ pub(crate) fn warn_collision(span: Span, operation: &str, notes: &mut Annotation
 pub(crate) fn warn_kind(span: Span, labels: &LabelSet, kind: &str, notes: &mut Annotations) {
     let name = model::label_name::quote(labels.metric_name());
     notes.warn(span, format!("this native histogram metric is not a {kind}: {name}"));
+}
+
+/// Adds or subtracts; `None` when the layouts are incompatible, which a warning says.
+pub(crate) fn add_told(
+    (span, labels): (Span, &LabelSet),
+    wide: &mut Wide,
+    other: &NativeHistogram,
+    adding: Adding,
+    notes: &mut Annotations,
+) -> Option<()> {
+    let Ok(told) = wide.add(other, adding) else {
+        warn_layouts(span, labels, notes);
+        return None;
+    };
+    if told.bounds_reconciled {
+        let name = if adding == Adding::Negative { "subtraction" } else { "addition" };
+        info_reconciled(span, name, notes);
+    }
+    Some(())
 }

@@ -155,9 +155,9 @@ impl RangeCall {
     ) -> Result<(), Fault> {
         use RangeFunction as F;
         match self.function {
-            F::Rate => self.rate(series, true, true, column, notes)?,
-            F::Increase => self.rate(series, true, false, column, notes)?,
-            F::Delta => self.rate(series, false, false, column, notes)?,
+            F::Rate => self.rate(series, true, true, column, notes),
+            F::Increase => self.rate(series, true, false, column, notes),
+            F::Delta => self.rate(series, false, false, column, notes),
             F::Irate => fill_last_changes(series, true, column, notes),
             F::Idelta => fill_last_changes(series, false, column, notes),
             F::Deriv => fill_lines(series, None, column, notes),
@@ -194,14 +194,14 @@ impl RangeCall {
         is_rate: bool,
         column: &mut Column,
         notes: &mut Annotations,
-    ) -> Result<(), Fault> {
+    ) {
         let kind = RateKind { is_counter, is_rate };
         if self.extension != Extension::None {
-            return fill_extended_rates(series, kind, column, notes);
+            fill_extended_rates(series, kind, column, notes);
+            return;
         }
         fill_rates(series, kind, column, notes);
         fill_histogram_rates(series, kind, column, notes);
-        Ok(())
     }
 }
 

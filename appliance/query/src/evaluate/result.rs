@@ -11,7 +11,6 @@ use crate::evaluate::fault::Fault;
 use crate::evaluate::labels::without_metadata;
 use crate::evaluate::leaf::collect_matrix;
 use crate::evaluate::merge::{has_same_labels, join_same_labels};
-use crate::evaluate::native::unsupported;
 use crate::evaluate::tree::{scalar, subquery_vector, vector};
 use crate::grid::Grid;
 use crate::plan::Plan;
@@ -143,7 +142,9 @@ fn selected_range(
         } else if histograms.is_empty() {
             extended_samples(tracks, range, extension == Extension::Smoothed)
         } else {
-            return Err(unsupported("anchored and smoothed ranges"));
+            let name = if extension == Extension::Smoothed { "smoothed" } else { "anchored" };
+            let text = format!("{name} modifier is not supported with histograms");
+            return Err(Fault::execution(text));
         };
         let count = (floats.len() + histograms.len()) as u64;
         context.budget.take_samples(count)?;

@@ -147,11 +147,6 @@ impl Windows {
     pub(crate) fn get(&self, step: usize) -> (usize, usize) {
         self.edges.get(step).copied().unwrap_or_default()
     }
-
-    /// Whether every window is empty.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.edges.iter().all(|(from, to)| from == to)
-    }
 }
 
 /// Samples that windows look at: by all steps, each once, and most in one window.

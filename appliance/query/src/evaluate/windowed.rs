@@ -36,6 +36,11 @@ pub(crate) struct Windowed<'a> {
 }
 
 impl Windowed<'_> {
+    /// Where annotations point, and the series that they name.
+    pub(crate) fn place(&self) -> (Span, &LabelSet) {
+        (self.span, self.labels)
+    }
+
     /// The steps to compute.
     pub(crate) fn steps(&self) -> std::ops::Range<usize> {
         self.block.0..self.block.1
@@ -64,9 +69,7 @@ impl Windowed<'_> {
 
     /// Warns that a window holds floats and histograms.
     pub(crate) fn warn_mixed(&self, notes: &mut Annotations) {
-        let name = model::label_name::quote(self.labels.metric_name());
-        let text = format!("encountered a mix of histograms and floats for metric name {name}");
-        notes.warn(self.span, text);
+        warn_mixed(self.place(), notes);
     }
 
     /// Tells that the histograms of a window were passed over.
@@ -87,6 +90,13 @@ impl Windowed<'_> {
         );
         notes.warn_counted(self.span, text);
     }
+}
+
+/// Warns that floats and histograms meet where only one kind can be computed with.
+pub(crate) fn warn_mixed((span, labels): (Span, &LabelSet), notes: &mut Annotations) {
+    let name = model::label_name::quote(labels.metric_name());
+    let text = format!("encountered a mix of histograms and floats for metric name {name}");
+    notes.warn(span, text);
 }
 
 /// Seconds from one time in milliseconds to another.

@@ -123,7 +123,7 @@ impl Builder {
             ExprKind::Aggregate(aggregate) => self.aggregate(span, aggregate, grid)?,
             ExprKind::Call(call) => self.call(span, call, grid)?,
             ExprKind::Vector(selector) => {
-                let selector = self.selector(selector, None, grid)?;
+                let selector = self.selector((expr.span, selector), None, grid)?;
                 let invariant = selector.moved.at_ms.is_some();
                 let node = Node { span, kind: NodeKind::Selector(selector) };
                 Built { node, invariant, wrap: invariant }
@@ -241,7 +241,7 @@ impl Builder {
         grid: &Grid,
     ) -> Result<Built, PlanError> {
         let range_ms = self.settle(&expr.range, false)?;
-        let selector = self.selector(&expr.selector, Some(range_ms), grid)?;
+        let selector = self.selector((expr.selector_span, &expr.selector), Some(range_ms), grid)?;
         let invariant = selector.moved.at_ms.is_some();
         let kind = NodeKind::Matrix(Matrix { selector, range_ms });
         Ok(Built { node: Node { span, kind }, invariant, wrap: false })
@@ -276,7 +276,7 @@ impl Builder {
 
     fn selector(
         &mut self,
-        expr: &VectorSelector,
+        (span, expr): (Span, &VectorSelector),
         range_ms: Option<i64>,
         grid: &Grid,
     ) -> Result<Selector, PlanError> {
@@ -297,12 +297,14 @@ impl Builder {
         let until_ms = moved.reference_ms(grid.last_ms()).saturating_add(ahead_ms);
         let selected = self.select(&expr.matchers, after_ms, until_ms)?;
         let stats_only = self.above.stats && !self.above.buckets;
-        Ok(Selector { selected, moved, extension, stats_only, matchers: expr.matchers.clone() })
+        let matchers = expr.matchers.clone();
+        Ok(Selector { span, selected, moved, extension, stats_only, matchers })
     }
 
     /// A selector that only describes labels and is asked of no store: that of `info`.
     fn described(&self, span: Span, selector: &VectorSelector) -> Built {
         let selector = Selector {
+            span,
             selected: usize::MAX,
             moved: Moved::default(),
             extension: Extension::None,

@@ -73,6 +73,8 @@ pub enum Extension {
 /// An instant vector selector.
 #[derive(Clone, Debug)]
 pub struct Selector {
+    /// Where it stands.
+    pub span: Span,
     /// Index into the plan's `selected`.
     pub selected: usize,
     /// Offset and `@`.
