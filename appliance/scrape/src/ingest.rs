@@ -11,7 +11,7 @@ use exposition::layout::{Layout, LayoutTable, learn};
 use exposition::scan::{Scan, Stray, scan};
 use model::label_set::LabelSet;
 use storage::cells::{Cell, Cells};
-use storage::row::{GroupId, GroupKey};
+use storage::row::{ColumnKind, GroupId, GroupKey};
 
 use crate::error::ScrapeError;
 use crate::memory::{Memory, Place, text_hash};
@@ -173,7 +173,7 @@ impl Bench {
     ) -> Result<usize, ScrapeError> {
         let mut duplicates = 0;
         for fresh in self.fresh.drain(..) {
-            let column = pass.store.column(source.group, &fresh.labels)?.0;
+            let column = pass.store.column(source.group, &fresh.labels, ColumnKind::Float)?.0;
             source.memory.remember_stray(fresh.hash, Place::Column(column));
             if self.cells.len() <= column as usize {
                 self.cells.resize(column as usize + 1);

@@ -4,7 +4,7 @@
 //! always be told of.
 
 use storage::cells::{Cell, Cells};
-use storage::row::{ColumnIndex, GroupId, GroupKey};
+use storage::row::{ColumnIndex, ColumnKind, GroupId, GroupKey};
 use storage::store::{LimitError, Store};
 
 use crate::ingest::Counts;
@@ -56,7 +56,7 @@ impl Home {
         let count = if spec.extra_scrape_metrics { NAMES.len() } else { PLAIN };
         let mut columns = Vec::with_capacity(count);
         for name in &NAMES[..count] {
-            columns.push(store.column(group, &report_labels(spec, name))?);
+            columns.push(store.column(group, &report_labels(spec, name), ColumnKind::Float)?);
         }
         Ok(Home { group, columns })
     }

@@ -15,7 +15,7 @@ use hashbrown::HashMap;
 use model::label_set::LabelSet;
 use model::time::TimestampMs;
 use storage::cells::{Cell, Cells};
-use storage::row::{GroupId, GroupKey, Rank, Row, Slot};
+use storage::row::{ColumnKind, GroupId, GroupKey, Rank, Row, Slot};
 use storage::store::{RowError, Store};
 use xxhash_rust::xxh3::xxh3_128;
 
@@ -128,7 +128,7 @@ impl Timed {
                         None => pass.store.group(bunch_key(identity, labels), target)?,
                     };
                     group = Some(home);
-                    let column = pass.store.column(home, labels)?.0;
+                    let column = pass.store.column(home, labels, ColumnKind::Float)?.0;
                     let series =
                         TimedSeries { group: home, column, last_ms: i64::MIN, scrape: self.scrape };
                     rows.added +=

@@ -2,7 +2,10 @@
 //!
 //! Path: `scrape` fills them → `row` → `store`.
 
+use std::sync::Arc;
+
 use model::bitmap::Bitmap;
+use model::native_histogram::NativeHistogram;
 use model::staleness::stale_nan;
 
 /// State of one cell.
@@ -32,12 +35,14 @@ impl Cell {
 /// whatever `present` says; the value of a cell that is not present means nothing.
 #[derive(Clone, Debug, Default)]
 pub struct Cells {
-    /// Values, meaningful where present and not stale.
+    /// Values, meaningful where present and not stale in a column of floats or start timestamps.
     pub values: Vec<f64>,
     /// Which cells have a value.
     pub present: Bitmap,
     /// Which cells are staleness markers.
     pub stale: Bitmap,
+    /// Values of the present cells of histogram columns: column, rising, and histogram.
+    pub histograms: Vec<(u32, Arc<NativeHistogram>)>,
 }
 
 impl Cells {
@@ -48,6 +53,7 @@ impl Cells {
             values: vec![0.0; columns],
             present: Bitmap::new(columns),
             stale: Bitmap::new(columns),
+            histograms: Vec::new(),
         }
     }
 
@@ -69,6 +75,7 @@ impl Cells {
         self.values.resize(columns, 0.0);
         self.present.reset(columns);
         self.stale.reset(columns);
+        self.histograms.clear();
     }
 
     /// Adds absent cells, or cuts, until there are `columns`.
@@ -76,6 +83,8 @@ impl Cells {
         self.values.resize(columns, 0.0);
         self.present.resize(columns);
         self.stale.resize(columns);
+        let kept = self.histograms.partition_point(|(column, _)| (*column as usize) < columns);
+        self.histograms.truncate(kept);
     }
 
     /// Cell `column`.
@@ -108,5 +117,24 @@ impl Cells {
             }
             Cell::Stale => self.stale.set(column),
         }
+    }
+
+    /// Makes cell `column` of a histogram column present.
+    ///
+    /// # Panics
+    /// `column < len()` is the caller's part.
+    pub fn set_histogram(&mut self, column: u32, histogram: Arc<NativeHistogram>) {
+        self.set(column as usize, Cell::Present(0.0));
+        match self.histograms.binary_search_by_key(&column, |(other, _)| *other) {
+            Ok(at) => self.histograms[at].1 = histogram,
+            Err(at) => self.histograms.insert(at, (column, histogram)),
+        }
+    }
+
+    /// Value of a present cell of a histogram column.
+    #[must_use]
+    pub fn histogram(&self, column: u32) -> Option<&Arc<NativeHistogram>> {
+        let at = self.histograms.binary_search_by_key(&column, |(other, _)| *other).ok()?;
+        Some(&self.histograms[at].1)
     }
 }

@@ -24,7 +24,7 @@ use crate::chunk::kind::{ROWS_MAX, all_rows};
 use crate::chunk::write::Values;
 use crate::last_row::{LastRow, states};
 use crate::log::write::Epoch;
-use crate::row::{GroupKey, Rank, Row};
+use crate::row::{ColumnKind, GroupKey, Rank, Row};
 use crate::tile::place::{Place, TileRef};
 use crate::tile::write::{Builder, Rows};
 
@@ -90,6 +90,8 @@ pub(crate) struct Group {
     pub(crate) key: GroupKey,
     pub(crate) labels: LabelSet,
     pub(crate) columns: Vec<Column>,
+    /// Kinds of the columns up to the last one that is not of floats.
+    kinds: Vec<ColumnKind>,
     /// Columns that have a series.
     pub(crate) live: Bitmap,
     pub(crate) last: LastRow,
@@ -126,6 +128,7 @@ impl Group {
             key,
             labels,
             columns: Vec::new(),
+            kinds: Vec::new(),
             live: Bitmap::default(),
             last: LastRow::default(),
             logged_columns: None,
@@ -145,14 +148,28 @@ impl Group {
         }
     }
 
+    /// What the column holds.
+    pub(crate) fn kind(&self, column: u32) -> ColumnKind {
+        self.kinds.get(column as usize).copied().unwrap_or_default()
+    }
+
     /// Adds a column for `series`.
-    pub(crate) fn add_column(&mut self, series: u32) {
+    pub(crate) fn add_column(&mut self, series: u32, kind: ColumnKind) {
+        self.set_kind(index32(self.columns.len()), kind);
         let (first_tile, last_tile) = (self.tile_number, self.tile_number);
         self.columns.push(Column { series, lane: NONE, holes: NONE, first_tile, last_tile });
         self.last.grow(self.columns.len());
         self.live.resize(self.columns.len());
         if series != NONE {
             self.live.set(self.columns.len() - 1);
+        }
+    }
+
+    fn set_kind(&mut self, column: u32, kind: ColumnKind) {
+        let at = column as usize;
+        if kind != self.kind(column) {
+            self.kinds.resize(self.kinds.len().max(at + 1), ColumnKind::Float);
+            self.kinds[at] = kind;
         }
     }
 
@@ -163,11 +180,12 @@ impl Group {
     }
 
     /// Gives a series to a column that has none.
-    pub(crate) fn restore_column(&mut self, column: u32, series: u32) {
+    pub(crate) fn restore_column(&mut self, column: u32, series: u32, kind: ColumnKind) {
         // A damaged or dropped column may be missing between two that are there.
         while self.columns.len() <= column as usize {
-            self.add_column(NONE);
+            self.add_column(NONE, ColumnKind::Float);
         }
+        self.set_kind(column, kind);
         self.columns[column as usize].series = series;
         self.live.set(column as usize);
     }
@@ -480,6 +498,7 @@ impl Group {
             + self.lanes.capacity() * size_of::<Lane>()
             + self.holes.capacity() * size_of::<Holes>()
             + self.columns.capacity() * size_of::<Column>()
+            + self.kinds.capacity()
             + self.last.heap_bytes()
             + (self.slots.capacity() + self.timestamps_ms.capacity()) * 8
     }

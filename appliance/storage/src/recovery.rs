@@ -595,9 +595,10 @@ impl Recovery {
                 let (group, key, labels) = read_group(body).ok_or("group makes no sense")?;
                 restore::logged_group(store, group, GroupKey(key), labels, EPOCH_BEFORE)
             }
-            Kind::Column => {
-                let (group, column, labels) = read_column(body).ok_or("column makes no sense")?;
-                restore::logged_column(store, group, column, &labels, EPOCH_BEFORE)
+            record @ (Kind::Column | Kind::TypedColumn) => {
+                let column = read_column(record, body).ok_or("column makes no sense")?;
+                let (group, column, kind, labels) = column;
+                restore::logged_column(store, (group, column), kind, &labels, EPOCH_BEFORE)
             }
             Kind::Seal => {
                 store.replay_seal(read_seal(body).ok_or("seal makes no sense")?);

@@ -13,7 +13,7 @@ use crate::index::series::ColumnPlace;
 use crate::log::write::{Epoch, LiveSegment, LogWriter};
 use crate::names::SegmentId;
 use crate::options::Options;
-use crate::row::GroupKey;
+use crate::row::{ColumnKind, GroupKey};
 use crate::store::Store;
 use crate::tile::place::{Place, TileRef};
 use crate::tile::read::{Directory, Summary};
@@ -50,13 +50,13 @@ pub(crate) fn define(store: &mut Store, definition: Definition) {
                 store.put_group(group, GroupKey(key), labels);
                 let found = store.groups[group as usize].as_mut().expect("it was just made");
                 for _ in 0..columns {
-                    found.add_column(NONE);
+                    found.add_column(NONE, ColumnKind::Float);
                 }
             }
         }
-        Definition::Column { group, column, labels } => {
+        Definition::Column { group, column, kind, labels } => {
             // A column of a group that does not live was dropped with it.
-            let _ = put_column(store, group, column, &labels);
+            let _ = put_column(store, group, column, kind, &labels);
         }
         Definition::DropColumn { group, column } => drop_column(store, group, column),
         Definition::DropGroup { group } => drop_group(store, group),
@@ -78,6 +78,7 @@ fn put_column(
     store: &mut Store,
     group: u32,
     column: u32,
+    kind: ColumnKind,
     labels: &LabelSet,
 ) -> Result<bool, &'static str> {
     if !lives(store, group) || NUMBER_MAX <= column {
@@ -89,7 +90,7 @@ fn put_column(
     }
     let series = store.index.find(labels).unwrap_or_else(|| store.index.insert(labels));
     store.index.add_column(series, ColumnPlace { group, column });
-    found.restore_column(column, series);
+    found.restore_column(column, series, kind);
     Ok(true)
 }
 
@@ -154,13 +155,13 @@ pub(crate) fn logged_group(
 /// Its number is out of range.
 pub(crate) fn logged_column(
     store: &mut Store,
-    group: u32,
-    column: u32,
+    (group, column): (u32, u32),
+    kind: ColumnKind,
     labels: &LabelSet,
     epoch: Epoch,
 ) -> Result<(), &'static str> {
     // A group that does not live was dropped; its rows are passed over too.
-    if lives(store, group) && put_column(store, group, column, labels)? {
+    if lives(store, group) && put_column(store, group, column, kind, labels)? {
         store.log.pin(epoch);
         store.catalog.queue(Change::Column(group, column), Some(epoch));
     }

@@ -10,6 +10,29 @@ use crate::cells::Cells;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GroupId(pub u32);
 
+/// What the cells of a column hold. One series has a column of each kind that it has values of; a
+/// selection joins them by label set and time. The numbers are on disk: never reuse one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[repr(u8)]
+pub enum ColumnKind {
+    /// Floats.
+    #[default]
+    Float = 0,
+    /// Native histograms: a present cell has its value in [`Cells::histograms`].
+    Histogram = 1,
+    /// Start timestamps of the samples at the same time, milliseconds as exact floats.
+    Start = 2,
+}
+
+impl ColumnKind {
+    /// The kind of a number on disk; `None` when this version knows none.
+    #[must_use]
+    pub fn from_byte(byte: u8) -> Option<ColumnKind> {
+        let kinds = [ColumnKind::Float, ColumnKind::Histogram, ColumnKind::Start];
+        kinds.into_iter().find(|kind| *kind as u8 == byte)
+    }
+}
+
 /// Number of a column within its group, from 0; never reused while the group lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ColumnIndex(pub u32);

@@ -14,6 +14,7 @@ use crate::chunk::kind::Column;
 use crate::head::{Group, NONE};
 use crate::index::select as matching;
 use crate::index::series::Index;
+use crate::row::ColumnKind;
 use crate::selection::{
     LabelRequest, OpenPiece, Piece, SealedPiece, SelectError, SelectRequest, SelectedSeries,
 };
@@ -48,6 +49,9 @@ impl Shared {
     }
 
     fn pieces(&self, group: &Group, column: u32, into: &mut Vec<Piece>) {
+        if group.kind(column) != ColumnKind::Float {
+            return;
+        }
         let numbers =
             (group.columns[column as usize].first_tile, group.columns[column as usize].last_tile);
         let overlaps = |tile: &Arc<TileRef>| numbers.0 <= tile.number && tile.number <= numbers.1;

@@ -23,7 +23,7 @@ use crate::log::write::LogWriter;
 use crate::metrics::Counts;
 use crate::names::{FileName, SegmentId};
 use crate::options::{Options, TILE_ROWS_MAX};
-use crate::row::{ColumnIndex, GroupId, GroupKey, Row};
+use crate::row::{ColumnIndex, ColumnKind, GroupId, GroupKey, Row};
 use crate::select;
 use crate::selection::{LabelRequest, SelectError, SelectRequest, SelectedSeries};
 use crate::tile::place::{Place, TileRef};
@@ -174,18 +174,25 @@ impl Store {
         self.group_keys.insert(key, group);
     }
 
-    /// Column of the series `labels` in `group`, made when it is not there.
+    /// Column of the series `labels` in `group` for values of `kind`, made when it is not there.
     ///
     /// # Errors
     /// [`LimitError::Series`], [`LimitError::Columns`], [`LimitError::UnknownGroup`].
-    pub fn column(&mut self, group: GroupId, labels: &LabelSet) -> Result<ColumnIndex, LimitError> {
+    pub fn column(
+        &mut self,
+        group: GroupId,
+        labels: &LabelSet,
+        kind: ColumnKind,
+    ) -> Result<ColumnIndex, LimitError> {
         let columns_max = self.columns_max();
         let found = self.groups.get_mut(group.0 as usize).and_then(Option::as_mut);
         let found = found.ok_or(LimitError::UnknownGroup(group.0))?;
         let series = self.index.find(labels);
         if let Some(series) = series {
             let mut places = self.index.columns_of(series).iter();
-            if let Some(place) = places.find(|place| place.group == group.0) {
+            let is_it =
+                |place: &&ColumnPlace| place.group == group.0 && found.kind(place.column) == kind;
+            if let Some(place) = places.find(is_it) {
                 return Ok(ColumnIndex(place.column));
             }
         } else if self.options.series_max as usize <= self.index.len() {
@@ -202,7 +209,7 @@ impl Store {
             self.index.insert(labels)
         });
         self.index.add_column(series, ColumnPlace { group: group.0, column });
-        found.add_column(series);
+        found.add_column(series, kind);
         Ok(ColumnIndex(column))
     }
 
@@ -327,9 +334,10 @@ impl Store {
                 continue;
             }
             self.body.clear();
-            record::put_column(&mut self.body, id, column, &self.index.labels_of(series));
+            let (kind, labels) = (found.kind(column), self.index.labels_of(series));
+            let record = record::put_column(&mut self.body, id, column, kind, &labels);
             let epoch = self.log.reserve(self.body.len() as u64);
-            self.log.push(now, Kind::Column, &self.body);
+            self.log.push(now, record, &self.body);
             self.log.pin(epoch);
             self.catalog.queue(Change::Column(id, column), Some(epoch));
         }

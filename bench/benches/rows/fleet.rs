@@ -7,7 +7,7 @@ use model::time::{Now, Tick, TimestampMs};
 use storage::cells::{Cell, Cells};
 use storage::effect::{Effect, Event, FileAnswer, FileOp};
 use storage::options::Options;
-use storage::row::{GroupId, GroupKey, Rank, Row, Slot};
+use storage::row::{ColumnKind, GroupId, GroupKey, Rank, Row, Slot};
 use storage::store::Store;
 
 use crate::corpus::{COLUMNS, Corpus};
@@ -80,7 +80,7 @@ impl Fleet {
                 ("cpu", &cpu),
                 ("mode", "idle"),
             ]);
-            self.store.column(id, &labels).expect("the column is within limits");
+            self.store.column(id, &labels, ColumnKind::Float).expect("the column is within limits");
         }
         self.groups.push((id, Corpus::new(u64::from(group) + 1), Cells::new(COLUMNS)));
     }

@@ -7,13 +7,14 @@
 use model::label_set::{Builder, LabelSet};
 
 use crate::catalog::record::Kind;
+use crate::row::ColumnKind;
 use crate::varint::Cursor;
 
 /// What one record says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Definition {
     Group { group: u32, key: u128, columns: u32, labels: LabelSet },
-    Column { group: u32, column: u32, labels: LabelSet },
+    Column { group: u32, column: u32, kind: ColumnKind, labels: LabelSet },
     DropColumn { group: u32, column: u32 },
     DropGroup { group: u32 },
     NextGroup { group: u32 },
@@ -61,9 +62,13 @@ impl Reader {
                 let labels = LabelSet::from_packed(labels)?;
                 Definition::Group { group, key, columns, labels }
             }
-            Kind::Column => {
+            record @ (Kind::Column | Kind::TypedColumn) => {
                 let (group, column) = (cursor.unsigned32()?, cursor.unsigned32()?);
-                Definition::Column { group, column, labels: self.labels(cursor)? }
+                let kind = match record {
+                    Kind::TypedColumn => ColumnKind::from_byte(cursor.byte()?)?,
+                    _ => ColumnKind::Float,
+                };
+                Definition::Column { group, column, kind, labels: self.labels(cursor)? }
             }
             Kind::DropColumn => {
                 Definition::DropColumn { group: cursor.unsigned32()?, column: cursor.unsigned32()? }

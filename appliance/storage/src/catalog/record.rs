@@ -20,6 +20,8 @@ pub(crate) enum Kind {
     NextGroup = 6,
     /// The file holds all that was known when it was begun: it replaces the one before it.
     Complete = 7,
+    /// A column that is not of floats: group, number, kind, labels as symbols.
+    TypedColumn = 8,
 }
 
 impl Kind {
@@ -32,6 +34,7 @@ impl Kind {
             Kind::DropGroup,
             Kind::NextGroup,
             Kind::Complete,
+            Kind::TypedColumn,
         ];
         kinds.into_iter().find(|kind| *kind as u8 == byte)
     }

@@ -21,6 +21,7 @@ use crate::index::series::Index;
 use crate::log::write::Epoch;
 use crate::names::FileName;
 use crate::options::Options;
+use crate::row::ColumnKind;
 use crate::symbols::Symbol;
 use crate::varint::{put, put_bytes};
 
@@ -289,9 +290,14 @@ impl CatalogWriter {
                 self.put_symbol(frame, symbol, index);
             }
         }
-        frame.begin(Kind::Column);
+        let kind = found.kind(column);
+        let is_float = kind == ColumnKind::Float;
+        frame.begin(if is_float { Kind::Column } else { Kind::TypedColumn });
         put(&mut frame.bytes, group.into());
         put(&mut frame.bytes, column.into());
+        if !is_float {
+            frame.bytes.push(kind as u8);
+        }
         put(&mut frame.bytes, pairs.len() as u64);
         for (name, value) in pairs {
             put(&mut frame.bytes, self.symbols[name.0 as usize].into());

@@ -4,7 +4,7 @@
 
 use model::label_set::LabelSet;
 
-use crate::row::{Rank, Row};
+use crate::row::{ColumnKind, Rank, Row};
 use crate::varint::{Cursor, put, put_bytes, put_signed};
 
 /// Kind byte of a record. The numbers are on disk: never reuse one.
@@ -22,11 +22,14 @@ pub(crate) enum Kind {
     /// The group's open tile was sealed: replay must seal there too, or a late row that was taken
     /// into the open tile would come after it.
     Seal = 5,
+    /// A column that is not of floats: group, number, kind, labels of its series.
+    TypedColumn = 6,
 }
 
 impl Kind {
     pub(crate) fn from_byte(byte: u8) -> Option<Kind> {
-        let kinds = [Kind::Group, Kind::Column, Kind::Row, Kind::FullRow, Kind::Seal];
+        let kinds =
+            [Kind::Group, Kind::Column, Kind::Row, Kind::FullRow, Kind::Seal, Kind::TypedColumn];
         kinds.into_iter().find(|kind| *kind as u8 == byte)
     }
 }
@@ -65,20 +68,35 @@ pub(crate) fn read_group(body: &[u8]) -> Option<(u32, u128, LabelSet)> {
     cursor.is_empty().then_some((group, key, labels))
 }
 
-/// Appends the body of a column's definition.
-pub(crate) fn put_column(out: &mut Vec<u8>, group: u32, column: u32, labels: &LabelSet) {
+/// Appends the body of a column's definition; gives the kind of its record.
+pub(crate) fn put_column(
+    out: &mut Vec<u8>,
+    group: u32,
+    column: u32,
+    kind: ColumnKind,
+    labels: &LabelSet,
+) -> Kind {
     put(out, group.into());
     put(out, column.into());
+    let record = if kind == ColumnKind::Float { Kind::Column } else { Kind::TypedColumn };
+    if record == Kind::TypedColumn {
+        out.push(kind as u8);
+    }
     put_bytes(out, labels.packed().as_bytes());
+    record
 }
 
-/// Reads what [`put_column`] wrote.
-pub(crate) fn read_column(body: &[u8]) -> Option<(u32, u32, LabelSet)> {
+/// Reads what [`put_column`] wrote into a record of this kind.
+pub(crate) fn read_column(record: Kind, body: &[u8]) -> Option<(u32, u32, ColumnKind, LabelSet)> {
     let mut cursor = Cursor::new(body);
     let group = cursor.unsigned32()?;
     let column = cursor.unsigned32()?;
+    let kind = match record {
+        Kind::TypedColumn => ColumnKind::from_byte(cursor.byte()?)?,
+        _ => ColumnKind::Float,
+    };
     let labels = labels(cursor.sized_bytes()?)?;
-    cursor.is_empty().then_some((group, column, labels))
+    cursor.is_empty().then_some((group, column, kind, labels))
 }
 
 /// Appends the body of a seal.

@@ -17,7 +17,7 @@ use crate::log::record::Kind;
 use crate::log::write::LogWriter;
 use crate::names::{FileName, SegmentId};
 use crate::options::Options;
-use crate::row::{GroupId, GroupKey, Rank, Row, Slot};
+use crate::row::{ColumnKind, GroupId, GroupKey, Rank, Row, Slot};
 use crate::tests::world::{START_MS, World, recover};
 use crate::tile_files::{TileFiles, Waiting};
 
@@ -180,7 +180,7 @@ fn r1_records_come_in_order_each_once() {
 
 fn group_of(columns: u32) -> Group {
     let mut group = Group::new(GroupKey(0), LabelSet::empty(), 128, START_MS);
-    (0..columns).for_each(|column| group.add_column(column));
+    (0..columns).for_each(|column| group.add_column(column, ColumnKind::Float));
     group
 }
 
@@ -294,7 +294,8 @@ fn c2_an_old_catalog_goes_after_the_new_one_is_complete() {
     for at in 0..600u32 {
         let instance = format!("{at}-{}", "x".repeat(200));
         let mut group = group_of(0);
-        group.add_column(index.insert(&LabelSet::new([("instance", instance.as_str())])));
+        let series = index.insert(&LabelSet::new([("instance", instance.as_str())]));
+        group.add_column(series, ColumnKind::Float);
         groups.push(Some(Box::new(group)));
     }
     let mut deleted = Vec::new();

@@ -6,7 +6,7 @@ use model::staleness::STALE_NAN_BITS;
 
 use crate::cells::Cell;
 use crate::options::Options;
-use crate::row::{GroupKey, Rank};
+use crate::row::{ColumnKind, GroupKey, Rank};
 use crate::selection::SelectError;
 use crate::store::{LimitError, RowError};
 use crate::tests::world::{START_MS, World, request};
@@ -48,7 +48,7 @@ fn series_and_groups_over_the_limit_are_refused() {
     world.column(group, "b");
     world.column(group, "a");
     let labels = LabelSet::new([("__name__", "c")]);
-    assert_eq!(world.store.column(group, &labels), Err(LimitError::Series(2)));
+    assert_eq!(world.store.column(group, &labels, ColumnKind::Float), Err(LimitError::Series(2)));
     assert_eq!(world.store.group(GroupKey(9), &labels), Err(LimitError::Groups(1)));
 }
 
@@ -107,7 +107,7 @@ fn one_label_set_in_two_groups_is_one_series() {
     let labels = LabelSet::new([("__name__", "shared")]);
     for group in 0..2 {
         let group = world.group(group);
-        assert_eq!(world.store.column(group, &labels).unwrap().0, 0);
+        assert_eq!(world.store.column(group, &labels, ColumnKind::Float).unwrap().0, 0);
     }
     for (group, time, rank, value) in [
         (0, 1, Rank::StandIn, 1.0),

@@ -15,7 +15,7 @@ use crate::effect::{
 use crate::names::{FileName, SegmentId};
 use crate::options::Options;
 use crate::recovery::{OpenError, Recovery, Report, Step};
-use crate::row::{ColumnIndex, GroupId, GroupKey, Rank, Row, Slot};
+use crate::row::{ColumnIndex, ColumnKind, GroupId, GroupKey, Rank, Row, Slot};
 use crate::selection::{SelectRequest, TileCache, TileRead};
 use crate::store::{Appended, RowError, Store};
 
@@ -197,7 +197,7 @@ impl World {
 
     pub(super) fn column(&mut self, group: GroupId, name: &str) -> ColumnIndex {
         let labels = LabelSet::new([("__name__", name), ("instance", &group.0.to_string())]);
-        self.store.column(group, &labels).unwrap()
+        self.store.column(group, &labels, ColumnKind::Float).unwrap()
     }
 
     /// Appends a row of cells by metric name.
