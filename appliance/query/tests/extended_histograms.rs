@@ -5,12 +5,13 @@ use std::sync::Arc;
 
 use model::label_set::LabelSet;
 use model::native_histogram::{CUSTOM_BUCKETS_SCHEMA, CounterResetHint, NativeHistogram, Span};
+use model::samples::Samples;
 use model::time::TimestampMs;
 use query::evaluate::{
     Answer, EngineOptions, LOOKBACK_MS_DEFAULT, Query, QueryError, Unbounded, evaluate,
 };
 use query::parse::options::Options;
-use query::source::{Column, LabelQuery, Samples, Selection, Series, Source, SourceError};
+use query::source::{Column, LabelQuery, Selection, Series, Source, SourceError};
 use query::value::{Point, Value};
 
 /// One series `h` of floats and histograms.
