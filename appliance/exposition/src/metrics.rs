@@ -5,7 +5,7 @@
 //!
 //! Invariants
 //! - M1: a family has one type.
-//! - M2: the samples of a histogram have the same buckets.
+//! - M2: the samples of a histogram have the same buckets, those of a summary the same quantiles.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -36,6 +36,7 @@ struct Family {
 enum Value {
     Number(f64),
     Histogram { buckets: Vec<(f64, u64)>, sum: f64, count: u64 },
+    Summary { quantiles: Vec<(f64, f64)>, sum: f64, count: u64 },
 }
 
 impl Collected {
@@ -75,6 +76,22 @@ impl Collected {
         let finite = buckets.iter().copied().filter(|(le, _)| le.is_finite());
         let value = Value::Histogram { buckets: finite.collect(), sum, count };
         self.add(name, MetricType::Histogram, help, owned(labels), value);
+    }
+
+    /// Adds to the summary `name` with `labels`: values by quantile (NaN where nothing was
+    /// observed lately), and `sum` and `count` of all observations. Quantiles do not add up: of
+    /// two the larger stays.
+    pub fn summary(
+        &mut self,
+        name: &'static str,
+        help: &'static str,
+        labels: &[(&str, &str)],
+        quantiles: &[(f64, f64)],
+        sum: f64,
+        count: u64,
+    ) {
+        let value = Value::Summary { quantiles: quantiles.to_vec(), sum, count };
+        self.add(name, MetricType::Summary, help, owned(labels), value);
     }
 
     /// Adds all samples of `other`.
@@ -129,12 +146,20 @@ impl Value {
                 Value::Histogram { buckets, sum, count },
                 Value::Histogram { buckets: more, sum: more_sum, count: more_count },
             ) => {
-                let bounds = |buckets: &[(f64, u64)]| -> Vec<u64> {
-                    buckets.iter().map(|(le, _)| le.to_bits()).collect()
-                };
-                assert_eq!(bounds(buckets), bounds(more), "M2: {name} has one set of buckets");
+                assert_eq!(keys(buckets), keys(more), "M2: {name} has one set of buckets");
                 for ((_, number), (_, more)) in buckets.iter_mut().zip(more) {
                     *number += more;
+                }
+                *sum += more_sum;
+                *count += more_count;
+            }
+            (
+                Value::Summary { quantiles, sum, count },
+                Value::Summary { quantiles: more, sum: more_sum, count: more_count },
+            ) => {
+                assert_eq!(keys(quantiles), keys(more), "M2: {name} has one set of quantiles");
+                for ((_, value), (_, more)) in quantiles.iter_mut().zip(more) {
+                    *value = value.max(*more);
                 }
                 *sum += more_sum;
                 *count += more_count;
@@ -146,17 +171,29 @@ impl Value {
     fn write(&self, text: &mut String, name: &str, labels: &Labels) {
         match self {
             Value::Number(value) => write_sample(text, name, "", labels, None, *value),
-            Value::Histogram { buckets, sum, count } => {
-                for (le, count) in buckets {
-                    write_sample(text, name, "_bucket", labels, Some(*le), count_value(*count));
+            Value::Summary { quantiles, sum, count } => {
+                for (quantile, value) in quantiles {
+                    write_sample(text, name, "", labels, Some(("quantile", *quantile)), *value);
                 }
+                write_sample(text, name, "_sum", labels, None, *sum);
+                write_sample(text, name, "_count", labels, None, count_value(*count));
+            }
+            Value::Histogram { buckets, sum, count } => {
                 let count = count_value(*count);
-                write_sample(text, name, "_bucket", labels, Some(f64::INFINITY), count);
+                let finite = buckets.iter().map(|(le, count)| (*le, count_value(*count)));
+                for (le, count) in finite.chain([(f64::INFINITY, count)]) {
+                    write_sample(text, name, "_bucket", labels, Some(("le", le)), count);
+                }
                 write_sample(text, name, "_sum", labels, None, *sum);
                 write_sample(text, name, "_count", labels, None, count);
             }
         }
     }
+}
+
+/// Bounds of buckets, or quantiles.
+fn keys<T>(values: &[(f64, T)]) -> Vec<u64> {
+    values.iter().map(|(key, _)| key.to_bits()).collect()
 }
 
 /// Counts beyond 2^53 lose their last digits, as every sample value does.
@@ -169,12 +206,12 @@ fn write_sample(
     name: &str,
     suffix: &str,
     labels: &Labels,
-    le: Option<f64>,
+    own: Option<(&str, f64)>,
     value: f64,
 ) {
     let mut pairs: Vec<String> =
         labels.iter().map(|(name, value)| format!("{name}=\"{}\"", escaped(value, true))).collect();
-    pairs.extend(le.map(|le| format!("le=\"{}\"", format_shortest(le))));
+    pairs.extend(own.map(|(label, at)| format!("{label}=\"{}\"", format_shortest(at))));
     text.push_str(name);
     text.push_str(suffix);
     if !pairs.is_empty() {
@@ -236,6 +273,30 @@ mod tests {
         );
         assert_eq!(twice.to_text(), expected);
         assert_eq!(TextParser::new(expected.as_bytes()).filter_map(Result::ok).count(), 7);
+    }
+
+    #[test]
+    fn summaries_have_quantiles_sum_and_count() {
+        let mut all = Collected::default();
+        all.summary("s_seconds", "S.", &[("a", "b")], &[(0.5, 0.25), (0.9, f64::NAN)], 2.5, 3);
+        let mut twice = all.clone();
+        twice.summary("s_seconds", "S.", &[("a", "b")], &[(0.5, 0.5), (0.9, 1.0)], 1.0, 1);
+        let expected = concat!(
+            "# HELP s_seconds S.\n# TYPE s_seconds summary\n",
+            "s_seconds{a=\"b\",quantile=\"0.5\"} 0.5\n",
+            "s_seconds{a=\"b\",quantile=\"0.9\"} 1\n",
+            "s_seconds_sum{a=\"b\"} 3.5\ns_seconds_count{a=\"b\"} 4\n",
+        );
+        assert_eq!(twice.to_text(), expected);
+        assert!(all.to_text().contains("quantile=\"0.9\"} NaN\n"));
+    }
+
+    #[test]
+    #[should_panic(expected = "M2: s has one set of quantiles")]
+    fn m2_a_summary_has_one_set_of_quantiles() {
+        let mut all = Collected::default();
+        all.summary("s", "", &[], &[(0.5, 1.0)], 1.0, 1);
+        all.summary("s", "", &[], &[(0.9, 1.0)], 1.0, 1);
     }
 
     #[test]
