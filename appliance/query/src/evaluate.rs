@@ -61,6 +61,8 @@ mod tree;
 
 mod result;
 
+use std::sync::Arc;
+
 use model::time::TimestampMs;
 use thiserror::Error;
 
@@ -69,6 +71,7 @@ use crate::evaluate::budget::{Bounds, Budget};
 use crate::evaluate::context::{Context, Found, Settings};
 use crate::evaluate::fault::Fault;
 use crate::evaluate::labels::differ_without_metadata;
+use crate::meter::Meter;
 use crate::parse::options::Options;
 use crate::plan::frame::Frame;
 use crate::plan::{Plan, plan};
@@ -144,6 +147,27 @@ impl Default for EngineOptions {
 pub trait Control {
     /// Why the query must end at once, if it must.
     fn stop(&self) -> Option<Stop>;
+
+    /// Where the query shows what it holds; by default where nobody looks.
+    fn meter(&self) -> Arc<Meter> {
+        Arc::default()
+    }
+
+    /// Hears that a part of the work begins, and that the part before is over.
+    fn enter(&self, _part: Part) {}
+}
+
+/// Parts of a query's work, in order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Parsing, planning and asking the store for handles.
+    Prepare,
+    /// Computing.
+    Evaluate,
+    /// Bringing the series of a matrix in order.
+    Sort,
+    /// The answer is there.
+    Done,
 }
 
 /// Why a query was ended from outside.
@@ -230,16 +254,23 @@ pub fn evaluate(
     control: &dyn Control,
 ) -> Result<Answer, QueryError> {
     let bytes_max = query.options.memory_bytes_max;
+    control.enter(Part::Prepare);
     let plan = plan_of(query)?;
     let check = || match control.stop() {
         None => Ok(()),
         Some(Stop::Timeout) => Err(Fault::Timeout),
         Some(Stop::Canceled) => Err(Fault::Canceled),
     };
-    let mut context = context_of(query, &plan, source, &check)
+    let mut context = context_of(query, &plan, source, &check, control.meter())
         .map_err(|fault| QueryError::of(fault, bytes_max))?;
-    let value = result::value_of(&mut context, &plan, query.step_ms == 0)
+    control.enter(Part::Evaluate);
+    let mut value = result::value_of(&mut context, &plan, query.step_ms == 0)
         .map_err(|fault| QueryError::of(fault, bytes_max))?;
+    control.enter(Part::Sort);
+    if let Value::Matrix(series) = &mut value {
+        series.sort_by(|a, b| a.labels.cmp(&b.labels));
+    }
+    control.enter(Part::Done);
     let (samples_total, samples_read, samples_peak) = context.budget.counts();
     let by_step = context.budget.by_step().iter().enumerate();
     let samples_per_step =
@@ -293,12 +324,12 @@ fn context_of<'a>(
     plan: &Plan,
     source: &'a dyn Source,
     check: &'a dyn Fn() -> Result<(), Fault>,
+    meter: Arc<Meter>,
 ) -> Result<Context<'a>, Fault> {
     let options = &query.options;
-    let mut budget = Budget::new(Bounds {
-        samples_max: options.samples_max,
-        memory_bytes_max: options.memory_bytes_max,
-    });
+    let bounds =
+        Bounds { samples_max: options.samples_max, memory_bytes_max: options.memory_bytes_max };
+    let mut budget = Budget::new(bounds, meter);
     if options.per_step_stats {
         budget.count_steps(plan.grid.count)?;
     }

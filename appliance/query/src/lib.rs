@@ -17,6 +17,7 @@ pub mod source;
 pub mod value;
 
 pub mod annotation;
+pub mod meter;
 
 mod kahan;
 

@@ -1,6 +1,9 @@
 //! Budget: samples and bytes that a query holds and touched, and whether it may go on.
 
+use std::sync::Arc;
+
 use crate::evaluate::fault::Fault;
+use crate::meter::Meter;
 
 /// Bytes that a step of a grid takes while a series is computed: its value, its window, its bits.
 const STEP_BYTES: u64 = 32;
@@ -33,14 +36,16 @@ pub(crate) struct Budget {
     by_step: Vec<u64>,
     /// Inside a subquery, whose steps are not the query's.
     inside: bool,
+    /// Where others see what is held.
+    meter: Arc<Meter>,
 }
 
 impl Budget {
-    /// A budget of which nothing is taken.
-    pub(crate) fn new(bounds: Bounds) -> Budget {
+    /// A budget of which nothing is taken, shown by `meter`.
+    pub(crate) fn new(bounds: Bounds, meter: Arc<Meter>) -> Budget {
         let held = Held::default();
         let (by_step, inside) = (Vec::new(), false);
-        Budget { bounds, held, peak_samples: 0, total: 0, read: 0, by_step, inside }
+        Budget { bounds, held, peak_samples: 0, total: 0, read: 0, by_step, inside, meter }
     }
 
     /// Counts samples by step, too.
@@ -91,6 +96,7 @@ impl Budget {
     /// Gives back all that was taken since `before`.
     pub(crate) fn release_to(&mut self, before: Held) {
         self.held = before;
+        self.meter.hold(self.held.samples, self.held.bytes);
     }
 
     /// Takes `samples`.
@@ -100,6 +106,7 @@ impl Budget {
     pub(crate) fn take_samples(&mut self, samples: u64) -> Result<(), Fault> {
         self.held.samples = self.held.samples.saturating_add(samples);
         self.peak_samples = self.peak_samples.max(self.held.samples);
+        self.meter.hold(self.held.samples, self.held.bytes);
         if self.bounds.samples_max < self.held.samples { Err(Fault::Samples) } else { Ok(()) }
     }
 
@@ -120,6 +127,7 @@ impl Budget {
     /// There would be too many.
     pub(crate) fn take_bytes(&mut self, bytes: u64) -> Result<(), Fault> {
         self.held.bytes = self.held.bytes.saturating_add(bytes);
+        self.meter.hold(self.held.samples, self.held.bytes);
         if self.bounds.memory_bytes_max < self.held.bytes { Err(Fault::Memory) } else { Ok(()) }
     }
 
@@ -149,6 +157,7 @@ impl Budget {
     pub(crate) fn touch(&mut self, total: u64, read: u64) {
         self.total += total;
         self.read += read;
+        self.meter.read(read);
     }
 
     /// Samples touched so far: by every step, each once, and most at once.
@@ -181,7 +190,8 @@ mod tests {
 
     #[test]
     fn samples_and_bytes_are_bounded() {
-        let mut budget = Budget::new(Bounds { samples_max: 10, memory_bytes_max: 100 });
+        let mut budget =
+            Budget::new(Bounds { samples_max: 10, memory_bytes_max: 100 }, Arc::default());
         let before = budget.held();
         assert!(budget.take_samples(10).is_ok());
         assert!(matches!(budget.pass_samples(1), Err(Fault::Samples)));
@@ -196,5 +206,18 @@ mod tests {
         assert!(budget.admit_steps(3).is_ok());
         assert!(matches!(budget.admit_steps(4), Err(Fault::Memory)));
         assert!(matches!(budget.admit_steps(usize::MAX), Err(Fault::Memory)));
+    }
+
+    #[test]
+    fn the_meter_shows_what_is_held_and_was_read() {
+        let meter = Arc::<Meter>::default();
+        let bounds = Bounds { samples_max: 10, memory_bytes_max: 100 };
+        let mut budget = Budget::new(bounds, Arc::clone(&meter));
+        let before = budget.held();
+        assert!(budget.take_samples(3).is_ok() && budget.take_bytes(24).is_ok());
+        budget.touch(9, 5);
+        assert_eq!((meter.samples(), meter.bytes(), meter.samples_read()), (3, 24, 5));
+        budget.release_to(before);
+        assert_eq!((meter.samples(), meter.bytes(), meter.samples_read()), (0, 0, 5));
     }
 }

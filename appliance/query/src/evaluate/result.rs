@@ -21,7 +21,7 @@ use crate::value_type::ValueType;
 /// Bytes of a point of a matrix: its time and its value.
 const POINT_BYTES: u64 = 16;
 
-/// Evaluates a plan.
+/// Evaluates a plan; the series of a matrix are in no order.
 ///
 /// # Errors
 /// The data, a bound or the asker ends the query.
@@ -87,10 +87,7 @@ fn matrix_of(
 ) -> Result<Vec<SeriesPoints>, Fault> {
     let points: u64 = series.iter().map(|one| one.column.samples()).sum();
     context.budget.take_bytes(points.saturating_mul(POINT_BYTES))?;
-    let mut matrix: Vec<_> =
-        series.into_iter().map(|one| points_of(one, grid)).filter(has_points).collect();
-    matrix.sort_by(|a, b| a.labels.cmp(&b.labels));
-    Ok(matrix)
+    Ok(series.into_iter().map(|one| points_of(one, grid)).filter(has_points).collect())
 }
 
 fn has_points(series: &SeriesPoints) -> bool {
@@ -155,7 +152,6 @@ fn selected_range(
         Ok(())
     })?;
     series.retain(has_points);
-    series.sort_by(|a, b| a.labels.cmp(&b.labels));
     Ok(series)
 }
 
