@@ -14,7 +14,7 @@ use exposition::metrics::Collected;
 use scrape::target::TargetSpec;
 use shard::effect::Answer;
 use shard::event::Question;
-use storage::selection::TileRead;
+use storage::tile_read::TileRead;
 use thiserror::Error;
 
 use crate::clock;

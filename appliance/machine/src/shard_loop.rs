@@ -239,6 +239,8 @@ impl ShardLoop {
                 Held::Segments(segments::Request::Retire { shard, segment })
             }
             StorageEffect::File(request) => Held::Files(files::Request { shard, request }),
+            // Stores are not told to compact.
+            StorageEffect::Compact(_) => return,
         };
         self.held.push_back(message);
         self.send_held();

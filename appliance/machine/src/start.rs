@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crossbeam::channel::{Receiver, Sender, bounded};
 use shard::shard::Shard;
 use storage::options::Options as StorageOptions;
-use storage::selection::TileRead;
+use storage::tile_read::TileRead;
 
 use crate::client::Client;
 use crate::fault::Faults;

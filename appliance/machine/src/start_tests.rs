@@ -16,6 +16,7 @@ use scrape::status::{Health, TargetStatus};
 use scrape::target::{Compression, Fallback, Limits, Scheme, TargetSpec, Url};
 use shard::effect::Answer;
 use shard::event::Question;
+use storage::compaction::Aggregate;
 use storage::selection::{SelectRequest, TileCache};
 
 use crate::clock;
@@ -179,12 +180,13 @@ fn values_of_a(handle: &Handle) -> Vec<f64> {
         after: TimestampMs::MIN,
         until: TimestampMs::MAX,
         series_max: 10,
+        aggregate: Aggregate::default(),
     };
     let answers = handle.ask_all(&Question::Select(request), PATIENCE).unwrap();
     let mut found = Samples::default();
     for (shard, answer) in answers.into_iter().enumerate() {
         let Answer::Select(series) = answer else { panic!("{answer:?}") };
-        for series in series.unwrap() {
+        for series in series.unwrap().series {
             let tiles = handle.tiles(shard);
             let (after, until) = (TimestampMs::MIN, TimestampMs::MAX);
             let mut cache = TileCache::default();

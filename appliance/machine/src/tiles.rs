@@ -13,7 +13,7 @@ use crossbeam::sync::ShardedLock;
 use rustix::fs::{Mode, OFlags, open};
 use rustix::io::{Errno, pread};
 use storage::names::FileName;
-use storage::selection::TileRead;
+use storage::tile_read::TileRead;
 
 /// Files kept open for one shard; the oldest goes first.
 const FILES_MAX: usize = 256;

@@ -18,10 +18,12 @@ use scrape::relabel::{Rule, RuleOptions};
 use scrape::scraper::{Ended, Out, Scraper};
 use scrape::status::Health;
 use scrape::target::{Fallback, TargetSpec};
+use storage::compaction::Aggregate;
 use storage::names::FileName;
 use storage::options::Options as StoreOptions;
-use storage::selection::{SelectRequest, TileCache, TileRead};
+use storage::selection::{SelectRequest, TileCache};
 use storage::store::Store;
+use storage::tile_read::TileRead;
 
 const WALL_MS: i64 = 1_700_000_000_000;
 const INTERVAL_MS: u64 = 10_000;
@@ -119,10 +121,11 @@ impl Bed {
             after: TimestampMs::MIN,
             until: TimestampMs::MAX,
             series_max: 1_000_000,
+            aggregate: Aggregate::default(),
         };
         let mut cache = TileCache::default();
         let mut found = BTreeMap::new();
-        for series in self.store.select(&request).expect("few series") {
+        for series in self.store.select(&request).expect("few series").series {
             let mut samples = Samples::default();
             let (after, until) = (TimestampMs::MIN, TimestampMs::MAX);
             let decoded = series.decode(&NoTiles, &mut cache, after, until, &mut samples);

@@ -15,9 +15,9 @@ use model::time::TimestampMs;
 use query::source::{Column, LabelQuery, Selection, Series, Source, SourceError};
 use shard::effect::Answer;
 use shard::event::Question;
-use storage::selection::{
-    DecodeError, LabelRequest, SelectError, SelectRequest, SelectedSeries, TileCache, TileRead,
-};
+use storage::compaction::Aggregate;
+use storage::selection::{LabelRequest, SelectError, SelectRequest, SelectedSeries, TileCache};
+use storage::tile_read::{DecodeError, TileRead};
 
 /// Longest wait for a shard's answer. A shard answers between two events, which take milliseconds;
 /// one that takes this long is broken.
@@ -69,12 +69,13 @@ impl Source for StoreSource {
             after: selection.after,
             until: selection.until,
             series_max: selection.series_max,
+            aggregate: Aggregate::default(),
         });
         let number = SELECTIONS.fetch_add(1, Ordering::Relaxed) + 1;
         let mut shares = Vec::new();
         for (shard, answer) in self.ask(&question)?.into_iter().enumerate() {
             match answer {
-                Answer::Select(Ok(series)) => shares.push((shard, series)),
+                Answer::Select(Ok(selected)) => shares.push((shard, selected.series)),
                 Answer::Select(Err(SelectError::TooManySeries { series_max })) => {
                     return Err(SourceError::TooManySeries { series_max });
                 }

@@ -15,7 +15,7 @@ use model::time::Tick;
 use scrape::fetch::Fetch;
 use scrape::status::TargetStatus;
 use storage::effect::Effect as StorageEffect;
-use storage::selection::{SelectError, SelectedSeries};
+use storage::selection::{SelectError, Selected};
 use storage::stats::Stats;
 
 use crate::event::RequestId;
@@ -43,7 +43,7 @@ pub enum Effect {
 /// The answer to each kind of question.
 pub enum Answer {
     /// To `Select`.
-    Select(Result<Vec<SelectedSeries>, SelectError>),
+    Select(Result<Selected, SelectError>),
     /// To `LabelValues`: sorted, each once.
     LabelValues(Vec<String>),
     /// To `LabelNames`: sorted, each once.
@@ -59,7 +59,7 @@ pub enum Answer {
 impl fmt::Debug for Answer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Answer::Select(Ok(series)) => write!(f, "Select({} series)", series.len()),
+            Answer::Select(Ok(found)) => write!(f, "Select({} series)", found.series.len()),
             Answer::Select(Err(error)) => write!(f, "Select({error})"),
             Answer::LabelValues(values) => write!(f, "LabelValues({})", values.len()),
             Answer::LabelNames(names) => write!(f, "LabelNames({})", names.len()),

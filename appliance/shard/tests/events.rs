@@ -12,6 +12,7 @@ use shard::effect::{Answer, Effect};
 use shard::event::{Event, Question, RequestId};
 use shard::options::Options;
 use shard::shard::Shard;
+use storage::compaction::Aggregate;
 use storage::effect::{Effect as StorageEffect, Event as StorageEvent, FileAnswer};
 use storage::options::Options as StoreOptions;
 use storage::selection::{LabelRequest, SelectRequest};
@@ -77,7 +78,7 @@ impl Bed {
         let event = match effect {
             StorageEffect::Log(write) => StorageEvent::LogDurable { position: write.position },
             StorageEffect::LogPrepare(segment) => StorageEvent::LogPrepared { segment },
-            StorageEffect::LogRetire(_) => return,
+            StorageEffect::LogRetire(_) | StorageEffect::Compact(_) => return,
             StorageEffect::File(request) => {
                 StorageEvent::FileDone { id: request.id, result: Ok(FileAnswer::Done) }
             }
@@ -142,6 +143,7 @@ fn all(series_max: usize) -> Question {
         after: TimestampMs::MIN,
         until: TimestampMs::MAX,
         series_max,
+        aggregate: Aggregate::default(),
     })
 }
 
@@ -152,7 +154,7 @@ fn questions_are_answered_at_once() {
     let fetch = bed.wait_for_fetch();
     bed.answer_fetch(&fetch, "m{x=\"1\"} 1\n");
     let Answer::Select(Ok(series)) = bed.ask(all(100)) else { panic!("a selection") };
-    assert_eq!(series.len(), 6);
+    assert_eq!(series.series.len(), 6);
     let Answer::Select(Err(_)) = bed.ask(all(5)) else { panic!("too many series") };
     let name = "x".to_owned();
     let wanted = everything();

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 
 use storage::names::FileName;
-use storage::selection::TileRead;
+use storage::tile_read::TileRead;
 
 use crate::prng::Prng;
 

@@ -17,8 +17,9 @@ use storage::effect::{
 use storage::names::{FileName, SegmentId};
 use storage::options::Options as StoreOptions;
 use storage::recovery::{Recovery, Report, Step};
-use storage::selection::{DecodeError, SelectedSeries, TileCache};
+use storage::selection::{SelectedSeries, TileCache};
 use storage::store::Store;
+use storage::tile_read::DecodeError;
 
 use crate::disk::Disk;
 use crate::network::Place;

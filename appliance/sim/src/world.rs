@@ -29,6 +29,7 @@ use scrape::fetch::{Fetch, FetchFault, Fetched, Timings};
 use shard::effect::{Answer, Effect};
 use shard::event::{Event, Question, RequestId};
 use shard::shard::Shard;
+use storage::compaction::Aggregate;
 use storage::effect::Effect as StorageEffect;
 use storage::names::FileName;
 use storage::selection::{LabelRequest, SelectRequest, SelectedSeries};
@@ -232,7 +233,7 @@ impl World {
         let Some(shard) = &node.shard else { return Ok(()) };
         let all = select_all(TimestampMs::MIN, TimestampMs::MAX);
         let selected = shard.store().select(&all).map_err(|error| error.to_string())?;
-        let found = node.decode_damaged(&selected)?;
+        let found = node.decode_damaged(&selected.series)?;
         let checked = node.oracle.check_written(&found, node.oracle.rows());
         checked.map_err(|text| format!("shard {number}, rotten: {text}"))
     }
@@ -368,7 +369,7 @@ impl World {
         let all = select_all(TimestampMs::MIN, TimestampMs::MAX);
         let shard = node.shard.as_ref().expect("it was made above");
         let selected = shard.store().select(&all).map_err(|error| error.to_string())?;
-        let found = node.decode(&selected, all.after, all.until)?.unwrap_or_default();
+        let found = node.decode(&selected.series, all.after, all.until)?.unwrap_or_default();
         node.oracle.on_restart(&found).map_err(|text| format!("shard {number}: {text}"))?;
         let rows = node.oracle.rows();
         node.oracle
@@ -417,6 +418,8 @@ impl World {
             Effect::Storage(StorageEffect::File(request)) => {
                 self.begin_disk(number, DiskOp::File(request));
             }
+            // Stores are not told to compact.
+            Effect::Storage(StorageEffect::Compact(_)) => {}
             Effect::Arm(tick) => self.arm(number, tick),
             Effect::Reply { answer, .. } => return self.replied(number, answer),
             Effect::Stopped => {}
@@ -561,7 +564,7 @@ impl World {
         match answer {
             Answer::Select(selected) => {
                 let selected = selected.map_err(|error| error.to_string())?;
-                self.snapshot(number, selected);
+                self.snapshot(number, selected.series);
                 Ok(())
             }
             Answer::LabelValues(values) | Answer::LabelNames(values) => {
@@ -609,7 +612,7 @@ impl World {
         let Some(shard) = &node.shard else { return Err(format!("shard {number} is down {when}")) };
         let all = select_all(TimestampMs::MIN, TimestampMs::MAX);
         let selected = shard.store().select(&all).map_err(|error| error.to_string())?;
-        let found = node.decode(&selected, all.after, all.until)?.unwrap_or_default();
+        let found = node.decode(&selected.series, all.after, all.until)?.unwrap_or_default();
         self.compared += 1;
         let compared = node.oracle.compare(&found, node.oracle.rows(), i64::MIN, i64::MAX);
         compared.map_err(|text| format!("shard {number} {when}: {text}"))
@@ -657,7 +660,8 @@ impl World {
 
 fn select_all(after: TimestampMs, until: TimestampMs) -> SelectRequest {
     let named = Matcher::new("__name__", MatchOp::Regex, ".+").expect("a good pattern");
-    SelectRequest { matchers: vec![named], after, until, series_max: usize::MAX }
+    let aggregate = Aggregate::default();
+    SelectRequest { matchers: vec![named], after, until, series_max: usize::MAX, aggregate }
 }
 
 fn event_text(event: &Event<'_>) -> String {

@@ -7,6 +7,7 @@ use std::fmt;
 
 use thiserror::Error;
 
+use crate::compaction::{CompactionPlan, JobId, Outcome};
 use crate::names::{FileName, SegmentId};
 
 /// Place in the log's order: the number of records up to and including this one. Survives
@@ -87,6 +88,10 @@ pub enum Effect {
     LogRetire(SegmentId),
     /// A background file operation; back as [`Event::FileDone`].
     File(FileRequest),
+    /// Turn a [`Job`](crate::compact::job::Job) on a thread where it slows nothing; back as
+    /// [`Event::Compacted`]. At most one is in flight. It may be refused (no room on the disk, a
+    /// stop ahead) with an error; then it is asked for again after a while.
+    Compact(Box<CompactionPlan>),
 }
 
 /// Answer of a file operation that was done.
@@ -139,6 +144,13 @@ pub enum Event {
         id: FileRequestId,
         /// How.
         result: Result<FileAnswer, FileError>,
+    },
+    /// A compaction ended, or was refused. On success the block's file and its name are durable.
+    Compacted {
+        /// Which one.
+        id: JobId,
+        /// How.
+        result: Result<Box<Outcome>, FileError>,
     },
     /// A deadline of [`next_deadline`](crate::store::Store::next_deadline) has passed.
     Due,

@@ -5,17 +5,21 @@
 #![forbid(unsafe_code)]
 
 pub mod names;
+pub mod tombstones;
+pub mod compaction;
 pub mod options;
 pub mod cells;
 pub mod row;
 pub mod effect;
 pub mod stats;
+pub mod tile_read;
 mod varint;
 mod decimal;
 mod back_off;
 mod frame;
 mod chunk;
 mod tile;
+pub mod block;
 mod last_row;
 mod log;
 mod head;
@@ -25,6 +29,8 @@ mod catalog;
 mod tile_files;
 mod deletions;
 pub mod selection;
+pub mod block_query;
+pub mod compact;
 mod select;
 mod metrics;
 pub mod store;

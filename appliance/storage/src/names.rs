@@ -28,6 +28,10 @@ impl fmt::Display for SegmentId {
 pub enum FileName {
     /// `catalog.<n>`
     Catalog(u64),
+    /// `manifest.<n>`
+    Manifest(u64),
+    /// `blocks/<20 digits>.block`
+    Block(u64),
     /// `tiles/<20 digits>.tile`
     Tile(u64),
     /// `wal/<20 digits>.wal`
@@ -35,7 +39,7 @@ pub enum FileName {
 }
 
 /// Directories that must exist below the shard's directory.
-pub const DIRECTORIES: [&str; 2] = ["wal", "tiles"];
+pub const DIRECTORIES: [&str; 3] = ["wal", "tiles", "blocks"];
 
 const NUMBER_DIGITS: usize = 20;
 
@@ -46,6 +50,13 @@ impl FileName {
         if let Some(number) = path.strip_prefix("catalog.") {
             let name = FileName::Catalog(number.parse().ok()?);
             return (name.to_string() == path).then_some(name);
+        }
+        if let Some(number) = path.strip_prefix("manifest.") {
+            let name = FileName::Manifest(number.parse().ok()?);
+            return (name.to_string() == path).then_some(name);
+        }
+        if let Some(number) = fixed_number(path, "blocks/", ".block") {
+            return Some(FileName::Block(number));
         }
         if let Some(number) = fixed_number(path, "tiles/", ".tile") {
             return Some(FileName::Tile(number));
@@ -64,6 +75,8 @@ impl fmt::Display for FileName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             FileName::Catalog(number) => write!(f, "catalog.{number}"),
+            FileName::Manifest(number) => write!(f, "manifest.{number}"),
+            FileName::Block(number) => write!(f, "blocks/{number:020}.block"),
             FileName::Tile(number) => write!(f, "tiles/{number:020}.tile"),
             FileName::Segment(segment) => write!(f, "wal/{:020}.wal", segment.0),
         }
@@ -79,6 +92,8 @@ mod tests {
         for name in [
             FileName::Catalog(0),
             FileName::Catalog(u64::MAX),
+            FileName::Manifest(1),
+            FileName::Block(77),
             FileName::Tile(7),
             FileName::Segment(SegmentId(u64::MAX)),
         ] {
@@ -94,6 +109,8 @@ mod tests {
             "catalog.",
             "catalog.01",
             "catalog.+1",
+            "manifest.00",
+            "blocks/1.block",
             "tiles/1.tile",
             "tiles/0000000000000000000a.tile",
             "wal/99999999999999999999.wal",

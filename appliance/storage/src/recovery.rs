@@ -190,6 +190,7 @@ impl Recovery {
                     names.catalogs.push(number);
                     catalogs.push_front(place(number, WINDOW_BYTES));
                 }
+                FileName::Manifest(_) | FileName::Block(_) => {}
                 FileName::Tile(number) => {
                     names.tiles.push(number);
                     tile_files.push_back(place(number, DIRECTORY_WINDOW_BYTES));

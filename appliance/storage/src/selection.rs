@@ -4,7 +4,7 @@
 //! Never: reads a file itself; the machine's `TileRead` does.
 
 use std::collections::VecDeque;
-use std::io::{self, ErrorKind};
+use std::io::ErrorKind;
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
@@ -16,11 +16,14 @@ use model::staleness::stale_nan;
 use model::time::TimestampMs;
 use thiserror::Error;
 
+use crate::block::reference::BlockRef;
 use crate::chunk::kind::{Column, all_rows};
 use crate::chunk::read as chunk;
+use crate::compaction::Aggregate;
 use crate::names::FileName;
 use crate::tile::place::{Place, TileRef};
 use crate::tile::read::{self, Directory};
+use crate::tile_read::{DecodeError, TileRead};
 
 /// What one selector asks for.
 #[derive(Clone, Debug)]
@@ -33,6 +36,19 @@ pub struct SelectRequest {
     pub until: TimestampMs,
     /// Most series the asker can bear; more is an error, not a cut.
     pub series_max: usize,
+    /// What is wanted of samples that were downsampled.
+    pub aggregate: Aggregate,
+}
+
+/// What a store has for a request: its own series, and the blocks that the asking thread must ask
+/// too ([`BlockRef::select`]). A label set may come from several of them; the samples of one time
+/// are settled when all its pieces stand in one [`SelectedSeries`].
+#[derive(Clone, Debug, Default)]
+pub struct Selected {
+    /// Series of tiles, each label set once.
+    pub series: Vec<SelectedSeries>,
+    /// Blocks that overlap the request, oldest first.
+    pub blocks: Vec<Arc<BlockRef>>,
 }
 
 /// Which series a question about labels looks at.
@@ -98,15 +114,6 @@ pub struct OpenPiece {
     pub(crate) column: Column,
 }
 
-/// Reads tile files; the machine's is pread, the simulator's its disk.
-pub trait TileRead: Send + Sync {
-    /// Fills `bytes` from `offset` of `file`.
-    ///
-    /// # Errors
-    /// The file is gone (`NotFound`: its samples passed retention), ends before, or cannot be read.
-    fn read(&self, file: &FileName, offset: u64, bytes: &mut [u8]) -> io::Result<()>;
-}
-
 /// Bytes of directories that a cache keeps: those of two days of one group of 1,000 series.
 const CACHE_BYTES_MAX: usize = 4 << 20;
 
@@ -125,33 +132,6 @@ pub struct TileCache {
     scratch: chunk::Scratch,
     /// Whether each sample of the series under way is of the owner's rank.
     owner: Vec<bool>,
-}
-
-/// Why samples could not be decoded.
-#[derive(Debug, Error)]
-pub enum DecodeError {
-    /// The file could not be read.
-    #[error("read {bytes} bytes at {offset} of {file}: {cause}")]
-    Read {
-        /// File that was read.
-        file: FileName,
-        /// Where.
-        offset: u64,
-        /// How much.
-        bytes: usize,
-        /// Why it failed.
-        cause: io::Error,
-    },
-    /// Bytes on disk are not what was written.
-    #[error("{file} is damaged at {offset}: {reason}")]
-    Damaged {
-        /// File that was read.
-        file: FileName,
-        /// Where the damaged part begins.
-        offset: u64,
-        /// What does not check.
-        reason: &'static str,
-    },
 }
 
 impl SelectedSeries {

@@ -25,7 +25,7 @@ use crate::names::{FileName, SegmentId};
 use crate::options::{Options, TILE_ROWS_MAX};
 use crate::row::{ColumnIndex, ColumnKind, GroupId, GroupKey, Row};
 use crate::select;
-use crate::selection::{LabelRequest, SelectError, SelectRequest, SelectedSeries};
+use crate::selection::{LabelRequest, SelectError, SelectRequest, Selected};
 use crate::tile::place::{Place, TileRef};
 use crate::tile::read;
 use crate::tile::write::Builder;
@@ -477,7 +477,7 @@ impl Store {
                 self.on_file_done(now, id, result.is_ok());
                 self.fault = result.err().or(self.fault.take());
             }
-            Event::Due => {}
+            Event::Compacted { .. } | Event::Due => {}
         }
         self.sweep(now);
         self.pump(now, effects);
@@ -670,8 +670,9 @@ impl Store {
     ///
     /// # Errors
     /// See [`SelectError`].
-    pub fn select(&self, request: &SelectRequest) -> Result<Vec<SelectedSeries>, SelectError> {
-        select::select(self.options.shard, &self.index, &self.groups, request)
+    pub fn select(&self, request: &SelectRequest) -> Result<Selected, SelectError> {
+        let series = select::select(self.options.shard, &self.index, &self.groups, request)?;
+        Ok(Selected { series, blocks: Vec::new() })
     }
 
     /// Values of label `name` among the wanted series; sorted.

@@ -127,7 +127,7 @@ impl Fleet {
                     Event::LogDurable { position: write.position }
                 }
                 Effect::LogPrepare(segment) => Event::LogPrepared { segment },
-                Effect::LogRetire(_) => continue,
+                Effect::LogRetire(_) | Effect::Compact(_) => continue,
                 Effect::File(request) => {
                     if let FileOp::Append { bytes, .. } = &request.op {
                         self.measured.file_bytes += bytes.len() as u64;

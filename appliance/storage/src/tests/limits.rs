@@ -146,7 +146,7 @@ fn a_selection_past_its_bound_is_refused() {
         SelectError::TooManySeries { series_max: 1 }
     );
     wanted.series_max = 2;
-    assert_eq!(world.store.select(&wanted).unwrap().len(), 2);
+    assert_eq!(world.store.select(&wanted).unwrap().series.len(), 2);
 }
 
 #[test]

@@ -45,7 +45,7 @@ fn a_selection_outlives_the_file_of_its_oldest_tiles() {
     world.advance_ms(HOUR_MS - 30_000);
     rows(&mut world, 3);
     assert_eq!(tile_files(&world), 2);
-    let selected = world.store.select(&request("__name__", MatchOp::Equal, "up")).unwrap();
+    let selected = world.store.select(&request("__name__", MatchOp::Equal, "up")).unwrap().series;
     world.advance_ms(120_000);
     world.settle();
     assert_eq!(tile_files(&world), 1, "the older file passed retention");

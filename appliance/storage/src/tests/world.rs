@@ -9,6 +9,7 @@ use model::samples::Samples;
 use model::time::{Now, Tick, TimestampMs};
 
 use crate::cells::{Cell, Cells};
+use crate::compaction::Aggregate;
 use crate::effect::{
     Effect, Event, FileAnswer, FileError, FileOp, FileRequest, LogPosition, LogWrite,
 };
@@ -16,8 +17,9 @@ use crate::names::{FileName, SegmentId};
 use crate::options::Options;
 use crate::recovery::{OpenError, Recovery, Report, Step};
 use crate::row::{ColumnIndex, ColumnKind, GroupId, GroupKey, Rank, Row, Slot};
-use crate::selection::{SelectRequest, TileCache, TileRead};
+use crate::selection::{SelectRequest, TileCache};
 use crate::store::{Appended, RowError, Store};
+use crate::tile_read::TileRead;
 
 /// Samples by series and time, as bits.
 pub(super) type Contents = BTreeMap<String, BTreeMap<i64, u64>>;
@@ -113,6 +115,7 @@ impl World {
                     self.recycled.extend(bytes);
                 }
                 Effect::File(request) => self.requests.push_back(request),
+                Effect::Compact(_) => {}
             }
         }
     }
@@ -254,6 +257,7 @@ pub(super) fn request(name: &str, op: MatchOp, value: &str) -> SelectRequest {
         after: TimestampMs::MIN,
         until: TimestampMs::MAX,
         series_max: 1000,
+        aggregate: Aggregate::default(),
     }
 }
 
@@ -261,7 +265,7 @@ pub(super) fn contents(store: &Store, disk: &Disk) -> Contents {
     let selected = store.select(&request("__name__", MatchOp::Regex, ".*")).unwrap();
     let mut cache = TileCache::default();
     let mut contents = Contents::new();
-    for series in selected {
+    for series in selected.series {
         let mut found = Samples::default();
         let (after, until) = (TimestampMs::MIN, TimestampMs::MAX);
         series.decode(disk, &mut cache, after, until, &mut found).unwrap();
