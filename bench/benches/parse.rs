@@ -9,15 +9,15 @@ use std::fmt::Write;
 use std::hint::black_box;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use exposition::dialect::{Dialect, DialectParser};
 use exposition::layout::learn;
 use exposition::scan::{Scan, scan};
-use exposition::text::TextParser;
 
 const BODIES: u64 = 8;
 const REAL_PAGE: &str = "node_exporter/exposition/e2e-output.txt";
 
-/// A page: its name and successive bodies of the same layout.
-type Page = (&'static str, Vec<Vec<u8>>);
+/// A page: its name, its dialect and successive bodies of the same layout.
+type Page = (&'static str, Dialect, Vec<Vec<u8>>);
 
 /// Pseudo-random numbers (SplitMix64), the same in every run.
 struct Random(u64);
@@ -108,6 +108,28 @@ fn kube_like(samples: u64, values: &mut Values) -> Vec<u8> {
     body.into_bytes()
 }
 
+/// `node_like` in OpenMetrics.
+fn openmetrics_like(samples: u64, values: &mut Values) -> Vec<u8> {
+    let text = String::from_utf8(node_like(samples, values)).expect("text");
+    let mut body = text.replace("_total Network", " Network").replace("_total counter", " counter");
+    body.push_str("# EOF\n");
+    body.into_bytes()
+}
+
+/// `openmetrics_like` with an exemplar on every tenth sample.
+fn exemplar_like(samples: u64, values: &mut Values) -> Vec<u8> {
+    let text = String::from_utf8(openmetrics_like(samples, values)).expect("text");
+    let mut body = String::with_capacity(text.len() + text.len() / 8);
+    for (at, line) in text.lines().enumerate() {
+        body.push_str(line);
+        if at % 10 == 3 && !line.starts_with('#') {
+            body.push_str(" # {trace_id=\"4bf92f3577b34da6a3ce929d0e0e4736\"} 0.5 1520879607.789");
+        }
+        body.push('\n');
+    }
+    body.into_bytes()
+}
+
 /// A body like `body` in which every third value is another one.
 fn next_body(body: &[u8], random: &mut Random) -> Vec<u8> {
     let text = String::from_utf8_lossy(body);
@@ -133,18 +155,21 @@ fn pages() -> Vec<Page> {
         (0..BODIES).map(|turn| make(samples, &mut Values::new(turn, restless))).collect()
     };
     let mut pages = vec![
-        ("node_500", bodies(node_like, 500, false)),
-        ("node_500_restless", bodies(node_like, 500, true)),
-        ("node_40k", bodies(node_like, 40_000, false)),
-        ("kube_500", bodies(kube_like, 500, false)),
-        ("kube_40k", bodies(kube_like, 40_000, false)),
+        ("node_500", Dialect::Text, bodies(node_like, 500, false)),
+        ("node_500_restless", Dialect::Text, bodies(node_like, 500, true)),
+        ("node_40k", Dialect::Text, bodies(node_like, 40_000, false)),
+        ("kube_500", Dialect::Text, bodies(kube_like, 500, false)),
+        ("kube_40k", Dialect::Text, bodies(kube_like, 40_000, false)),
+        ("openmetrics_500", Dialect::OpenMetrics, bodies(openmetrics_like, 500, false)),
+        ("openmetrics_40k", Dialect::OpenMetrics, bodies(openmetrics_like, 40_000, false)),
+        ("exemplars_500", Dialect::OpenMetrics, bodies(exemplar_like, 500, false)),
     ];
     let directory = std::env::var("CRESSET_TESTDATA").unwrap_or_default();
     match std::fs::read(std::path::Path::new(&directory).join(REAL_PAGE)) {
         Ok(page) => {
             let bodies = (0..BODIES).map(|_| next_body(&page, &mut random)).collect();
-            pages.push(("node_real", bodies));
-            pages.push(("node_real_unchanged", vec![page]));
+            pages.push(("node_real", Dialect::Text, bodies));
+            pages.push(("node_real_unchanged", Dialect::Text, vec![page]));
         }
         Err(error) => println!("no real page: {REAL_PAGE} under CRESSET_TESTDATA: {error}"),
     }
@@ -157,8 +182,8 @@ fn equal_blocks(a: &[u8], b: &[u8]) -> usize {
 }
 
 fn parse(criterion: &mut Criterion) {
-    for (name, bodies) in pages() {
-        let layout = learn(&bodies[0]).expect("the page is text format 0.0.4");
+    for (name, dialect, bodies) in pages() {
+        let layout = learn(dialect, &bodies[0]).expect("the page is in its dialect");
         let bytes = bodies.iter().map(Vec::len).sum::<usize>() / bodies.len();
         println!("{name}: {} samples, {bytes} bytes", layout.samples());
         let mut group = criterion.benchmark_group("parse");
@@ -168,7 +193,7 @@ fn parse(criterion: &mut Criterion) {
         group.bench_function(BenchmarkId::new("hot", name), |bencher| {
             bencher.iter(|| {
                 let body = turn.next().expect("there is a body");
-                scan(black_box(body), &layout, &mut found).expect("the page is valid");
+                scan(dialect, black_box(body), &layout, &mut found).expect("the page is valid");
                 assert_eq!(found.unpredicted, 0, "the layout predicts every sample");
             });
         });
@@ -178,10 +203,11 @@ fn parse(criterion: &mut Criterion) {
             bencher.iter(|| equal_blocks(black_box(turn.next().expect("there is a body")), &copy));
         });
         group.bench_function(BenchmarkId::new("learn", name), |bencher| {
-            bencher.iter(|| learn(black_box(turn.next().expect("there is a body"))).is_ok());
+            bencher.iter(|| learn(dialect, black_box(turn.next().expect("a body"))).is_ok());
         });
         group.bench_function(BenchmarkId::new("general", name), |bencher| {
-            bencher.iter(|| TextParser::new(black_box(turn.next().expect("a body"))).count());
+            let mut body = || black_box(turn.next().expect("a body"));
+            bencher.iter(|| DialectParser::new(dialect, body()).count());
         });
         group.finish();
     }

@@ -4,10 +4,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use exposition::dialect::Dialect;
+use exposition::entry::Entry;
 use exposition::layout::learn;
 use exposition::metric_type::MetricType;
 use exposition::scan::{Scan, scan};
-use exposition::text::{Entry, TextParser, parse_series};
+use exposition::series::parse_series;
+use exposition::text::TextParser;
 use model::label_set::{Builder, LabelSet};
 use serde::Deserialize;
 
@@ -111,6 +114,8 @@ fn entries(directory: &Path) -> Result<Report> {
 
 fn show(entry: &Entry<'_>) -> String {
     match entry {
+        Entry::Unit { name, unit } => format!("unit {name:?} {unit:?}"),
+        Entry::Histogram(sample) => format!("histogram {:?}", sample.histogram),
         Entry::Help { name, help } => format!("help {name:?} {help:?}"),
         Entry::Type { name, metric_type } => format!("type {name:?} {}", metric_type.text()),
         Entry::Comment { text } => format!("comment {:?}", String::from_utf8_lossy(text)),
@@ -220,9 +225,9 @@ fn judge_page(body: &[u8]) -> Result<(), String> {
             _ => {}
         }
     }
-    let layout = learn(body).map_err(|error| error.to_string())?;
+    let layout = learn(Dialect::Text, body).map_err(|error| error.to_string())?;
     let mut found = Scan::default();
-    scan(body, &layout, &mut found).map_err(|error| error.to_string())?;
+    scan(Dialect::Text, body, &layout, &mut found).map_err(|error| error.to_string())?;
     let unseen = layout.samples() - found.seen.count_ones();
     if unseen != 0 {
         return Err(format!("{unseen} series of the layout not seen in its own page"));

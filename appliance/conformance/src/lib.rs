@@ -8,6 +8,7 @@ pub mod report;
 
 pub mod cases;
 pub mod exposition;
+pub mod openmetrics;
 pub mod expressions;
 pub mod memory;
 pub mod promql_parse;

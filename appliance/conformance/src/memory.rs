@@ -7,9 +7,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::{Context, Result, anyhow, bail};
+use exposition::entry::Entry;
 use exposition::metric_type::MetricType;
 use exposition::number;
-use exposition::text::{Entry, TextParser, parse_series};
+use exposition::series::parse_series;
+use exposition::text::TextParser;
 use model::label_set::{Builder, LabelSet};
 use model::samples::Samples;
 use model::time::TimestampMs;

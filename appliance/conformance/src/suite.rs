@@ -4,7 +4,8 @@ use std::path::Path;
 
 use crate::report::{Known, Report};
 use crate::{
-    compliance, dashboards, exposition, promql_parse, promql_pretty, promql_real, promqltest,
+    compliance, dashboards, exposition, openmetrics, promql_parse, promql_pretty, promql_real,
+    promqltest,
 };
 
 /// A suite: public cases and how they are judged.
@@ -22,6 +23,7 @@ pub struct Suite {
 /// Every suite.
 pub const SUITES: &[Suite] = &[
     Suite { name: "exposition", run: exposition::run, known: exposition::KNOWN },
+    Suite { name: "openmetrics", run: openmetrics::run, known: &[] },
     Suite { name: "promql_parse", run: promql_parse::run, known: &[] },
     Suite { name: "promql_pretty", run: promql_pretty::run, known: &[] },
     Suite { name: "promql_real", run: promql_real::run, known: &[] },

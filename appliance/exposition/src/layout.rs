@@ -13,9 +13,10 @@ use std::sync::{Arc, Weak};
 use hashbrown::HashTable;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
+use crate::dialect::{Dialect, DialectParser};
+use crate::entry::{Entry, Sample};
 use crate::error::TextError;
 use crate::metric_type::MetricType;
-use crate::text::{Entry, Sample, TextParser};
 
 /// Bytes of a body that offsets can name.
 const BODY_BYTES_MAX: usize = u32::MAX as usize;
@@ -39,6 +40,7 @@ pub struct Layout {
     other_comments: Box<[u8]>,
     /// Ordinals by series text.
     ordinals: HashTable<u32>,
+    dialect: Dialect,
     hash: u64,
 }
 
@@ -60,6 +62,12 @@ impl Default for Layout {
 }
 
 impl Layout {
+    /// Dialect of the body.
+    #[must_use]
+    pub fn dialect(&self) -> Dialect {
+        self.dialect
+    }
+
     /// Number of samples.
     #[must_use]
     pub fn samples(&self) -> usize {
@@ -101,11 +109,11 @@ impl Layout {
         self.ordinals.find(xxh3_64(series), same).map(|ordinal| *ordinal as usize)
     }
 
-    /// Shows `visit` every `# HELP` and `# TYPE` line of the body.
+    /// Shows `visit` every `# HELP`, `# TYPE` and `# UNIT` line of the body.
     pub fn visit_metadata(&self, mut visit: impl FnMut(&Entry<'_>)) {
         let mut visit_all = |comments: &[u8]| {
-            for entry in TextParser::new(comments).filter_map(Result::ok) {
-                if matches!(entry, Entry::Help { .. } | Entry::Type { .. }) {
+            for entry in DialectParser::new(self.dialect, comments).map_while(Result::ok) {
+                if !matches!(entry, Entry::Comment { .. } | Entry::Sample(_)) {
                     visit(&entry);
                 }
             }
@@ -158,6 +166,7 @@ impl Layout {
 
     fn same_content(&self, other: &Layout) -> bool {
         self.hash == other.hash
+            && self.dialect == other.dialect
             && self.prefix_ends == other.prefix_ends
             && self.series_starts == other.series_starts
             && self.types == other.types
@@ -170,13 +179,13 @@ impl Layout {
 /// occurs again, are left out: `scan` gives them as strays.
 ///
 /// # Errors
-/// Where and why the body is not text format 0.0.4, or has 4 GiB or more.
-pub fn learn(body: &[u8]) -> Result<Layout, TextError> {
+/// Where and why the body is not in its dialect, or has 4 GiB or more.
+pub fn learn(dialect: Dialect, body: &[u8]) -> Result<Layout, TextError> {
     if BODY_BYTES_MAX <= body.len() {
         return Err(TextError::at(b"", 0, "body of 4 GiB or more".to_owned()));
     }
-    let mut learner = Learner::sized_for(body);
-    let mut parser = TextParser::new(body);
+    let mut learner = Learner::sized_for(dialect, body);
+    let mut parser = DialectParser::new(dialect, body);
     let mut entry_start = 0;
     while let Some(entry) = parser.next() {
         match entry? {
@@ -185,7 +194,7 @@ pub fn learn(body: &[u8]) -> Result<Layout, TextError> {
                 entry_start = parser.position();
             }
             Entry::Type { .. } => learner.type_declared = true,
-            Entry::Help { .. } | Entry::Comment { .. } => {}
+            _ => {}
         }
     }
     Ok(learner.finish(&body[entry_start..]))
@@ -199,19 +208,21 @@ struct Learner {
     types: Vec<TypeFrom>,
     other_comments: Vec<u8>,
     ordinals: HashTable<u32>,
+    dialect: Dialect,
     /// Whether a `# TYPE` line stands between the last sample and the next.
     type_declared: bool,
 }
 
 impl Learner {
     /// A learner that need not grow while it reads most bodies.
-    fn sized_for(body: &[u8]) -> Learner {
+    fn sized_for(dialect: Dialect, body: &[u8]) -> Learner {
         let samples = body.len() / BYTES_A_SAMPLE;
         Learner {
             arena: Vec::with_capacity(body.len()),
             prefix_ends: Vec::with_capacity(samples),
             series_starts: Vec::with_capacity(samples),
             ordinals: HashTable::with_capacity(samples),
+            dialect,
             ..Learner::default()
         }
     }
@@ -270,6 +281,7 @@ impl Learner {
             types: self.types.into(),
             other_comments: self.other_comments.into(),
             ordinals: self.ordinals,
+            dialect: self.dialect,
             hash: hasher.digest(),
         }
     }
@@ -358,7 +370,7 @@ mod tests {
         b"# HELP a A.\n# TYPE a counter\na 1\na 2\n# TYPE t gauge\nt 1 2\nb{} 3\n# c\n";
 
     fn layout(body: &[u8]) -> Layout {
-        learn(body).expect("the body is valid")
+        learn(Dialect::Text, body).expect("the body is valid")
     }
 
     #[test]

@@ -3,6 +3,11 @@
 //! A missing newline at the end of the text is supplied, as upstream does. Unlike upstream a null
 //! byte never ends the text early: outside comments, help and label values it is refused.
 
+use crate::token::{
+    LABEL_NAME, METRIC_NAME, PLAIN, Token, Tokens, VALUE, class, starts_label_name,
+    starts_metric_name,
+};
+
 /// What the lexer expects next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum State {
@@ -22,53 +27,6 @@ pub(crate) enum State {
     Timestamp,
 }
 
-/// Kind of a token.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Token {
-    Invalid,
-    End,
-    Linebreak,
-    Help,
-    Type,
-    Text,
-    Comment,
-    MetricName,
-    QuotedString,
-    BraceOpen,
-    BraceClose,
-    LabelName,
-    LabelValue,
-    Comma,
-    Equal,
-    Timestamp,
-    Value,
-}
-
-impl Token {
-    /// Upstream's word for the token, which its error messages carry.
-    pub(crate) fn word(self) -> &'static str {
-        match self {
-            Token::Invalid => "INVALID",
-            Token::End => "EOF",
-            Token::Linebreak => "LINEBREAK",
-            Token::Help => "HELP",
-            Token::Type => "TYPE",
-            Token::Text => "TEXT",
-            Token::Comment => "COMMENT",
-            Token::MetricName => "MNAME",
-            Token::QuotedString => "QSTRING",
-            Token::BraceOpen => "BOPEN",
-            Token::BraceClose => "BCLOSE",
-            Token::LabelName => "LNAME",
-            Token::LabelValue => "LVALUE",
-            Token::Comma => "COMMA",
-            Token::Equal => "EQUAL",
-            Token::Timestamp => "TIMESTAMP",
-            Token::Value => "VALUE",
-        }
-    }
-}
-
 /// Cuts `text` into tokens; the newest is `start..at`.
 #[derive(Clone, Debug)]
 pub(crate) struct Lexer<'a> {
@@ -83,28 +41,6 @@ impl<'a> Lexer<'a> {
     /// Tokens of `text` from byte `at` on, which begins a line.
     pub(crate) fn new(text: &'a [u8], at: usize) -> Lexer<'a> {
         Lexer { text, start: at, at, state: State::Line, ended: false }
-    }
-
-    /// Bytes of the newest token.
-    pub(crate) fn token_text(&self) -> &'a [u8] {
-        &self.text[self.start..self.at]
-    }
-
-    /// The next token that is not blank.
-    pub(crate) fn next_token(&mut self) -> Token {
-        if self.state != State::MetaText {
-            self.skip_blanks();
-        }
-        self.start = self.at;
-        match self.state {
-            State::Line => self.line_start(),
-            State::MetaName => self.meta_name(),
-            State::MetaText => self.meta_text(),
-            State::Labels => self.label_part(),
-            State::LabelValue => self.label_value(),
-            State::Value => self.value(),
-            State::Timestamp => self.timestamp(),
-        }
     }
 
     fn byte(&self) -> Option<u8> {
@@ -273,51 +209,35 @@ impl<'a> Lexer<'a> {
     }
 }
 
-/// Bytes within a metric name.
-const METRIC_NAME: u8 = 1;
-/// Bytes within a label name.
-const LABEL_NAME: u8 = 2;
-/// Bytes within a value.
-const VALUE: u8 = 4;
-/// Bytes within quotes that stand for themselves.
-const PLAIN: u8 = 8;
+impl<'a> Tokens<'a> for Lexer<'a> {
+    const COMMA_NEEDED: bool = false;
 
-/// The classes of each byte, for the loops that take most bytes of a body.
-const CLASSES: [u8; 256] = classes();
-
-const fn classes() -> [u8; 256] {
-    let mut classes = [0; 256];
-    let mut byte = 0_u8;
-    loop {
-        let mut class = 0;
-        if starts_metric_name(byte) || byte.is_ascii_digit() {
-            class |= METRIC_NAME;
-        }
-        if starts_label_name(byte) || byte.is_ascii_digit() {
-            class |= LABEL_NAME;
-        }
-        if !matches!(byte, b'{' | b' ' | b'\t' | b'\n' | 0) {
-            class |= VALUE;
-        }
-        if !matches!(byte, b'"' | b'\\' | 0) {
-            class |= PLAIN;
-        }
-        classes[byte as usize] = class;
-        if byte == u8::MAX {
-            return classes;
-        }
-        byte += 1;
+    fn text(&self) -> &'a [u8] {
+        self.text
     }
-}
 
-fn class(byte: u8, wanted: u8) -> bool {
-    CLASSES[usize::from(byte)] & wanted != 0
-}
+    fn start(&self) -> usize {
+        self.start
+    }
 
-const fn starts_label_name(byte: u8) -> bool {
-    byte.is_ascii_alphabetic() || byte == b'_'
-}
+    fn at(&self) -> usize {
+        self.at
+    }
 
-const fn starts_metric_name(byte: u8) -> bool {
-    starts_label_name(byte) || byte == b':'
+    /// The next token that is not blank.
+    fn next_token(&mut self) -> Token {
+        if self.state != State::MetaText {
+            self.skip_blanks();
+        }
+        self.start = self.at;
+        match self.state {
+            State::Line => self.line_start(),
+            State::MetaName => self.meta_name(),
+            State::MetaText => self.meta_text(),
+            State::Labels => self.label_part(),
+            State::LabelValue => self.label_value(),
+            State::Value => self.value(),
+            State::Timestamp => self.timestamp(),
+        }
+    }
 }

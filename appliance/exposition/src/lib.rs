@@ -9,11 +9,16 @@
 #![forbid(unsafe_code)]
 
 pub mod error;
-mod lexer;
 pub mod metric_type;
 pub mod number;
 pub mod metrics;
 pub mod simd;
+pub mod entry;
+mod token;
+mod lexer;
+pub mod series;
 pub mod text;
+pub mod openmetrics;
+pub mod dialect;
 pub mod layout;
 pub mod scan;

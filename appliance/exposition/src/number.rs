@@ -122,6 +122,13 @@ fn parse_any(text: &[u8]) -> Result<f64, NumberError> {
     if value.is_infinite() { Err(NumberError::Range) } else { Ok(value) }
 }
 
+/// Seconds as milliseconds, the fraction cut off as upstream does.
+#[must_use]
+#[expect(clippy::cast_possible_truncation, reason = "the cast saturates, which is what is wanted")]
+pub fn milliseconds(seconds: f64) -> i64 {
+    (seconds * 1e3) as i64
+}
+
 /// `value` as the label values of `le` and `quantile` have it: Go's shortest `%g` form, with `.0`
 /// where that has neither point nor exponent.
 #[must_use]

@@ -16,12 +16,16 @@ use model::bitmap::Bitmap;
 use model::time::TimestampMs;
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::dialect::{Dialect, DialectParser};
+use crate::entry::{Entry, Sample};
 use crate::error::TextError;
 use crate::layout::{Layout, offset32};
 use crate::metric_type::MetricType;
 use crate::number;
 use crate::simd;
-use crate::text::{Entry, Sample, TextParser};
+
+/// Exemplars that one scan keeps: as many as Prometheus keeps of all targets unless told otherwise.
+pub const EXEMPLARS_MAX: usize = 100_000;
 
 /// What a scan found; reused, so that its memory is kept.
 #[derive(Default)]
@@ -38,6 +42,10 @@ pub struct Scan {
     pub duplicates: usize,
     /// Samples that were not where the layout predicted them; many ask for a new layout.
     pub unpredicted: usize,
+    /// Exemplars in order of the body, at most [`EXEMPLARS_MAX`].
+    pub exemplars: Vec<FoundExemplar>,
+    /// Exemplars beyond the bound.
+    pub exemplars_left_out: usize,
     /// Strays without a timestamp by series text.
     stray_series: HashTable<u32>,
 }
@@ -60,6 +68,21 @@ pub struct Stray {
     pub duplicate: bool,
 }
 
+/// An exemplar and where it stands.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FoundExemplar {
+    /// Where in the body name and labels of its sample stand; read by `parse_series`.
+    pub series: Range<u32>,
+    /// Type that `parse_series` wants.
+    pub metric_type: MetricType,
+    /// Where in the body its own labels stand; read by `parse_exemplar_labels`.
+    pub labels: Range<u32>,
+    /// What was observed.
+    pub value: f64,
+    /// When.
+    pub timestamp: Option<TimestampMs>,
+}
+
 impl Stray {
     /// Name and labels as they stand in `body`.
     #[must_use]
@@ -68,19 +91,24 @@ impl Stray {
     }
 }
 
-/// Reads `body` by `layout` into `scan`, whose former content goes. With an empty layout every
-/// sample is a stray.
+/// Reads `body`, which is in `dialect`, by `layout` into `scan`, whose former content goes. With an
+/// empty layout every sample is a stray.
 ///
 /// # Errors
-/// Where and why the body is not text format 0.0.4; `scan` then holds what was read before.
-pub fn scan(body: &[u8], layout: &Layout, scan: &mut Scan) -> Result<(), TextError> {
+/// Where and why the body is not in its dialect; `scan` then holds what was read before.
+pub fn scan(
+    dialect: Dialect,
+    body: &[u8],
+    layout: &Layout,
+    scan: &mut Scan,
+) -> Result<(), TextError> {
     if u32::MAX as usize <= body.len() {
         return Err(TextError::at(b"", 0, "body of 4 GiB or more".to_owned()));
     }
     scan.reset(layout.samples());
     let until = layout.samples();
-    let mut cursor =
-        Cursor { body, layout, at: 0, ordinal: 0, until, metric_type: MetricType::Unknown };
+    let metric_type = MetricType::Unknown;
+    let mut cursor = Cursor { dialect, body, layout, at: 0, ordinal: 0, until, metric_type };
     loop {
         cursor.follow(scan);
         if cursor.at_end() || !cursor.step(scan)? {
@@ -104,16 +132,33 @@ impl Scan {
         self.samples = 0;
         self.duplicates = 0;
         self.unpredicted = 0;
+        self.exemplars.clear();
+        self.exemplars_left_out = 0;
+    }
+
+    /// Adds the exemplar of a sample, if it has one.
+    fn exemplar(&mut self, sample: &Sample<'_>) {
+        let Some(exemplar) = sample.exemplar else { return };
+        if EXEMPLARS_MAX <= self.exemplars.len() {
+            self.exemplars_left_out += 1;
+            return;
+        }
+        self.exemplars.push(FoundExemplar {
+            series: range32(sample.series_start, sample.series),
+            metric_type: sample.metric_type,
+            labels: range32(exemplar.labels_start, exemplar.labels),
+            value: exemplar.value,
+            timestamp: exemplar.timestamp,
+        });
     }
 
     /// Adds a stray; one that the layout knows and that has no timestamp is a duplicate.
     fn stray(&mut self, body: &[u8], sample: &Sample<'_>, ordinal: Option<usize>) {
         let duplicate = sample.timestamp.is_none()
             && (ordinal.is_some() || !self.first_of_series(body, sample.series));
-        let start = offset32(sample.series_start);
         self.duplicates += usize::from(duplicate);
         self.strays.push(Stray {
-            series: start..start + offset32(sample.series.len()),
+            series: range32(sample.series_start, sample.series),
             ordinal: ordinal.map(offset32),
             value: sample.value,
             timestamp: sample.timestamp,
@@ -136,6 +181,7 @@ impl Scan {
 }
 
 struct Cursor<'a> {
+    dialect: Dialect,
     body: &'a [u8],
     layout: &'a Layout,
     /// Where the next entry of the body begins.
@@ -151,7 +197,11 @@ struct Cursor<'a> {
 impl Cursor<'_> {
     fn at_end(&self) -> bool {
         let rest = &self.body[self.at..];
-        rest.is_empty() || (self.ordinal == self.layout.samples() && rest == self.layout.tail())
+        let predicted = self.dialect == self.layout.dialect()
+            && self.ordinal == self.layout.samples()
+            && rest == self.layout.tail();
+        // An OpenMetrics body ends with a word, which a predicted tail has and an empty rest not.
+        if self.dialect == Dialect::Text { rest.is_empty() || predicted } else { predicted }
     }
 
     /// Goes on as long as the body is as predicted.
@@ -167,7 +217,8 @@ impl Cursor<'_> {
 
     /// Reads entries up to and with the next sample by the general parser; whether there was one.
     fn step(&mut self, scan: &mut Scan) -> Result<bool, TextError> {
-        let mut parser = TextParser::resume(self.body, self.at, self.metric_type);
+        let (body, at) = (self.body, self.at);
+        let mut parser = DialectParser::resume(self.dialect, body, at, self.metric_type);
         for entry in parser.by_ref() {
             let Entry::Sample(sample) = entry? else { continue };
             self.place(&sample, scan);
@@ -179,9 +230,12 @@ impl Cursor<'_> {
     }
 
     fn place(&mut self, sample: &Sample<'_>, scan: &mut Scan) {
-        scan.samples += 1;
-        scan.unpredicted += 1;
         let ordinal = self.layout.ordinal(sample.series);
+        scan.samples += 1;
+        // With an exemplar a sample goes this way wherever it stands.
+        let as_predicted = sample.exemplar.is_some() && ordinal == Some(self.ordinal);
+        scan.unpredicted += usize::from(!as_predicted);
+        scan.exemplar(sample);
         match ordinal.filter(|ordinal| sample.timestamp.is_none() && !scan.seen.get(*ordinal)) {
             Some(ordinal) => {
                 scan.values[ordinal] = sample.value;
@@ -195,6 +249,11 @@ impl Cursor<'_> {
             None => scan.stray(self.body, sample, ordinal),
         }
     }
+}
+
+/// The bytes of `part`, which begins at `start`.
+fn range32(start: usize, part: &[u8]) -> Range<u32> {
+    offset32(start)..offset32(start + part.len())
 }
 
 /// The first bit from `from` on that is 1, else the number of bits; a word at a time, so that no
@@ -260,9 +319,9 @@ mod tests {
     /// Scans `body` by the layout of `BEFORE`: values by ordinal, strays, how many unpredicted.
     #[track_caller]
     fn check(body: &str, expected: &str) {
-        let layout = learn(BEFORE.as_bytes()).expect("the body is valid");
+        let layout = learn(Dialect::Text, BEFORE.as_bytes()).expect("the body is valid");
         let mut found = Scan::default();
-        scan(body.as_bytes(), &layout, &mut found).expect("the body is valid");
+        scan(Dialect::Text, body.as_bytes(), &layout, &mut found).expect("the body is valid");
         let value = |ordinal| {
             if found.seen.get(ordinal) { found.values[ordinal].to_string() } else { "-".to_owned() }
         };
@@ -306,9 +365,10 @@ mod tests {
 
     #[test]
     fn c1_a_fault_is_the_general_parser_s() {
-        let layout = learn(BEFORE.as_bytes()).expect("the body is valid");
+        let layout = learn(Dialect::Text, BEFORE.as_bytes()).expect("the body is valid");
         let body = BEFORE.replace("b 3", "b three");
-        let error = scan(body.as_bytes(), &layout, &mut Scan::default()).expect_err("no number");
+        let error = scan(Dialect::Text, body.as_bytes(), &layout, &mut Scan::default())
+            .expect_err("no number");
         assert_eq!(error.to_string(), "5:3: strconv.ParseFloat: parsing \"three\": invalid syntax");
     }
 }

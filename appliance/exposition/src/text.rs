@@ -1,6 +1,6 @@
 //! The general parser of text format 0.0.4, as Prometheus's scrapes understand it.
 //!
-//! Path: body → **text** → entries; `parse_series` gives the labels of a series text.
+//! Path: body → **text** → entries; `series` gives the labels of a series text.
 //! Never: keeps anything of the body, guesses where upstream refuses.
 //!
 //! As upstream: a missing line end at the end of the body, a missing comma between labels and line
@@ -8,63 +8,14 @@
 //! floats, negative timestamps and text that is not UTF-8 in help and label values are refused.
 //! Other than upstream: blanks before a series are no part of its name.
 
-use std::borrow::Cow;
-use std::ops::Range;
-
-use model::label_set::{Builder, METRIC_NAME};
 use model::time::TimestampMs;
 
+use crate::entry::{Entry, Sample};
 use crate::error::TextError;
-use crate::lexer::{Lexer, Token};
+use crate::lexer::Lexer;
 use crate::metric_type::MetricType;
-use crate::number;
-
-/// Bytes of the text that an error repeats.
-const EXCERPT_BYTES_MAX: usize = 64;
-
-/// One entry of a body.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Entry<'a> {
-    /// `# HELP name help`, both unescaped.
-    Help {
-        /// Name of the family.
-        name: Cow<'a, str>,
-        /// What it says of itself.
-        help: Cow<'a, str>,
-    },
-    /// `# TYPE name type`.
-    Type {
-        /// Name of the family.
-        name: Cow<'a, str>,
-        /// Its type.
-        metric_type: MetricType,
-    },
-    /// Any other line that begins with `#`, without its end.
-    Comment {
-        /// From `#` on.
-        text: &'a [u8],
-    },
-    /// A sample.
-    Sample(Sample<'a>),
-}
-
-/// One sample line.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Sample<'a> {
-    /// Name and labels as they stand in the body: `name{labels}`; read by [`parse_series`].
-    pub series: &'a [u8],
-    /// Where `series` begins in the body.
-    pub series_start: usize,
-    /// Where the text of the value begins in the body.
-    pub value_start: usize,
-    /// The value; every `NaN` is the ordinary one.
-    pub value: f64,
-    /// Explicit timestamp.
-    pub timestamp: Option<TimestampMs>,
-    /// Type that the last `# TYPE` line above declared, whatever name it had; [`parse_series`]
-    /// wants it.
-    pub metric_type: MetricType,
-}
+use crate::series::{NoParts, excerpt, series_parts, unescape, unescape_name, unexpected, value};
+use crate::token::{Token, Tokens};
 
 /// Entries of a body in order. After an error it is at its end.
 #[derive(Clone, Debug)]
@@ -183,6 +134,8 @@ impl<'a> TextParser<'a> {
             value,
             timestamp,
             metric_type: self.metric_type,
+            exemplar: None,
+            start: None,
         }))
     }
 }
@@ -200,207 +153,6 @@ impl<'a> Iterator for TextParser<'a> {
     }
 }
 
-/// Puts name and labels of a series text, unescaped, into `into`. `metric_type` is the sample's:
-/// the `le` of histograms and the `quantile` of summaries get float form (`1` becomes `1.0`).
-///
-/// # Errors
-/// A text that is not one series, a name that is not UTF-8 or empty, a label name that occurs
-/// twice; `into` is then as it was.
-pub fn parse_series(
-    series: &[u8],
-    metric_type: MetricType,
-    into: &mut Builder,
-) -> Result<(), TextError> {
-    let mut lexer = Lexer::new(series, 0);
-    let opening = lexer.next_token();
-    if !matches!(opening, Token::MetricName | Token::BraceOpen) {
-        return Err(unexpected(&lexer, "expected a valid start token", opening));
-    }
-    let mut parts = LabelParts { series, labels: Vec::new() };
-    let (end, _) = series_parts(&mut lexer, opening, &mut parts)?;
-    if end != series.len() {
-        let behind = excerpt(&series[end..]);
-        return Err(TextError::at(series, end, format!("expected end of series, got {behind}")));
-    }
-    // Sorted first, so that neither the search for duplicates nor the builder is quadratic in the
-    // number of labels, which no limit has seen yet.
-    let mut labels = parts.labels;
-    labels.sort_by(|a, b| a.name.cmp(&b.name));
-    if let Some([_, again]) = labels.array_windows().find(|[a, b]| a.name == b.name) {
-        let name = excerpt(again.name.as_bytes());
-        let reason = format!("label name {name} is not unique: invalid sample");
-        return Err(TextError::at(series, again.at, reason));
-    }
-    for Label { name, value, .. } in &labels {
-        let float = metric_type.float_label() == Some(name);
-        match number::parse(value.as_bytes()) {
-            Ok(value) if float => into.set(name, &number::format_label_float(value)),
-            _ => into.set(name, value),
-        };
-    }
-    Ok(())
-}
-
-/// What is done with the parts of a series, given as places in the text.
-trait Parts {
-    fn metric_name(&mut self, name: Range<usize>) -> Result<(), TextError>;
-    fn label(&mut self, name: Range<usize>, value: Range<usize>) -> Result<(), TextError>;
-}
-
-/// Only the extent of the series is wanted.
-struct NoParts;
-
-impl Parts for NoParts {
-    fn metric_name(&mut self, _: Range<usize>) -> Result<(), TextError> {
-        Ok(())
-    }
-
-    fn label(&mut self, _: Range<usize>, _: Range<usize>) -> Result<(), TextError> {
-        Ok(())
-    }
-}
-
-/// The labels of a series, the metric name among them, unescaped.
-struct LabelParts<'a> {
-    series: &'a [u8],
-    labels: Vec<Label<'a>>,
-}
-
-struct Label<'a> {
-    name: Cow<'a, str>,
-    value: Cow<'a, str>,
-    /// Where in the series text the name stands.
-    at: usize,
-}
-
-impl<'a> LabelParts<'a> {
-    fn text(&self, range: Range<usize>) -> Result<Cow<'a, str>, TextError> {
-        let at = range.start;
-        match std::str::from_utf8(&self.series[range]) {
-            Ok(text) => Ok(unescape(text, true)),
-            Err(_) => Err(self.invalid(at)),
-        }
-    }
-
-    fn invalid(&self, at: usize) -> TextError {
-        let series = excerpt(self.series);
-        TextError::at(self.series, at, format!("invalid metric name or label names: {series}"))
-    }
-}
-
-impl Parts for LabelParts<'_> {
-    fn metric_name(&mut self, name: Range<usize>) -> Result<(), TextError> {
-        let at = name.start;
-        let value = self.text(name)?;
-        if value.is_empty() {
-            return Err(self.invalid(at));
-        }
-        self.labels.push(Label { name: METRIC_NAME.into(), value, at });
-        Ok(())
-    }
-
-    fn label(&mut self, name: Range<usize>, value: Range<usize>) -> Result<(), TextError> {
-        let at = name.start;
-        let name = self.text(name)?;
-        if name.is_empty() {
-            return Err(self.invalid(at));
-        }
-        let value = self.text(value)?;
-        self.labels.push(Label { name, value, at });
-        Ok(())
-    }
-}
-
-/// Reads a series whose first token is `opening`. Gives where it ends and the token behind it.
-fn series_parts(
-    lexer: &mut Lexer<'_>,
-    opening: Token,
-    parts: &mut impl Parts,
-) -> Result<(usize, Token), TextError> {
-    let start = lexer.start;
-    let mut named = opening == Token::MetricName;
-    let mut end = lexer.at;
-    let mut braces = opening == Token::BraceOpen;
-    let mut behind = Token::BraceOpen;
-    if named {
-        parts.metric_name(start..end)?;
-        behind = lexer.next_token();
-        braces = behind == Token::BraceOpen;
-    }
-    if braces {
-        label_list(lexer, &mut named, parts)?;
-        end = lexer.at;
-        behind = lexer.next_token();
-    }
-    if named {
-        return Ok((end, behind));
-    }
-    Err(TextError::at(lexer.text, start, "metric name not set".to_owned()))
-}
-
-/// Reads labels up to the closing brace, behind the opening one.
-fn label_list(
-    lexer: &mut Lexer<'_>,
-    named: &mut bool,
-    parts: &mut impl Parts,
-) -> Result<(), TextError> {
-    let mut token = lexer.next_token();
-    loop {
-        let name = match token {
-            Token::BraceClose => return Ok(()),
-            Token::LabelName => lexer.start..lexer.at,
-            Token::QuotedString => lexer.start + 1..lexer.at - 1,
-            other => return Err(unexpected(lexer, "expected label name", other)),
-        };
-        let quoted = token == Token::QuotedString;
-        token = lexer.next_token();
-        if quoted && matches!(token, Token::Comma | Token::BraceClose) {
-            if *named {
-                let reason = "metric name already set".to_owned();
-                return Err(TextError::at(lexer.text, name.start, reason));
-            }
-            *named = true;
-            parts.metric_name(name)?;
-            if token == Token::BraceClose {
-                return Ok(());
-            }
-            token = lexer.next_token();
-            continue;
-        }
-        if token != Token::Equal {
-            return Err(unexpected(lexer, "expected equal", token));
-        }
-        parts.label(name, label_value(lexer)?)?;
-        token = lexer.next_token();
-        // The comma may stand behind the last label, and may be missing, as upstream has it.
-        if token == Token::Comma {
-            token = lexer.next_token();
-        }
-    }
-}
-
-fn label_value(lexer: &mut Lexer<'_>) -> Result<Range<usize>, TextError> {
-    match lexer.next_token() {
-        Token::LabelValue if std::str::from_utf8(lexer.token_text()).is_err() => {
-            let reason = format!("invalid UTF-8 label value: {}", excerpt(lexer.token_text()));
-            Err(TextError::at(lexer.text, lexer.start, reason))
-        }
-        Token::LabelValue => Ok(lexer.start + 1..lexer.at - 1),
-        other => Err(unexpected(lexer, "expected label value", other)),
-    }
-}
-
-fn value(lexer: &Lexer<'_>) -> Result<f64, TextError> {
-    let text = lexer.token_text();
-    number::parse(text).map_err(|error| {
-        let reason = match error {
-            number::NumberError::Unsupported => error.to_string(),
-            _ => format!("strconv.ParseFloat: parsing {}: {error}", excerpt(text)),
-        };
-        TextError::at(lexer.text, lexer.start, reason)
-    })
-}
-
 fn timestamp(lexer: &Lexer<'_>) -> Result<TimestampMs, TextError> {
     let text = lexer.token_text();
     let parsed = std::str::from_utf8(text).ok().and_then(|text| text.parse::<i64>().ok());
@@ -410,66 +162,18 @@ fn timestamp(lexer: &Lexer<'_>) -> Result<TimestampMs, TextError> {
     })
 }
 
-fn unexpected(lexer: &Lexer<'_>, wanted: &str, got: Token) -> TextError {
-    let end = (lexer.at + 1).min(lexer.text.len()).min(lexer.start + EXCERPT_BYTES_MAX + 1);
-    let mut text = lexer.text[lexer.start..end].to_vec();
-    if lexer.text.len() <= lexer.at {
-        text.push(b'\n');
-    }
-    let reason = format!("{wanted}, got {} (\"{}\")", excerpt(&text), got.word());
-    TextError::at(lexer.text, lexer.start, reason)
-}
-
-/// The start of `text` in double quotes, other than printable ASCII as escapes.
-fn excerpt(text: &[u8]) -> String {
-    let cut = &text[..text.len().min(EXCERPT_BYTES_MAX)];
-    let more = if cut.len() < text.len() { "..." } else { "" };
-    format!("\"{}\"{more}", cut.escape_ascii().to_string().replace("\\'", "'"))
-}
-
 /// The text of a metadata line: what stands behind the one byte that ends the name.
 fn meta_text(text: &[u8]) -> &[u8] {
     let blank = text.iter().all(|byte| matches!(byte, b' ' | b'\t'));
     if blank { &[] } else { &text[1..] }
 }
 
-fn unescape_name(token: &[u8]) -> Cow<'_, str> {
-    let inner = match token {
-        [b'"', inner @ .., b'"'] => inner,
-        _ => token,
-    };
-    match String::from_utf8_lossy(inner) {
-        Cow::Borrowed(text) => unescape(text, true),
-        Cow::Owned(text) => Cow::Owned(unescape(&text, true).into_owned()),
-    }
-}
-
-/// `text` with `\\` and `\n` replaced, and `\"` if `quotes`; other backslashes stay.
-fn unescape(text: &str, quotes: bool) -> Cow<'_, str> {
-    let Some(first) = memchr::memchr(b'\\', text.as_bytes()) else {
-        return Cow::Borrowed(text);
-    };
-    let mut unescaped = String::with_capacity(text.len());
-    unescaped.push_str(&text[..first]);
-    let mut chars = text[first..].chars().peekable();
-    while let Some(c) = chars.next() {
-        let replaced = match (c, chars.peek()) {
-            ('\\', Some('\\')) => Some('\\'),
-            ('\\', Some('n')) => Some('\n'),
-            ('\\', Some('"')) if quotes => Some('"'),
-            _ => None,
-        };
-        unescaped.push(replaced.unwrap_or(c));
-        if replaced.is_some() {
-            chars.next();
-        }
-    }
-    Cow::Owned(unescaped)
-}
-
 #[cfg(test)]
 mod tests {
+    use model::label_set::Builder;
+
     use super::*;
+    use crate::series::parse_series;
 
     /// Entries of `body`, a line each; the error as the last.
     fn rendered(body: &str) -> String {
@@ -484,6 +188,7 @@ mod tests {
                 let labels = parsed.map_or_else(|e| e.to_string(), |()| labels.build().to_string());
                 format!("{} {labels} {}{at}", sample.series.escape_ascii(), sample.value)
             }
+            Ok(other) => format!("{other:?}"),
             Err(error) => format!("error {error}"),
         });
         lines.collect::<Vec<_>>().join("\n")

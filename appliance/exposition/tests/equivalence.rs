@@ -1,9 +1,14 @@
 //! A scan by any layout gives what the general parser gives, whatever happened to the body.
 
+use exposition::dialect::{Dialect, DialectParser};
+use exposition::entry::Entry;
 use exposition::layout::{Layout, LayoutTable, learn};
 use exposition::metric_type::MetricType;
+use exposition::openmetrics::parser::OpenMetricsParser;
+use exposition::openmetrics::strict;
 use exposition::scan::{Scan, scan};
-use exposition::text::{Entry, TextParser, parse_series};
+use exposition::series::{parse_exemplar_labels, parse_series};
+use exposition::text::TextParser;
 use model::label_set::Builder;
 use model::time::TimestampMs;
 use proptest::prelude::*;
@@ -15,9 +20,9 @@ fn millis(timestamp: Option<TimestampMs>) -> Option<i64> {
     timestamp.map(|timestamp| timestamp.0)
 }
 
-fn by_parser(body: &[u8]) -> Result<Samples, String> {
+fn by_parser(dialect: Dialect, body: &[u8]) -> Result<Samples, String> {
     let mut samples = Vec::new();
-    for entry in TextParser::new(body) {
+    for entry in DialectParser::new(dialect, body) {
         if let Entry::Sample(sample) = entry.map_err(|error| error.to_string())? {
             let value = sample.value.to_bits();
             samples.push((sample.series.to_vec(), value, millis(sample.timestamp)));
@@ -27,8 +32,13 @@ fn by_parser(body: &[u8]) -> Result<Samples, String> {
     Ok(samples)
 }
 
-fn by_scan(body: &[u8], layout: &Layout, found: &mut Scan) -> Result<Samples, String> {
-    scan(body, layout, found).map_err(|error| error.to_string())?;
+fn by_scan(
+    dialect: Dialect,
+    body: &[u8],
+    layout: &Layout,
+    found: &mut Scan,
+) -> Result<Samples, String> {
+    scan(dialect, body, layout, found).map_err(|error| error.to_string())?;
     let series = |ordinal| layout.series_text(ordinal).to_vec();
     let mut samples: Samples = found
         .seen
@@ -46,8 +56,13 @@ fn by_scan(body: &[u8], layout: &Layout, found: &mut Scan) -> Result<Samples, St
 }
 
 /// Types of the samples that the layout does not have, by the parser and by the scan.
-fn stray_types(body: &[u8], layout: &Layout, found: &Scan) -> [Vec<MetricType>; 2] {
-    let unknown = TextParser::new(body).filter_map(|entry| match entry {
+fn stray_types(
+    dialect: Dialect,
+    body: &[u8],
+    layout: &Layout,
+    found: &Scan,
+) -> [Vec<MetricType>; 2] {
+    let unknown = DialectParser::new(dialect, body).filter_map(|entry| match entry {
         Ok(Entry::Sample(sample)) if layout.ordinal(sample.series).is_none() => {
             Some(sample.metric_type)
         }
@@ -66,16 +81,20 @@ fn duplicates(samples: &Samples) -> usize {
     all - series.len()
 }
 
-fn check(body: &[u8], layout: &Layout) {
+fn check_in(dialect: Dialect, body: &[u8], layout: &Layout) {
     let mut found = Scan::default();
-    let expected = by_parser(body);
-    assert_eq!(by_scan(body, layout, &mut found), expected, "{}", body.escape_ascii());
+    let expected = by_parser(dialect, body);
+    assert_eq!(by_scan(dialect, body, layout, &mut found), expected, "{}", body.escape_ascii());
     if let Ok(samples) = expected {
         assert_eq!(found.duplicates, duplicates(&samples), "{}", body.escape_ascii());
         assert_eq!(found.duplicates, found.strays.iter().filter(|stray| stray.duplicate).count());
-        let [parser, scan] = stray_types(body, layout, &found);
+        let [parser, scan] = stray_types(dialect, body, layout, &found);
         assert_eq!(scan, parser, "{}", body.escape_ascii());
     }
+}
+
+fn check(body: &[u8], layout: &Layout) {
+    check_in(Dialect::Text, body, layout);
 }
 
 fn line() -> impl Strategy<Value = String> {
@@ -100,6 +119,38 @@ fn line() -> impl Strategy<Value = String> {
         "[ \t]{0,2}",
     ];
     prop_oneof![6 => sample, 1 => quoted, 3 => comment]
+}
+
+/// A line as OpenMetrics has it.
+fn openmetrics_line() -> impl Strategy<Value = String> {
+    let name = prop_oneof!["[ab]", "[ab]_(bucket|total)", "long_metric_name_of_many_bytes_[ab]"];
+    let labels = prop_oneof![
+        Just(String::new()),
+        Just("{}".to_owned()),
+        "\\{[xy]=\"[0-3]\"(,z=\"a(\\\\\\\\|\\\\n|\\\\\")b\")?,?\\}",
+    ];
+    let value =
+        prop_oneof!["[0-9]{1,3}", "-?[0-9]{0,18}\\.[0-9]{1,18}", "1e[0-9]", "NaN", "\\+Inf"];
+    let end = prop_oneof![
+        6 => "",
+        1 => " 1?[0-9]{3}(\\.[0-9])?",
+        2 => " # \\{[xy]=\"[0-3]\"\\} [0-9](\\.5 [0-9]{3})?",
+        1 => " [0-9] # \\{\\} 1",
+    ];
+    let sample = (name, labels, value, end)
+        .prop_map(|(name, labels, value, end)| format!("{name}{labels} {value}{end}"));
+    let quoted =
+        ("[ab]", "[0-9]").prop_map(|(name, value)| format!("{{\"{name}.é\",x=\"1\"}} {value}"));
+    let comment = prop_oneof![
+        "# HELP [ab] [a-c ]{0,5}",
+        "# TYPE [ab] (counter|gauge|histogram|summary|unknown|info|stateset|gaugehistogram)",
+        "# UNIT (a_b b|b )",
+    ];
+    prop_oneof![6 => sample, 1 => quoted, 3 => comment]
+}
+
+fn openmetrics_lines() -> impl Strategy<Value = Vec<String>> {
+    prop::collection::vec(openmetrics_line(), 0..24)
 }
 
 fn lines() -> impl Strategy<Value = Vec<String>> {
@@ -177,30 +228,76 @@ proptest! {
         let body = (before.join("\n") + "\n").into_bytes();
         check(&body, &Layout::default());
         let after = changed(&before, &changes);
-        if let Ok(layout) = learn(&body) {
+        if let Ok(layout) = learn(Dialect::Text, &body) {
             check(&body, &layout);
             check(&after, &layout);
         }
-        if let Ok(layout) = learn(&after) {
+        if let Ok(layout) = learn(Dialect::Text, &after) {
             check(&after, &layout);
             check(&body, &layout);
         }
     }
 
     #[test]
+    fn c1_a_scan_of_openmetrics_gives_what_the_parser_gives(
+        before in openmetrics_lines(),
+        changes in prop::collection::vec(change(), 0..6),
+    ) {
+        let in_openmetrics = |body: &[u8], layout: &Layout| {
+            check_in(Dialect::OpenMetrics, body, layout);
+        };
+        let whole = |lines: &[String]| (lines.join("\n") + "\n# EOF\n").into_bytes();
+        let body = whole(&before);
+        in_openmetrics(&body, &Layout::default());
+        let mut lines = before.clone();
+        lines.push("# EOF".to_owned());
+        let after = changed(&lines, &changes);
+        // Of a layout in the other dialect, what is found stays right.
+        for layout in [learn(Dialect::OpenMetrics, &body), learn(Dialect::Text, &body)] {
+            let Ok(layout) = layout else { continue };
+            in_openmetrics(&body, &layout);
+            in_openmetrics(&after, &layout);
+        }
+        if let Ok(layout) = learn(Dialect::OpenMetrics, &after) {
+            in_openmetrics(&after, &layout);
+            in_openmetrics(&body, &layout);
+            check(&body, &layout);
+        }
+    }
+
+    #[test]
+    fn a_body_cut_anywhere_is_refused_or_shorter(
+        lines in openmetrics_lines(),
+        cut: prop::sample::Index,
+    ) {
+        let body = (lines.join("\n") + "\n# EOF\n").into_bytes();
+        let Ok(layout) = learn(Dialect::OpenMetrics, &body) else { return Ok(()) };
+        let cut = &body[..cut.index(body.len() + 1)];
+        check_in(Dialect::OpenMetrics, cut, &layout);
+        let read = by_parser(Dialect::OpenMetrics, cut);
+        // Without its last line end, the last word is still whole.
+        prop_assert_eq!(read.is_ok(), body.len() <= cut.len() + 1);
+        let _ = strict::check(cut);
+    }
+
+    #[test]
     fn any_bytes_are_read_or_refused(body: Vec<u8>, other: Vec<u8>) {
         check(&body, &Layout::default());
-        if let Ok(layout) = learn(&body) {
+        if let Ok(layout) = learn(Dialect::Text, &body) {
             check(&body, &layout);
             check(&other, &layout);
         }
+        check_in(Dialect::OpenMetrics, &body, &Layout::default());
+        let _ = strict::check(&body);
+        let _ = OpenMetricsParser::with_start_timestamps(&body).count();
+        let _ = parse_exemplar_labels(&body, &mut Builder::default());
         let _ = parse_series(&body, MetricType::Histogram, &mut Builder::default());
     }
 
     #[test]
     fn y1_series_texts_are_found_by_their_text(before in lines()) {
         let body = before.join("\n").into_bytes();
-        let Ok(layout) = learn(&body) else { return Ok(()) };
+        let Ok(layout) = learn(Dialect::Text, &body) else { return Ok(()) };
         for ordinal in 0..layout.samples() {
             let series = layout.series_text(ordinal);
             prop_assert_eq!(layout.ordinal(series), Some(ordinal));
@@ -219,11 +316,12 @@ proptest! {
     #[test]
     fn equal_bodies_share_a_layout(before in lines(), values in lines()) {
         let body = before.join("\n").into_bytes();
-        let (Ok(first), Ok(second)) = (learn(&body), learn(&body)) else { return Ok(()) };
+        let learned = || learn(Dialect::Text, &body);
+        let (Ok(first), Ok(second)) = (learned(), learned()) else { return Ok(()) };
         let mut table = LayoutTable::new(2);
         let first = table.intern(first);
         prop_assert!(std::sync::Arc::ptr_eq(&first, &table.intern(second)));
-        if let Ok(other) = learn(values.join("\n").as_bytes()) {
+        if let Ok(other) = learn(Dialect::Text, values.join("\n").as_bytes()) {
             table.intern(other);
         }
         drop(first);
@@ -242,7 +340,7 @@ proptest! {
     ) {
         let line = |at: usize| format!("series_{at}{{a=\"{}\"}} {at}\n", at % 7);
         let body: String = (0..300).map(line).collect();
-        let layout = learn(body.as_bytes()).expect("the body is valid");
+        let layout = learn(Dialect::Text, body.as_bytes()).expect("the body is valid");
         let runs = order.iter().flat_map(|from| *from..(from + run).min(310));
         let shuffled: String = runs.map(line).collect();
         check(shuffled.as_bytes(), &layout);

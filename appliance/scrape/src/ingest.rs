@@ -7,6 +7,7 @@
 
 use std::sync::Arc;
 
+use exposition::dialect::Dialect;
 use exposition::layout::{Layout, LayoutTable, learn};
 use exposition::scan::{Scan, Stray, scan};
 use model::label_set::LabelSet;
@@ -91,7 +92,7 @@ impl Bench {
             scan: Scan::default(),
             fresh: Vec::new(),
             timed: Vec::new(),
-            empty: Arc::new(learn(b"").expect("the empty body is text")),
+            empty: Arc::new(learn(Dialect::Text, b"").expect("the empty body is text")),
         }
     }
 
@@ -108,7 +109,7 @@ impl Bench {
     ) -> Result<TimedRows, ScrapeError> {
         self.counts = Counts { body_bytes: body.len(), ..Counts::default() };
         let layout = source.memory.layout().unwrap_or(&self.empty).clone();
-        let read = scan(body, &layout, &mut self.scan);
+        let read = scan(Dialect::Text, body, &layout, &mut self.scan);
         self.counts.scraped = self.scan.samples;
         read?;
         self.cells.reset(pass.store.columns(source.group).max(source.memory.columns()));
@@ -211,7 +212,7 @@ impl Bench {
         if !memory.note_unpredicted(unpredicted, self.scan.samples - timed) {
             return Ok(());
         }
-        let layout = self.layouts.intern(learn(body)?);
+        let layout = self.layouts.intern(learn(Dialect::Text, body)?);
         let learned = memory.take_layout(layout, |memory, series| match old.ordinal(series) {
             Some(ordinal) => Some(memory.place(u32::try_from(ordinal).ok()?)),
             None => memory.stray(text_hash(series)),

@@ -271,6 +271,7 @@ fn set_range(bits: &mut Bitmap, from: usize, count: usize) {
 
 #[cfg(test)]
 mod tests {
+    use exposition::dialect::Dialect;
     use exposition::layout::learn;
     use exposition::scan::scan;
 
@@ -278,7 +279,7 @@ mod tests {
 
     fn taught(body: &str, places: &[Place]) -> Memory {
         let mut memory = Memory::default();
-        let layout = Arc::new(learn(body.as_bytes()).unwrap());
+        let layout = Arc::new(learn(Dialect::Text, body.as_bytes()).unwrap());
         let learned = layout.clone();
         let taken = memory.take_layout(layout, |_, series| {
             learned.ordinal(series).map(|ordinal| places[ordinal])
@@ -290,7 +291,7 @@ mod tests {
     #[track_caller]
     fn check(memory: &Memory, body: &str, columns: usize, expected: &str) {
         let mut found = Scan::default();
-        scan(body.as_bytes(), memory.layout().unwrap(), &mut found).unwrap();
+        scan(Dialect::Text, body.as_bytes(), memory.layout().unwrap(), &mut found).unwrap();
         let mut cells = Cells::new(columns);
         let filled = memory.fill(&found, &mut cells);
         let shown: Vec<String> = (0..columns)

@@ -4,7 +4,7 @@
 //! Never: keeps anything; the memory of what was resolved is `memory`.
 
 use exposition::metric_type::MetricType;
-use exposition::text::parse_series;
+use exposition::series::parse_series;
 use model::label_set::{Builder, LabelSet, METRIC_NAME};
 
 use crate::error::ScrapeError;
