@@ -109,8 +109,12 @@ pub fn scan(
     let until = layout.samples();
     let metric_type = MetricType::Unknown;
     let mut cursor = Cursor { dialect, body, layout, at: 0, ordinal: 0, until, metric_type };
+    // What one dialect allows above a sample, the other may refuse.
+    let predicts = dialect == layout.dialect();
     loop {
-        cursor.follow(scan);
+        if predicts {
+            cursor.follow(scan);
+        }
         if cursor.at_end() || !cursor.step(scan)? {
             break;
         }
