@@ -1,7 +1,10 @@
-//! Chunk: the cells of one column of one tile, in the encoding that costs least.
+//! Chunk: floats, integers and native histograms in the encoding that costs least.
 //!
-//! Path: `head` → `chunk::write` → `tile`; `selection` → `chunk::read`.
-//! Format: docs/format/tile.md, version 1.
+//! Path: `head` → `chunk::write` → `tile`; `selection` → `chunk::read`; blocks take runs of values
+//! and of histograms.
+//! Format: docs/format/chunk.md, version 1.
+
+pub(crate) mod order;
 
 pub(crate) mod bits;
 
@@ -9,9 +12,22 @@ pub(crate) mod integers;
 
 pub(crate) mod kind;
 
-pub(crate) mod read;
+pub(crate) mod write_values;
+
+pub(crate) mod read_values;
+
+pub(crate) mod buckets;
+
+pub(crate) mod write_histograms;
+
+pub(crate) mod read_histograms;
 
 pub(crate) mod write;
 
+pub(crate) mod read;
+
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod histogram_tests;

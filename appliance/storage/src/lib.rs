@@ -18,6 +18,7 @@ mod decimal;
 mod back_off;
 mod frame;
 mod chunk;
+pub mod codec;
 mod tile;
 pub mod block;
 mod last_row;

@@ -19,6 +19,7 @@ use thiserror::Error;
 use crate::block::reference::BlockRef;
 use crate::chunk::kind::{Column, all_rows};
 use crate::chunk::read as chunk;
+use crate::chunk::read_values::Scratch;
 use crate::compaction::Aggregate;
 use crate::names::FileName;
 use crate::tile::place::{Place, TileRef};
@@ -129,7 +130,7 @@ pub struct TileCache {
     bytes: usize,
     chunk: Vec<u8>,
     column: Column,
-    scratch: chunk::Scratch,
+    scratch: Scratch,
     /// Whether each sample of the series under way is of the owner's rank.
     owner: Vec<bool>,
 }

@@ -121,7 +121,8 @@ fn plan(mode: Mode, residues: &[i64], offsets: &mut Vec<u64>) -> Plan {
     let mut patched = 0;
     for width in (0..=longest).rev() {
         let patch_bits = 8 + 8 * (longest - width).div_ceil(7);
-        let cost = offsets.len() * width + patched * patch_bits;
+        let packed = bits::packed_bytes(offsets.len(), width_of(width));
+        let cost = packed * 8 + patched * patch_bits;
         if cost < best.0 {
             best = (cost, width);
         }
@@ -130,8 +131,11 @@ fn plan(mode: Mode, residues: &[i64], offsets: &mut Vec<u64>) -> Plan {
     // The differenced modes write their first integers in full.
     let divisor_bits = if divisor == 1 { 0 } else { 64 - divisor.leading_zeros() as usize };
     let heads = 16 * mode as usize + divisor_bits;
-    let width = u32::try_from(best.1).expect("a width is at most 64");
-    Plan { mode, base, divisor, width, cost_bits: best.0 + heads }
+    Plan { mode, base, divisor, width: width_of(best.1), cost_bits: best.0 + heads }
+}
+
+fn width_of(width: usize) -> u32 {
+    u32::try_from(width).expect("a width is at most 64")
 }
 
 fn emit(plan: &Plan, scratch: &mut Scratch, out: &mut Vec<u8>) {
@@ -197,7 +201,7 @@ pub(crate) fn read(
     let base = cursor.signed()?;
     let divisor = if tag & DIVIDED == 0 { 1 } else { cursor.unsigned()? };
     let residues = count - first_count;
-    read_offsets(cursor, residues, tag & PATCHED != 0, offsets)?;
+    let offsets = read_offsets(cursor, residues, tag & PATCHED != 0, offsets)?;
     let residue = |offset: &u64| base.wrapping_add(offset.wrapping_mul(divisor).cast_signed());
     match mode {
         Mode::Plain => out.extend(offsets.iter().map(residue)),
@@ -223,12 +227,12 @@ pub(crate) fn read(
     Some(())
 }
 
-fn read_offsets(
+fn read_offsets<'a>(
     cursor: &mut Cursor<'_>,
     count: usize,
     patched: bool,
-    offsets: &mut Vec<u64>,
-) -> Option<()> {
+    offsets: &'a mut Vec<u64>,
+) -> Option<&'a [u64]> {
     let width = u32::from(cursor.byte()?);
     let mut patches = cursor.clone();
     let patch_count = if patched { cursor.size()? } else { 0 };
@@ -242,16 +246,20 @@ fn read_offsets(
             cursor.unsigned()?;
         }
     }
-    offsets.clear();
     let packed = cursor.bytes(bits::packed_bytes(count, width))?;
-    bits::unpack(packed, width, count, offsets)?;
+    let padded = bits::padded(count);
+    if offsets.len() < padded {
+        offsets.resize(padded, 0);
+    }
+    bits::unpack(packed, width, count, &mut offsets[..padded])?;
+    let offsets = &mut offsets[..count];
     let mut next = 0usize;
     for _ in 0..patch_count {
         let at = next.checked_add(patches.size()?)?;
         *offsets.get_mut(at)? |= patches.unsigned()? << width;
         next = at + 1;
     }
-    Some(())
+    Some(offsets)
 }
 
 /// Most bytes that [`write`] appends for `count` integers.

@@ -1,21 +1,27 @@
-//! Kinds of chunks, and what a decoded column is.
+//! Kinds of float encodings, and what a decoded column of a tile is.
 //!
-//! Format: docs/format/tile.md, version 1.
+//! Format: docs/format/chunk.md, version 1.
 
-/// Encoding of the values of a chunk. The numbers are on disk: never reuse one.
+/// Encoding of a run of floats. The numbers are on disk: never reuse one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Kind {
-    /// No cell has a value: all are stale or absent.
+    /// There is no value.
     Empty = 0,
-    /// One value in every present cell, as its bits.
+    /// One value, as its bits.
     Constant = 1,
-    /// One value in every present cell, as a decimal integer.
+    /// One value, as a decimal integer.
     ConstantDecimal = 2,
     /// Decimal integers of one form.
     Decimal = 3,
     /// The bits of each value.
     Raw = 4,
+    /// Decimal integers of one form, and how many floats each value lies above what they give.
+    DecimalNear = 5,
+    /// The place of each value among all floats, as integers.
+    Places = 6,
+    /// Decimal integers less those of the values before which the caller gives.
+    DecimalAfter = 7,
 }
 
 /// A bitmap of the rows that have a value follows.
@@ -25,13 +31,22 @@ pub(crate) const FLAG_STALE: u8 = 0x80;
 /// The bits of the first byte that are the kind.
 pub(crate) const KIND_MASK: u8 = 0x0f;
 
-/// Most rows of a chunk.
+/// Most rows of a tile's chunk.
 pub(crate) const ROWS_MAX: usize = 128;
 
 impl Kind {
     pub(crate) fn from_byte(byte: u8) -> Option<Kind> {
-        let kinds = [Kind::Empty, Kind::Constant, Kind::ConstantDecimal, Kind::Decimal, Kind::Raw];
-        kinds.into_iter().find(|kind| *kind as u8 == byte)
+        Some(match byte {
+            0 => Kind::Empty,
+            1 => Kind::Constant,
+            2 => Kind::ConstantDecimal,
+            3 => Kind::Decimal,
+            4 => Kind::Raw,
+            5 => Kind::DecimalNear,
+            6 => Kind::Places,
+            7 => Kind::DecimalAfter,
+            _ => return None,
+        })
     }
 }
 

@@ -5,18 +5,19 @@ use proptest::prelude::*;
 use crate::chunk::kind::{Column, all_rows};
 use crate::chunk::read;
 use crate::chunk::write::{self, Values};
+use crate::chunk::{read_values, write_values};
 
 fn encode(rows: usize, column: &Column) -> Vec<u8> {
     let mut out = Vec::new();
     let values = Values::Each(&column.values);
     let (present, stale) = (column.present, column.stale);
-    write::write(rows, present, stale, values, &mut write::Scratch::default(), &mut out);
+    write::write(rows, present, stale, values, &mut write_values::Scratch::default(), &mut out);
     out
 }
 
 fn decode(bytes: &[u8], rows: usize) -> Result<Column, &'static str> {
     let mut column = Column::default();
-    read::read(bytes, rows, &mut read::Scratch::default(), &mut column)?;
+    read::read(bytes, rows, &mut read_values::Scratch::default(), &mut column)?;
     Ok(column)
 }
 

@@ -43,8 +43,11 @@ const GOLDEN: [(&str, FileName); 3] = [
     ("tile.golden", FileName::Tile(1)),
 ];
 
-/// The file without the zeros at its end.
-fn used(bytes: &[u8]) -> &[u8] {
+/// The file without the zeros that a segment is filled with.
+fn used(file: FileName, bytes: &[u8]) -> &[u8] {
+    if !matches!(file, FileName::Segment(_)) {
+        return bytes;
+    }
     let end = bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
     &bytes[..end]
 }
@@ -53,7 +56,7 @@ fn used(bytes: &[u8]) -> &[u8] {
 fn golden_bytes_are_written() {
     let world = history();
     for (name, file) in GOLDEN {
-        let bytes = used(&world.disk.files[&file]);
+        let bytes = used(file, &world.disk.files[&file]);
         if std::env::var_os("UPDATE_GOLDEN").is_some() {
             std::fs::write(path(name), bytes).unwrap();
         }

@@ -7,6 +7,7 @@ use zerocopy::{FromBytes, IntoBytes};
 
 use crate::chunk::integers;
 use crate::chunk::write::{self as chunk, Values};
+use crate::chunk::write_values::Scratch;
 use crate::tile::layout::{CHECKED_FROM, HEADER_BYTES, Header, TILE_BYTES_MAX, VERSION};
 use crate::varint::put;
 
@@ -28,7 +29,7 @@ pub(crate) struct Builder {
     next_column: u32,
     integers: Vec<i64>,
     packed: integers::Scratch,
-    scratch: chunk::Scratch,
+    scratch: Scratch,
 }
 
 impl Builder {
