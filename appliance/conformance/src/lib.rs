@@ -19,5 +19,6 @@ pub mod compliance;
 pub mod dashboards;
 
 pub mod promqltest;
+pub mod tsdb;
 
 pub mod suite;

@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::report::{Known, Report};
 use crate::{
     compliance, dashboards, exposition, openmetrics, promql_parse, promql_pretty, promql_real,
-    promqltest,
+    promqltest, tsdb,
 };
 
 /// A suite: public cases and how they are judged.
@@ -30,6 +30,7 @@ pub const SUITES: &[Suite] = &[
     Suite { name: "compliance", run: compliance::run, known: &[] },
     Suite { name: "dashboards", run: dashboards::run, known: &[] },
     Suite { name: "promqltest", run: promqltest::run, known: &[] },
+    Suite { name: "tsdb", run: tsdb::run, known: &[] },
 ];
 
 /// The suite of this name.
