@@ -190,7 +190,7 @@ impl Timed {
                     pass.counters.rows_refused += 1;
                     self.series.clear();
                 }
-                Err(error @ RowError::Overloaded) => {
+                Err(error @ (RowError::Overloaded | RowError::Unfit { .. })) => {
                     pass.counters.rows_refused += 1;
                     self.series.clear();
                     return Err(error.into());

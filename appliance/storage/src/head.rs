@@ -17,11 +17,15 @@ use std::sync::Arc;
 
 use model::bitmap::Bitmap;
 use model::label_set::LabelSet;
+use model::native_histogram::NativeHistogram;
 use model::time::Tick;
 
 use crate::cells::Cells;
+use crate::chunk::buckets::check;
 use crate::chunk::kind::{ROWS_MAX, all_rows};
 use crate::chunk::write::Values;
+use crate::histogram;
+use crate::histogram_lanes::HistogramLanes;
 use crate::last_row::{LastRow, states};
 use crate::log::write::Epoch;
 use crate::row::{ColumnKind, GroupKey, Rank, Row};
@@ -107,6 +111,7 @@ pub(crate) struct Group {
     pub(crate) timestamps_ms: Vec<i64>,
     pub(crate) owner: u128,
     lanes: Vec<Lane>,
+    histogram_lanes: HistogramLanes,
     holes: Vec<Holes>,
     /// By number, rising.
     pub(crate) tiles: VecDeque<Arc<TileRef>>,
@@ -139,6 +144,7 @@ impl Group {
             timestamps_ms: Vec::new(),
             owner: 0,
             lanes: Vec::new(),
+            histogram_lanes: HistogramLanes::default(),
             holes: Vec::new(),
             tiles: VecDeque::new(),
             tile_number: 1,
@@ -151,6 +157,11 @@ impl Group {
     /// What the column holds.
     pub(crate) fn kind(&self, column: u32) -> ColumnKind {
         self.kinds.get(column as usize).copied().unwrap_or_default()
+    }
+
+    /// Whether no column is of another kind.
+    pub(crate) fn has_floats_only(&self) -> bool {
+        self.kinds.is_empty()
     }
 
     /// Adds a column for `series`.
@@ -260,6 +271,7 @@ impl Group {
         for lane in &mut self.lanes {
             push_value(&mut lane.values, self.last.values[lane.column as usize]);
         }
+        self.histogram_lanes.push(&self.last);
         let bit = 1u128 << at;
         for holes in &mut self.holes {
             let column = holes.column as usize;
@@ -276,12 +288,25 @@ impl Group {
         if was != (present, stale) && 0 < at {
             self.open_holes(column, at);
         }
-        if present {
+        if !present {
+            return;
+        }
+        if self.kind(column) == ColumnKind::Histogram {
+            self.change_histogram(column, cells, at);
+        } else {
             let value = cells.values[column as usize];
             if value.to_bits() != self.last.values[column as usize].to_bits() {
                 self.open_lane(column, at);
                 self.last.values[column as usize] = value;
             }
+        }
+    }
+
+    fn change_histogram(&mut self, column: u32, cells: &Cells, at: usize) {
+        let value = cells.histogram(column).expect("the row was admitted");
+        if !self.last.histogram(column).is_some_and(|last| histogram::same(last, value)) {
+            self.open_histogram_lane(column, at);
+            self.last.put_histogram(column, value);
         }
     }
 
@@ -299,19 +324,34 @@ impl Group {
 
     /// Gives the column a lane if a value other than the last one would need it.
     fn open_lane(&mut self, column: u32, rows: usize) {
-        let place = &self.columns[column as usize];
-        let had_value = if place.holes == NONE {
-            0 < rows && self.last.present.get(column as usize)
-        } else {
-            self.holes[place.holes as usize].present != 0
-        };
-        if place.lane != NONE || !had_value {
+        if !self.wants_lane(column, rows) {
             return;
         }
         let mut values = Vec::with_capacity(rows.next_power_of_two().max(LANE_ROWS_MIN));
         values.resize(rows, self.last.values[column as usize]);
         self.columns[column as usize].lane = index32(self.lanes.len());
         self.lanes.push(Lane { column, values });
+    }
+
+    /// Whether the column has no lane, and a present cell in its `rows` rows.
+    fn wants_lane(&self, column: u32, rows: usize) -> bool {
+        let place = &self.columns[column as usize];
+        let had_value = if place.holes == NONE {
+            0 < rows && self.last.present.get(column as usize)
+        } else {
+            self.holes[place.holes as usize].present != 0
+        };
+        place.lane == NONE && had_value
+    }
+
+    /// What [`Group::open_lane`] is for floats.
+    fn open_histogram_lane(&mut self, column: u32, rows: usize) {
+        if !self.wants_lane(column, rows) {
+            return;
+        }
+        let value = self.last.histogram(column).expect("H2: a present cell has a last value");
+        self.columns[column as usize].lane = index32(self.histogram_lanes.len());
+        self.histogram_lanes.open(column, rows, value);
     }
 
     /// Overwrites row `at`.
@@ -331,7 +371,13 @@ impl Group {
                 holes.present = if present { holes.present | bit } else { holes.present & !bit };
                 holes.stale = if stale { holes.stale | bit } else { holes.stale & !bit };
             }
-            if present {
+            if !present {
+                continue;
+            }
+            if self.kind(column) == ColumnKind::Histogram {
+                let value = row.cells.histogram(column).expect("the row was admitted");
+                self.replace_histogram(column, value, at, rows);
+            } else {
                 self.replace_value(column, row.cells.values[column as usize], at, rows);
             }
         }
@@ -351,6 +397,24 @@ impl Group {
         self.last.values[column as usize] = value;
     }
 
+    fn replace_histogram(
+        &mut self,
+        column: u32,
+        value: &Arc<NativeHistogram>,
+        at: usize,
+        rows: usize,
+    ) {
+        if self.last.histogram(column).is_some_and(|last| !histogram::same(last, value)) {
+            // The row's own bit is set already, so that any value there asks for a lane.
+            self.open_histogram_lane(column, rows);
+        }
+        let lane = self.columns[column as usize].lane;
+        if lane != NONE {
+            self.histogram_lanes.set(lane as usize, at, value);
+        }
+        self.last.put_histogram(column, value);
+    }
+
     /// Present and stale rows of the column.
     pub(crate) fn column_states(&self, column: u32, rows: usize) -> (u128, u128) {
         let holes = self.columns[column as usize].holes;
@@ -368,6 +432,33 @@ impl Group {
     pub(crate) fn column_values(&self, column: u32) -> Option<&[f64]> {
         let lane = self.columns[column as usize].lane;
         (lane != NONE).then(|| &self.lanes[lane as usize].values[..])
+    }
+
+    /// Histogram of a present cell of a histogram column.
+    pub(crate) fn histogram_at(&self, column: u32, row: usize) -> &Arc<NativeHistogram> {
+        let lane = self.columns[column as usize].lane;
+        if lane == NONE {
+            return self.last.histogram(column).expect("H2: a present cell has a last value");
+        }
+        &self.histogram_lanes.values(lane as usize)[row]
+    }
+
+    /// The first present cell whose value is not of its column's kind, and what is wrong with it.
+    pub(crate) fn unfit_column(&self, cells: &Cells) -> Option<(u32, &'static str)> {
+        for (column, value) in &cells.histograms {
+            if let Err(reason) = check(value) {
+                return Some((*column, reason));
+            }
+        }
+        let is_histogram = |(_, kind): &(usize, &ColumnKind)| **kind == ColumnKind::Histogram;
+        for (column, _) in self.kinds.iter().enumerate().filter(is_histogram) {
+            let column = index32(column);
+            let (present, _) = cell_state(cells, column);
+            if present && cells.histogram(column).is_none() {
+                return Some((column, "the column is of histograms"));
+            }
+        }
+        None
     }
 
     /// Columns that have a cell in the open tile.
@@ -419,6 +510,13 @@ impl Group {
             } else {
                 (permute(present, order), permute(stale, order))
             };
+            if self.kind(column) == ColumnKind::Histogram {
+                let ordered = order.iter().enumerate().filter(|(to, _)| present >> to & 1 == 1);
+                let values: Vec<&NativeHistogram> =
+                    ordered.map(|(_, from)| &**self.histogram_at(column, *from)).collect();
+                builder.histograms(column, rows, (present, stale), &values);
+                continue;
+            }
             let constant = self.last.values[column as usize];
             let Some(lane) = self.column_values(column) else {
                 builder.column(column, rows, present, stale, Values::Constant(constant));
@@ -439,6 +537,8 @@ impl Group {
         for lane in self.lanes.drain(..) {
             self.columns[lane.column as usize].lane = NONE;
         }
+        let columns = &mut self.columns;
+        self.histogram_lanes.drain(|column| columns[column as usize].lane = NONE);
         for holes in self.holes.drain(..) {
             self.columns[holes.column as usize].holes = NONE;
         }
@@ -495,6 +595,7 @@ impl Group {
         let lanes: usize = self.lanes.iter().map(|lane| lane.values.capacity() * 8).sum();
         size_of::<Group>()
             + lanes
+            + self.histogram_lanes.heap_bytes()
             + self.lanes.capacity() * size_of::<Lane>()
             + self.holes.capacity() * size_of::<Holes>()
             + self.columns.capacity() * size_of::<Column>()

@@ -2,9 +2,13 @@
 //!
 //! Path: `head`, `log` → **last_row**.
 
+use std::sync::Arc;
+
 use model::bitmap::Bitmap;
+use model::native_histogram::NativeHistogram;
 
 use crate::cells::Cells;
+use crate::histogram;
 
 const WORD_BITS: usize = 64;
 
@@ -17,6 +21,8 @@ pub(crate) struct LastRow {
     pub(crate) codes: Vec<u8>,
     pub(crate) present: Bitmap,
     pub(crate) stale: Bitmap,
+    /// Last value of each histogram column that had one, by column.
+    histograms: Vec<(u32, Arc<NativeHistogram>)>,
     pub(crate) slot: i64,
 }
 
@@ -34,7 +40,26 @@ impl LastRow {
     /// Bytes of memory behind it.
     pub(crate) fn heap_bytes(&self) -> usize {
         let words = self.present.words().len() + self.stale.words().len();
-        self.values.capacity() * size_of::<f64>() + self.codes.capacity() + words * 8
+        let histograms = self.histograms.iter().map(|(_, last)| histogram::heap_bytes(last));
+        self.values.capacity() * size_of::<f64>()
+            + self.codes.capacity()
+            + words * 8
+            + self.histograms.capacity() * size_of::<(u32, Arc<NativeHistogram>)>()
+            + histograms.sum::<usize>()
+    }
+
+    /// Last value of a histogram column.
+    pub(crate) fn histogram(&self, column: u32) -> Option<&Arc<NativeHistogram>> {
+        let at = self.histograms.binary_search_by_key(&column, |(other, _)| *other).ok()?;
+        Some(&self.histograms[at].1)
+    }
+
+    /// Takes over the value of a histogram column.
+    pub(crate) fn put_histogram(&mut self, column: u32, value: &Arc<NativeHistogram>) {
+        match self.histograms.binary_search_by_key(&column, |(other, _)| *other) {
+            Ok(at) => self.histograms[at].1 = Arc::clone(value),
+            Err(at) => self.histograms.insert(at, (column, Arc::clone(value))),
+        }
     }
 
     /// Columns whose state or value in `cells` is another, rising.
@@ -49,6 +74,20 @@ impl LastRow {
             let new = cells.values.get(start..end).unwrap_or(&[]);
             push_ones(mask | (differing(old, new) & present), start, changed);
         }
+        if !cells.histograms.is_empty() {
+            self.histogram_changes(cells, changed);
+        }
+    }
+
+    /// Adds the columns whose histogram is another.
+    fn histogram_changes(&self, cells: &Cells, changed: &mut Vec<u32>) {
+        let others = cells.histograms.iter().filter(|(column, value)| {
+            let last = self.histogram(*column);
+            !last.is_some_and(|last| Arc::ptr_eq(last, value) || histogram::same(last, value))
+        });
+        changed.extend(others.map(|(column, _)| *column));
+        changed.sort();
+        changed.dedup();
     }
 
     /// Columns that are not absent in `cells`, rising.

@@ -10,6 +10,7 @@ pub(crate) struct Counts {
     pub(crate) rows_overloaded: u64,
     pub(crate) rows_too_old: u64,
     pub(crate) rows_unknown: u64,
+    pub(crate) rows_unfit: u64,
     pub(crate) samples: u64,
     pub(crate) series_created: u64,
     pub(crate) series_removed: u64,

@@ -203,6 +203,7 @@ impl Store {
             ("overloaded", counts.rows_overloaded),
             ("too_old", counts.rows_too_old),
             ("unknown", counts.rows_unknown),
+            ("unfit", counts.rows_unfit),
         ] {
             let help = "Rows that were not stored, by reason.";
             let labels = [("reason", reason)];

@@ -16,8 +16,10 @@ use crate::index::select as matching;
 use crate::index::series::Index;
 use crate::row::ColumnKind;
 use crate::selection::{
-    LabelRequest, OpenPiece, Piece, SealedPiece, SelectError, SelectRequest, SelectedSeries,
+    LabelRequest, OpenPiece, OpenValues, Piece, SealedPiece, SelectError, SelectRequest,
+    SelectedSeries,
 };
+use crate::tile::histograms::HistogramColumn;
 use crate::tile::place::TileRef;
 
 /// Groups of the shard by number.
@@ -49,15 +51,14 @@ impl Shared {
     }
 
     fn pieces(&self, group: &Group, column: u32, into: &mut Vec<Piece>) {
-        if group.kind(column) != ColumnKind::Float {
-            return;
-        }
         let numbers =
             (group.columns[column as usize].first_tile, group.columns[column as usize].last_tile);
         let overlaps = |tile: &Arc<TileRef>| numbers.0 <= tile.number && tile.number <= numbers.1;
         if self.tiles.iter().any(overlaps) {
             let tiles = Arc::clone(&self.tiles);
-            into.push(Piece::Sealed(SealedPiece { tiles, shard: self.shard, numbers, column }));
+            let kind = group.kind(column);
+            let shard = self.shard;
+            into.push(Piece::Sealed(SealedPiece { tiles, shard, numbers, column, kind }));
         }
         if self.rows.is_empty() {
             return;
@@ -67,16 +68,29 @@ impl Shared {
         if present | stale == 0 {
             return;
         }
+        let values = self.open_values(group, column, present, stale);
+        let (timestamps_ms, owner) = (Arc::clone(&self.timestamps_ms), self.owner);
+        into.push(Piece::Open(OpenPiece { timestamps_ms, owner, values }));
+    }
+
+    fn open_values(&self, group: &Group, column: u32, present: u128, stale: u128) -> OpenValues {
         let rows = self.rows.iter().enumerate().filter(|(to, _)| present >> to & 1 == 1);
+        let kind = group.kind(column);
+        if kind == ColumnKind::Histogram {
+            let values = rows.map(|(_, row)| Arc::clone(group.histogram_at(column, *row)));
+            let values = values.collect();
+            return OpenValues::Histograms(HistogramColumn { present, stale, values });
+        }
         let values = match group.column_values(column) {
             Some(lane) => rows.map(|(_, row)| lane[*row]).collect(),
             None => rows.map(|_| group.last.values[column as usize]).collect(),
         };
-        into.push(Piece::Open(OpenPiece {
-            timestamps_ms: Arc::clone(&self.timestamps_ms),
-            owner: self.owner,
-            column: Column { present, stale, values },
-        }));
+        let column = Column { present, stale, values };
+        if kind == ColumnKind::Start {
+            OpenValues::Starts(column)
+        } else {
+            OpenValues::Floats(column)
+        }
     }
 }
 

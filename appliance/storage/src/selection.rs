@@ -21,7 +21,10 @@ use crate::chunk::kind::{Column, all_rows};
 use crate::chunk::read as chunk;
 use crate::chunk::read_values::Scratch;
 use crate::compaction::Aggregate;
+use crate::decimal::{self, Code};
 use crate::names::FileName;
+use crate::row::ColumnKind;
+use crate::tile::histograms::{self, HistogramColumn};
 use crate::tile::place::{Place, TileRef};
 use crate::tile::read::{self, Directory};
 use crate::tile_read::{DecodeError, TileRead};
@@ -102,6 +105,7 @@ pub struct SealedPiece {
     /// Numbers of the tiles that may have the column, both included.
     pub(crate) numbers: (u32, u32),
     pub(crate) column: u32,
+    pub(crate) kind: ColumnKind,
 }
 
 /// One column of the rows of an open tile that overlap the request.
@@ -111,8 +115,18 @@ pub struct OpenPiece {
     pub(crate) timestamps_ms: Arc<[i64]>,
     /// Rows of the owner's rank.
     pub(crate) owner: u128,
-    /// One value a present row.
-    pub(crate) column: Column,
+    pub(crate) values: OpenValues,
+}
+
+/// Cells of an open tile, one value a present row.
+#[derive(Clone, Debug)]
+pub(crate) enum OpenValues {
+    /// Of a column of floats.
+    Floats(Column),
+    /// Of a column of native histograms.
+    Histograms(HistogramColumn),
+    /// Of a column of start timestamps.
+    Starts(Column),
 }
 
 /// Bytes of directories that a cache keeps: those of two days of one group of 1,000 series.
@@ -131,8 +145,9 @@ pub struct TileCache {
     chunk: Vec<u8>,
     column: Column,
     scratch: Scratch,
-    /// Whether each sample of the series under way is of the owner's rank.
-    owner: Vec<bool>,
+    histogram_scratch: histograms::ReadScratch,
+    histograms: HistogramColumn,
+    output: Output,
 }
 
 impl SelectedSeries {
@@ -151,57 +166,147 @@ impl SelectedSeries {
         samples: &mut Samples,
     ) -> Result<(), DecodeError> {
         let start = samples.len();
-        cache.owner.clear();
-        let (timestamps_ms, values) = (&mut samples.timestamps_ms, &mut samples.values);
-        let mut out = Output { after_ms: after.0, until_ms: until.0, timestamps_ms, values };
+        let mut out = std::mem::take(&mut cache.output);
+        out.begin(after.0, until.0);
+        let read = self.decode_into(tiles, cache, samples, &mut out);
+        if read.is_ok() {
+            samples.settle(start, |at| u8::from(!out.owner[at]));
+            out.join_starts(samples, start);
+        } else {
+            samples.truncate(start);
+        }
+        cache.output = out;
+        read
+    }
+
+    fn decode_into(
+        &self,
+        tiles: &dyn TileRead,
+        cache: &mut TileCache,
+        samples: &mut Samples,
+        out: &mut Output,
+    ) -> Result<(), DecodeError> {
         for piece in &self.pieces {
-            let read = match piece {
-                Piece::Open(open) => {
-                    out.add(&open.timestamps_ms, open.owner, &open.column, &mut cache.owner);
-                    Ok(())
-                }
-                Piece::Sealed(sealed) => sealed.decode(tiles, cache, &mut out),
-            };
-            if let Err(error) = read {
-                samples.truncate(start);
-                return Err(error);
+            match piece {
+                Piece::Open(open) => open.decode(samples, out),
+                Piece::Sealed(sealed) => sealed.decode(tiles, cache, samples, out)?,
             }
         }
-        samples.settle(start, |at| u8::from(!cache.owner[at]));
         Ok(())
     }
 }
 
-/// Where decoded samples go.
-struct Output<'a> {
+/// What is known of the samples of a series that is being decoded.
+#[derive(Debug, Default)]
+struct Output {
     after_ms: i64,
     until_ms: i64,
-    timestamps_ms: &'a mut Vec<i64>,
-    values: &'a mut Vec<f64>,
+    /// Whether each sample is of the owner's rank.
+    owner: Vec<bool>,
+    /// Start timestamps as the samples of a series of their own, and whether each is of the
+    /// owner's rank.
+    starts: Samples,
+    starts_owner: Vec<bool>,
 }
 
-impl Output<'_> {
-    fn add(&mut self, times: &[i64], owner: u128, column: &Column, ranks: &mut Vec<bool>) {
-        let inside = |time: i64| self.after_ms < time && time <= self.until_ms;
-        let all = all_rows(times.len());
-        let whole = times.iter().all(|time| inside(*time));
-        if whole && column.present == all {
-            self.timestamps_ms.extend_from_slice(times);
-            self.values.extend_from_slice(&column.values);
-            ranks.extend((0..times.len()).map(|row| owner >> row & 1 == 1));
-            return;
-        }
+impl Output {
+    fn begin(&mut self, after_ms: i64, until_ms: i64) {
+        (self.after_ms, self.until_ms) = (after_ms, until_ms);
+        self.owner.clear();
+        self.starts.clear();
+        self.starts_owner.clear();
+    }
+
+    fn floats(&mut self, times: &[i64], owner: u128, column: &Column, samples: &mut Samples) {
+        let range = (self.after_ms, self.until_ms);
+        add(range, times, owner, column, samples, &mut self.owner);
+    }
+
+    fn starts(&mut self, times: &[i64], owner: u128, column: &Column) {
+        let range = (self.after_ms, self.until_ms);
+        add(range, times, owner, column, &mut self.starts, &mut self.starts_owner);
+    }
+
+    fn histograms(
+        &mut self,
+        times: &[i64],
+        owner: u128,
+        column: &HistogramColumn,
+        samples: &mut Samples,
+    ) {
         let mut present = column.values.iter();
         for (row, time) in times.iter().enumerate() {
-            let has_value = column.present >> row & 1 == 1;
-            let value = if has_value { present.next().copied() } else { None };
+            let value = if column.present >> row & 1 == 1 { present.next() } else { None };
             let is_stale = column.stale >> row & 1 == 1;
-            let value = if is_stale { Some(stale_nan()) } else { value };
-            if let Some(value) = value.filter(|_| inside(*time)) {
-                self.timestamps_ms.push(*time);
-                self.values.push(value);
-                ranks.push(owner >> row & 1 == 1);
+            let inside = self.after_ms < *time && *time <= self.until_ms;
+            if !inside || (value.is_none() && !is_stale) {
+                continue;
             }
+            if let Some(value) = value {
+                let at = u32::try_from(samples.len()).expect("samples are bounded below 2^32");
+                samples.histograms.push((at, Arc::clone(value)));
+            }
+            let float = if is_stale { stale_nan() } else { 0.0 };
+            samples.push(TimestampMs(*time), float);
+            self.owner.push(owner >> row & 1 == 1);
+        }
+    }
+
+    /// Gives the samples from `start` on the start timestamps of their times.
+    fn join_starts(&mut self, samples: &mut Samples, start: usize) {
+        if self.starts.is_empty() && samples.start_timestamps_ms.is_empty() {
+            return;
+        }
+        self.starts.settle(0, |at| u8::from(!self.starts_owner[at]));
+        samples.start_timestamps_ms.resize(start, 0);
+        let mut known = self.starts.timestamps_ms.iter().zip(&self.starts.values).peekable();
+        for time in &samples.timestamps_ms[start..] {
+            while known.next_if(|(other, _)| *other < time).is_some() {}
+            let found = known.peek().filter(|(other, _)| *other == time);
+            let started = found.map_or(0, |(_, value)| decimal::nearest(**value, Code::INTEGER));
+            samples.start_timestamps_ms.push(started);
+        }
+    }
+}
+
+/// Appends the cells of a column whose times are in the range.
+fn add(
+    (after_ms, until_ms): (i64, i64),
+    times: &[i64],
+    owner: u128,
+    column: &Column,
+    samples: &mut Samples,
+    ranks: &mut Vec<bool>,
+) {
+    let inside = |time: i64| after_ms < time && time <= until_ms;
+    let all = all_rows(times.len());
+    let whole = times.iter().all(|time| inside(*time));
+    if whole && column.present == all {
+        samples.timestamps_ms.extend_from_slice(times);
+        samples.values.extend_from_slice(&column.values);
+        ranks.extend((0..times.len()).map(|row| owner >> row & 1 == 1));
+        return;
+    }
+    let mut present = column.values.iter();
+    for (row, time) in times.iter().enumerate() {
+        let has_value = column.present >> row & 1 == 1;
+        let value = if has_value { present.next().copied() } else { None };
+        let is_stale = column.stale >> row & 1 == 1;
+        let value = if is_stale { Some(stale_nan()) } else { value };
+        if let Some(value) = value.filter(|_| inside(*time)) {
+            samples.push(TimestampMs(*time), value);
+            ranks.push(owner >> row & 1 == 1);
+        }
+    }
+}
+
+impl OpenPiece {
+    fn decode(&self, samples: &mut Samples, out: &mut Output) {
+        let (times, owner) = (&self.timestamps_ms, self.owner);
+        match &self.values {
+            OpenValues::Floats(column) => out.floats(times, owner, column, samples),
+            OpenValues::Histograms(column) => out.histograms(times, owner, column, samples),
+            OpenValues::Starts(column) => out.starts(times, owner, column),
         }
     }
 }
@@ -211,14 +316,15 @@ impl SealedPiece {
         &self,
         tiles: &dyn TileRead,
         cache: &mut TileCache,
-        out: &mut Output<'_>,
+        samples: &mut Samples,
+        out: &mut Output,
     ) -> Result<(), DecodeError> {
         for tile in self.tiles.iter() {
             let may_have = self.numbers.0 <= tile.number && tile.number <= self.numbers.1;
             if !may_have || !tile.overlaps(out.after_ms, out.until_ms) {
                 continue;
             }
-            match self.decode_tile(tile, tiles, cache, out) {
+            match self.decode_tile(tile, tiles, cache, samples, out) {
                 // Its samples have passed retention since they were selected.
                 Err(DecodeError::Read { cause, .. }) if cause.kind() == ErrorKind::NotFound => {}
                 read => read?,
@@ -232,16 +338,26 @@ impl SealedPiece {
         tile: &TileRef,
         tiles: &dyn TileRead,
         cache: &mut TileCache,
-        out: &mut Output<'_>,
+        samples: &mut Samples,
+        out: &mut Output,
     ) -> Result<(), DecodeError> {
         let directory = cache.directory(tiles, self.shard, tile)?;
         let Some(place) = directory.find(self.column) else { return Ok(()) };
         read_part(tiles, tile, place.offset, place.bytes as usize, &mut cache.chunk)?;
-        let rows = directory.timestamps_ms.len();
-        chunk::read(&cache.chunk, rows, &mut cache.scratch, &mut cache.column)
-            .map_err(|reason| damaged(tile, place.offset, reason))?;
-        let times = &directory.timestamps_ms;
-        out.add(times, directory.owner, &cache.column, &mut cache.owner);
+        let (times, owner) = (&directory.timestamps_ms, directory.owner);
+        let rows = times.len();
+        let read = if self.kind == ColumnKind::Histogram {
+            let scratch = &mut cache.histogram_scratch;
+            histograms::read(&cache.chunk, rows, scratch, &mut cache.histograms)
+        } else {
+            chunk::read(&cache.chunk, rows, &mut cache.scratch, &mut cache.column)
+        };
+        read.map_err(|reason| damaged(tile, place.offset, reason))?;
+        match self.kind {
+            ColumnKind::Float => out.floats(times, owner, &cache.column, samples),
+            ColumnKind::Histogram => out.histograms(times, owner, &cache.histograms, samples),
+            ColumnKind::Start => out.starts(times, owner, &cache.column),
+        }
         Ok(())
     }
 }

@@ -12,9 +12,11 @@ use model::time::{Now, Tick};
 use thiserror::Error;
 
 use crate::catalog::write::{CatalogWriter, Change};
+use crate::cells::Cells;
 use crate::deletions::Deletions;
 use crate::effect::{Effect, Event, FileError, FileOp, FileRequest, FileRequestId, LogPosition};
 use crate::head::{Admission, Group, NONE};
+use crate::histogram;
 use crate::index::series::{ColumnPlace, Index};
 use crate::last_row::states;
 use crate::log::record::{self, ENTRY_BYTES_MAX, Kind, ROW_HEAD_BYTES_MAX};
@@ -67,6 +69,16 @@ pub enum RowError {
         group: u32,
         /// Its first such column.
         column: u32,
+    },
+    /// A value does not fit its column or the log; nothing of the row is stored.
+    #[error("column {column} of group {group}: {reason}")]
+    Unfit {
+        /// Group of the row.
+        group: u32,
+        /// Its first such column.
+        column: u32,
+        /// What is wrong.
+        reason: &'static str,
     },
 }
 
@@ -272,6 +284,7 @@ impl Store {
             RowError::UnknownGroup(_) | RowError::UnknownColumn { .. } => {
                 self.counts.rows_unknown += 1;
             }
+            RowError::Unfit { .. } => self.counts.rows_unfit += 1,
         }
     }
 
@@ -285,6 +298,9 @@ impl Store {
         let found = self.found(row.group).ok_or(RowError::UnknownGroup(id))?;
         if let Some(column) = unknown_column(found, row) {
             return Err(RowError::UnknownColumn { group: id, column });
+        }
+        if let Some((column, reason)) = self.unfit(found, row) {
+            return Err(RowError::Unfit { group: id, column, reason });
         }
         let retention_ms = i64::try_from(self.options.retention_ms).unwrap_or(i64::MAX);
         let oldest = now.wall.0.saturating_sub(retention_ms);
@@ -310,6 +326,17 @@ impl Store {
             return self.admit(now, row);
         }
         Ok(admission)
+    }
+
+    /// The first column whose value does not fit it or the log.
+    fn unfit(&self, group: &Group, row: &Row<'_>) -> Option<(u32, &'static str)> {
+        if row.cells.histograms.is_empty() && group.has_floats_only() {
+            return None;
+        }
+        let unfit = group.unfit_column(row.cells);
+        let last = row.cells.histograms.last().map_or(0, |(column, _)| *column);
+        let large = LogWriter::body_bytes_max(&self.options) < row_bytes_max(group, row.cells);
+        unfit.or_else(|| large.then_some((last, "a row of these histograms fits no log segment")))
     }
 
     /// Logs the definitions that the group's rows need and the log has not.
@@ -348,9 +375,7 @@ impl Store {
     /// the columns that differ from the last row in `self.changed`.
     fn write_row(&mut self, now: Now, row: &Row<'_>) -> LogPosition {
         let found = self.groups[row.group.0 as usize].as_mut().expect("the row was admitted");
-        // Not by the columns ever made: the dropped ones of a churning group would fill segments.
-        let entries_max = found.last.changes_max(row.cells) * ENTRY_BYTES_MAX;
-        let epoch = self.log.reserve((ROW_HEAD_BYTES_MAX + entries_max) as u64);
+        let epoch = self.log.reserve(row_bytes_max(found, row.cells));
         let full = found.logged_epoch != epoch;
         found.logged_epoch = epoch;
         self.body.clear();
@@ -395,6 +420,10 @@ impl Store {
         let Some(found) = self.groups.get_mut(row.group.0 as usize).and_then(Option::as_mut) else {
             return false;
         };
+        // Only a damaged record can say so.
+        if found.unfit_column(row.cells).is_some() {
+            return false;
+        }
         let admission = found.admit(row.slot.0, row.rank);
         if matches!(admission, Admission::Duplicate | Admission::Sealed(_)) {
             return false;
@@ -698,6 +727,15 @@ impl Store {
     ) -> Result<Vec<LabelSet>, SelectError> {
         select::series(&self.index, &self.groups, wanted, series_max)
     }
+}
+
+/// Most bytes that the row takes in the log.
+fn row_bytes_max(group: &Group, cells: &Cells) -> u64 {
+    // Not by the columns ever made: the dropped ones of a churning group would fill segments.
+    let entries = group.last.changes_max(cells) * ENTRY_BYTES_MAX;
+    let histograms: usize =
+        cells.histograms.iter().map(|(_, value)| histogram::bytes_max(value)).sum();
+    (ROW_HEAD_BYTES_MAX + entries + histograms) as u64
 }
 
 /// The first column with a cell that no series has.

@@ -10,4 +10,6 @@ mod retention;
 
 mod invariants;
 
+mod kinds;
+
 mod golden;

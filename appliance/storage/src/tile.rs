@@ -5,6 +5,8 @@
 
 pub(crate) mod layout;
 
+pub(crate) mod histograms;
+
 pub(crate) mod write;
 
 pub(crate) mod read;

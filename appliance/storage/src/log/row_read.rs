@@ -4,12 +4,16 @@
 //! Never: panics on what it reads.
 //! Format: docs/format/wal.md, version 1.
 
+use std::sync::Arc;
+
 use hashbrown::HashMap;
 use model::bitmap::Bitmap;
+use model::native_histogram::NativeHistogram;
 use model::time::TimestampMs;
 
 use crate::cells::{Cell, Cells};
 use crate::decimal::{self, Code};
+use crate::histogram;
 use crate::log::record::{RowHead, read_row_group, read_row_head};
 use crate::log::row_write::{NO_CODE, escape};
 use crate::row::{GroupId, Row, Slot};
@@ -60,6 +64,7 @@ impl Decoder {
             state.opened = true;
             state.cells.present.reset(state.cells.values.len());
             state.cells.stale.reset(state.cells.values.len());
+            state.cells.histograms.clear();
         }
         if !state.opened {
             return Err("row without a full row before it");
@@ -133,6 +138,19 @@ impl State {
                 self.codes[column] = NO_CODE;
                 Cell::Present(f64::from_bits(u64::from_le_bytes(cursor.array()?)))
             }
+            escape::HISTOGRAM => {
+                let histogram = histogram::read_whole(cursor)?;
+                return self.set_histogram(column, histogram);
+            }
+            escape::HISTOGRAM_DIFFERENCE => {
+                let number = u32::try_from(column).ok()?;
+                let before = self.cells.histogram(number)?;
+                if !bit(&self.cells.present, column) {
+                    return None;
+                }
+                let histogram = histogram::read_difference(before, cursor)?;
+                return self.set_histogram(column, histogram);
+            }
             form => {
                 let code = Code::from_byte(form.checked_sub(escape::FORM)?)?;
                 self.codes[column] = code.byte();
@@ -140,6 +158,11 @@ impl State {
             }
         };
         self.cells.set(column, cell);
+        Some(())
+    }
+
+    fn set_histogram(&mut self, column: usize, histogram: NativeHistogram) -> Option<()> {
+        self.cells.set_histogram(u32::try_from(column).ok()?, Arc::new(histogram));
         Some(())
     }
 }

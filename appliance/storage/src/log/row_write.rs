@@ -5,8 +5,13 @@
 //! Both sides keep a decimal form a column; the delta of a present value to a present value is
 //! written in it. Every other change carries its form, or the bits, so neither side guesses.
 
+use std::sync::Arc;
+
+use model::native_histogram::NativeHistogram;
+
 use crate::cells::{Cell, Cells};
 use crate::decimal::{self, Code};
+use crate::histogram;
 use crate::last_row::LastRow;
 use crate::varint::{put, put_signed};
 
@@ -18,6 +23,10 @@ pub(crate) mod escape {
     pub(crate) const STALE: u8 = 1;
     /// Eight bytes of bits follow; the column has no form after it.
     pub(crate) const RAW: u8 = 2;
+    /// A whole native histogram follows.
+    pub(crate) const HISTOGRAM: u8 = 3;
+    /// The difference from the column's native histogram before follows.
+    pub(crate) const HISTOGRAM_DIFFERENCE: u8 = 4;
     /// From here on: form (this plus its code), then the signed integer from 0.
     pub(crate) const FORM: u8 = 16;
 }
@@ -35,9 +44,15 @@ pub(crate) fn put_entries(
     out: &mut Vec<u8>,
 ) {
     let mut next = 0;
+    let mut histograms = &cells.histograms[..];
     for column in changed {
         let gap = u64::from(column - next) << 1;
         next = column + 1;
+        if let Some(histogram) = skip_to(&mut histograms, *column, cells) {
+            let before = if full { None } else { last_histogram(last, *column) };
+            put_histogram(gap, before, histogram, out);
+            continue;
+        }
         let column = *column as usize;
         let old = if full { Cell::Absent } else { last_cell(last, column) };
         let code = &mut last.codes[column];
@@ -63,6 +78,42 @@ pub(crate) fn put_entries(
             (_, Cell::Absent) => put_escape(gap, escape::ABSENT, out),
         }
     }
+}
+
+/// The histogram of a present cell of `column`; columns are asked for as they rise.
+fn skip_to<'a>(
+    histograms: &mut &'a [(u32, Arc<NativeHistogram>)],
+    column: u32,
+    cells: &Cells,
+) -> Option<&'a NativeHistogram> {
+    while histograms.first().is_some_and(|(other, _)| *other < column) {
+        *histograms = &histograms[1..];
+    }
+    let (_, histogram) = histograms.first().filter(|(other, _)| *other == column)?;
+    matches!(cells_get(cells, column as usize), Cell::Present(_)).then_some(&**histogram)
+}
+
+fn last_histogram(last: &LastRow, column: u32) -> Option<&NativeHistogram> {
+    let present = matches!(last_cell(last, column as usize), Cell::Present(_));
+    last.histogram(column).filter(|_| present).map(|last| &**last)
+}
+
+fn put_histogram(
+    gap: u64,
+    before: Option<&NativeHistogram>,
+    histogram: &NativeHistogram,
+    out: &mut Vec<u8>,
+) {
+    let start = out.len();
+    if let Some(before) = before {
+        put_escape(gap, escape::HISTOGRAM_DIFFERENCE, out);
+        if histogram::put_difference(before, histogram, out) {
+            return;
+        }
+        out.truncate(start);
+    }
+    put_escape(gap, escape::HISTOGRAM, out);
+    histogram::put_whole(histogram, out);
 }
 
 /// A present value that leans on nothing before it.

@@ -100,7 +100,7 @@ impl World {
         Ok(world)
     }
 
-    fn take(&mut self, effects: Vec<Effect>) {
+    pub(super) fn take(&mut self, effects: Vec<Effect>) {
         for effect in effects {
             match effect {
                 Effect::Log(write) => {

@@ -3,11 +3,14 @@
 //! Path: `head` → **write** → tile file.
 //! Format: docs/format/tile.md, version 1.
 
+use model::native_histogram::NativeHistogram;
 use zerocopy::{FromBytes, IntoBytes};
 
 use crate::chunk::integers;
 use crate::chunk::write::{self as chunk, Values};
+use crate::chunk::write_histograms;
 use crate::chunk::write_values::Scratch;
+use crate::tile::histograms;
 use crate::tile::layout::{CHECKED_FROM, HEADER_BYTES, Header, TILE_BYTES_MAX, VERSION};
 use crate::varint::put;
 
@@ -30,6 +33,7 @@ pub(crate) struct Builder {
     integers: Vec<i64>,
     packed: integers::Scratch,
     scratch: Scratch,
+    histogram_scratch: write_histograms::Scratch,
 }
 
 impl Builder {
@@ -62,13 +66,32 @@ impl Builder {
         stale: u128,
         values: Values<'_>,
     ) {
+        let start = self.begin_column(column);
+        chunk::write(rows, present, stale, values, &mut self.scratch, &mut self.chunks);
+        put(&mut self.directory, (self.chunks.len() - start) as u64);
+    }
+
+    /// Adds a histogram column, with a histogram a present row.
+    pub(crate) fn histograms(
+        &mut self,
+        column: u32,
+        rows: usize,
+        states: (u128, u128),
+        values: &[&NativeHistogram],
+    ) {
+        let start = self.begin_column(column);
+        let scratch = &mut self.histogram_scratch;
+        histograms::write(rows, states, values, scratch, &mut self.chunks);
+        put(&mut self.directory, (self.chunks.len() - start) as u64);
+    }
+
+    /// Where the chunk of the column begins.
+    fn begin_column(&mut self, column: u32) -> usize {
         assert!(self.next_column <= column, "columns of a tile rise");
         put(&mut self.directory, u64::from(column - self.next_column));
         self.next_column = column + 1;
         self.columns += 1;
-        let start = self.chunks.len();
-        chunk::write(rows, present, stale, values, &mut self.scratch, &mut self.chunks);
-        put(&mut self.directory, (self.chunks.len() - start) as u64);
+        self.chunks.len()
     }
 
     /// The tile, as it stands in memory: of no file so far.
