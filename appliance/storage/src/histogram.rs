@@ -271,7 +271,11 @@ pub(crate) mod tests {
 
     proptest! {
         #[test]
-        fn histograms_read_back_bit_by_bit(a in any_histogram(), b in any_histogram(), add in 0u8..9) {
+        fn histograms_read_back_bit_by_bit(
+            a in any_histogram(),
+            b in any_histogram(),
+            add in 0u8..9,
+        ) {
             let mut bytes = Vec::new();
             put_whole(&a, &mut bytes);
             prop_assert!(bytes.len() <= bytes_max(&a));
