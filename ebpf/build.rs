@@ -22,12 +22,14 @@ fn main() {
     fs::write(out.join("sources.md5"), &hash).expect("OUT_DIR can be written");
     let programs: Vec<&PathBuf> =
         sources.iter().filter(|path| path.to_string_lossy().ends_with(".bpf.c")).collect();
-    if let Some(compiler) = compiler() {
+    if let Some((compiler, version)) = compiler() {
+        fs::write(out.join("compiler"), version).expect("OUT_DIR can be written");
         for program in programs {
             compile(&compiler, &here, program, &out.join(object_name(program)));
         }
         return;
     }
+    fs::write(out.join("compiler"), "none").expect("OUT_DIR can be written");
     let committed = here.join("objects");
     let recorded = fs::read_to_string(committed.join("sources.md5")).unwrap_or_default();
     assert!(
@@ -61,11 +63,15 @@ fn object_name(program: &Path) -> String {
     name.replace(".bpf.c", ".bpf.o")
 }
 
-fn compiler() -> Option<String> {
+/// The first that is there, and the first line of what it says of its version.
+fn compiler() -> Option<(String, String)> {
     let asked = env::var("BPF_CLANG").ok();
-    let all = asked.into_iter().chain(COMPILERS.map(str::to_owned));
-    let works = |name: &String| Command::new(name).arg("--version").output().is_ok();
-    all.into_iter().find(works)
+    let mut all = asked.into_iter().chain(COMPILERS.map(str::to_owned));
+    all.find_map(|name| {
+        let said = Command::new(&name).arg("--version").output().ok()?.stdout;
+        let version = String::from_utf8_lossy(&said).lines().next()?.to_owned();
+        Some((name, version))
+    })
 }
 
 fn compile(compiler: &str, here: &Path, program: &Path, object: &Path) {

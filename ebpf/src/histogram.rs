@@ -48,15 +48,15 @@ impl Scale {
         }
     }
 
-    /// Slots that end at a power of two, which classic buckets show: from the first to the last.
+    /// Slots that end at a power of four, which classic buckets show.
     fn classic_slots(self) -> impl Iterator<Item = usize> {
-        let (step, last) = match self {
-            // Up to 64 s.
-            Scale::Duration => (4, 112),
-            // Up to 16 MiB.
-            Scale::Size => (1, 24),
+        let (first, step, last) = match self {
+            // From 0.95 us to 64 s.
+            Scale::Duration => (8, 8, 112),
+            // From 512 bytes to 16 MiB.
+            Scale::Size => (9, 2, 25),
         };
-        (0..=last).step_by(step)
+        (first..=last).step_by(step)
     }
 
     fn sum(self, sum: u64) -> f64 {
@@ -139,7 +139,7 @@ impl Histogram {
         }
     }
 
-    /// Cumulative counts by upper bound, at the powers of two; exact.
+    /// Cumulative counts by upper bound, at powers of four; exact.
     #[must_use]
     pub fn to_classic(&self, scale: Scale) -> Vec<(f64, u64)> {
         let mut below = 0;
@@ -180,12 +180,12 @@ mod tests {
     }
 
     #[test]
-    fn classic_buckets_are_exact_at_powers_of_two() {
+    fn classic_buckets_are_exact_at_powers_of_four() {
         let histogram = words(&[(0, 1), (88, 4), (89, 1)], 0);
         let classic = histogram.to_classic(Scale::Duration);
         let at = |le: f64| classic.iter().find(|(bound, _)| *bound == le).unwrap().1;
-        assert_eq!((at(0.5), at(1.0), at(2.0)), (1, 5, 6));
-        let sizes = words(&[(12, 2), (13, 1)], 0).to_classic(Scale::Size);
-        assert_eq!(sizes.iter().find(|(bound, _)| *bound == 4096.0).unwrap().1, 2);
+        assert_eq!((at(0.25), at(1.0), at(4.0)), (1, 5, 6));
+        let sizes = words(&[(12, 2), (13, 1), (14, 1)], 0).to_classic(Scale::Size);
+        assert_eq!(sizes.iter().find(|(bound, _)| *bound == 8192.0).unwrap().1, 3);
     }
 }

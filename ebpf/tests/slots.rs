@@ -16,7 +16,7 @@ int main(void) {
 }
 "#;
 
-fn slots(values: &[u64]) -> Option<Vec<(i32, i32)>> {
+fn slots(values: &[u64]) -> Option<Vec<(i32, u32)>> {
     let directory = tempfile::tempdir().expect("the test machine does this");
     let (source, program) = (directory.path().join("slots.c"), directory.path().join("slots"));
     std::fs::write(&source, PROGRAM).expect("the test machine does this");
@@ -56,7 +56,7 @@ fn slots_are_the_buckets_of_the_definition() {
     // Around every power of 2^(1/16) up to the clamp, so that every bucket has both its ends near.
     let mut values: Vec<u64> = (0..600).collect();
     for step in 0..16 * 36 {
-        let middle = (f64::from(step) / 16.0).exp2() as u64;
+        let middle = whole((f64::from(step) / 16.0).exp2());
         values.extend([middle.saturating_sub(1), middle, middle + 1]);
     }
     let Some(found) = slots(&values) else {
@@ -67,10 +67,16 @@ fn slots_are_the_buckets_of_the_definition() {
     for (ns, (duration, size)) in values.iter().zip(found) {
         let exact = (*ns as f64 * 1e-9).log2() * 4.0;
         // Units of 2^-34 s are cut to integers: so near a bound, either side.
-        let (low, high) = ((exact - 0.003).ceil() as i32 + 88, (exact + 0.003).ceil() as i32 + 88);
-        let expected = low.max(0)..=high.max(0);
-        assert!(expected.contains(&duration), "{ns} ns: slot {duration}, expected {expected:?}");
-        let exact = if *ns <= 1 { 0 } else { 64 - (ns - 1).leading_zeros() as i32 };
+        let slot = |distance: f64| ((exact + distance).ceil() + 88.0).max(0.0);
+        let expected = slot(-0.003)..=slot(0.003);
+        let found = f64::from(duration);
+        assert!(expected.contains(&found), "{ns} ns: slot {duration}, expected {expected:?}");
+        let exact = if *ns <= 1 { 0 } else { 64 - (ns - 1).leading_zeros() };
         assert_eq!(size, exact, "{ns} bytes");
     }
+}
+
+/// The number without what stands behind the point.
+fn whole(number: f64) -> u64 {
+    format!("{:.0}", number.trunc()).parse().expect("a positive number below 2^36")
 }

@@ -13,6 +13,7 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow};
 use api::backend::Phase;
 use crossbeam::channel::{Receiver, bounded, select};
+use ebpf::collector::Collector;
 use machine::handle::Handle;
 use machine::options::Options as MachineOptions;
 use machine::plan::{bind, plan};
@@ -22,6 +23,7 @@ use tokio::sync::watch;
 
 use crate::config::{Config, load};
 use crate::flags::Flags;
+use crate::kernel_events::KernelEvents;
 use crate::own_backend::{Orders, OwnBackend, Reload};
 use crate::query_pool::QueryPool;
 use crate::state::{Loaded, Running, State};
@@ -77,10 +79,15 @@ pub struct Refused(String);
 /// configuration.
 pub fn run(flags: &Flags) -> anyhow::Result<()> {
     let started_at = machine::clock::now().wall;
+    let mut collectors = None;
     if let Some(path) = &flags.config_file {
         // A file that does not hold must leave no trace, so it is read before any socket.
-        Origin::File(path.clone()).load().map_err(Refused)?;
+        let config = Origin::File(path.clone()).load().map_err(Refused)?;
+        collectors = config.own.kernel_collectors;
     }
+    // Before any other thread: each has what the one had that started it.
+    let collectors = collectors.unwrap_or_else(|| Collector::DEFAULT.to_vec());
+    let kernel_events = KernelEvents::start(collectors)?;
     let listeners = flags
         .listen
         .iter()
@@ -103,7 +110,8 @@ pub fn run(flags: &Flags) -> anyhow::Result<()> {
     let state = Arc::new(State::new(loaded(&config, &list), started_at));
     let ((reload, reloads), (stop, stops)) = (bounded(RELOADS_MAX), bounded(1));
     let orders = Orders { reload, stop };
-    let backend = OwnBackend::new(Arc::clone(&state), flags, retention_ms, orders.clone());
+    let backend =
+        OwnBackend::new(Arc::clone(&state), flags, retention_ms, orders.clone(), kernel_events);
     let (stop_web, stopping) = watch::channel(false);
     let service = spawn_service(Web {
         listeners,

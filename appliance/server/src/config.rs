@@ -5,6 +5,7 @@
 
 use std::path::Path;
 
+use ebpf::collector::Collector;
 use model::label_set::LabelSet;
 use scrape::relabel::NameScheme;
 
@@ -50,7 +51,7 @@ pub struct Config {
 }
 
 /// Settings that Prometheus does not have; `None` leaves the choice to the server.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Own {
     /// Shards.
     pub shards: Option<u32>,
@@ -60,6 +61,8 @@ pub struct Own {
     pub wal_segments_max: Option<u64>,
     /// Series of a shard.
     pub series_max: Option<u64>,
+    /// What is counted in the kernel.
+    pub kernel_collectors: Option<Vec<Collector>>,
 }
 
 /// Reads the configuration `text`, which lies at `path`: relative paths in it start there.
@@ -259,11 +262,35 @@ fn own(top: &Section<'_>, findings: &mut Findings) -> Own {
         segment_bytes: in_range("segment_size", segment, MIB, 1024 * MIB),
         wal_segments_max: in_range("wal_segments_max", segments, 2, 1024),
         series_max: in_range("series_max", series, 1, 1 << 31),
+        kernel_collectors: kernel_collectors(&section, &mut quiet),
     };
     for fault in quiet.faults {
         findings.push(fault);
     }
     own
+}
+
+fn kernel_collectors(section: &Section<'_>, findings: &mut Findings) -> Option<Vec<Collector>> {
+    section.get("kernel_collectors")?;
+    let names = section.texts("kernel_collectors", findings);
+    let all = [&Collector::DEFAULT[..], &[Collector::Sys]].concat();
+    let mut collectors = Vec::new();
+    for name in names {
+        match all.iter().find(|collector| collector.name() == name) {
+            Some(collector) => collectors.push(*collector),
+            None => {
+                let known: Vec<&str> = all.iter().map(|collector| collector.name()).collect();
+                let text = format!(
+                    "unknown kernel collector {name:?}, expected one of {}",
+                    known.join(", ")
+                );
+                findings.push(Fault::wrong(section.place_of("kernel_collectors"), text));
+            }
+        }
+    }
+    collectors.sort_unstable();
+    collectors.dedup();
+    Some(collectors)
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ pub mod flags;
 pub mod reference;
 pub mod host;
 pub mod process;
+pub mod kernel_events;
 pub mod targets;
 pub mod query_pool;
 pub mod store_source;

@@ -26,6 +26,7 @@ use shard::event::Question;
 use storage::stats::Named;
 
 use crate::flags::Flags;
+use crate::kernel_events::KernelEvents;
 use crate::state::{Running, State};
 use crate::store_source::StoreSource;
 
@@ -63,12 +64,19 @@ pub struct OwnBackend {
     processors: u64,
     retention: String,
     orders: Orders,
+    kernel_events: KernelEvents,
 }
 
 impl OwnBackend {
     /// The server that `flags` ask for; `orders` go to the main thread.
     #[must_use]
-    pub fn new(state: Arc<State>, flags: &Flags, retention_ms: u64, orders: Orders) -> OwnBackend {
+    pub fn new(
+        state: Arc<State>,
+        flags: &Flags,
+        retention_ms: u64,
+        orders: Orders,
+        kernel_events: KernelEvents,
+    ) -> OwnBackend {
         let has = |name: &str| flags.features.iter().any(|feature| feature == name);
         let engine = EngineOptions {
             samples_max: flags.query_samples_max,
@@ -104,6 +112,7 @@ impl OwnBackend {
             processors: u64::try_from(allowed().len()).unwrap_or(1),
             retention,
             orders,
+            kernel_events,
         }
     }
 
@@ -310,6 +319,7 @@ impl Backend for OwnBackend {
     fn collect_host(&self, into: &mut Collected) {
         let now = self.now().wall;
         crate::host::collect(Path::new("/proc"), Path::new("/sys"), now, into);
+        self.kernel_events.collect(into);
     }
 
     fn reload(&self) -> Result<(), String> {
