@@ -1,5 +1,6 @@
-//! Compiles the kernel's programs where clang is there, else takes the committed objects, whose
-//! recorded hash of the sources must match: an object that shadows an edit would be worse than none.
+//! Compiles the kernel's programs where clang is there, else takes the committed objects.
+//!
+//! Their recorded hash of the sources must match: an object that shadows an edit is worse than none.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -95,8 +95,8 @@ fn report(loaded: &Loaded) {
         Reason::Lockdown => "leave lockdown's confidentiality mode",
         _ => "update the kernel",
     };
-    let (collectors, reason) = (names.join(","), first.reason);
-    tracing::info!(collectors, %reason, detail = first.detail, remedy, "kernel events are not counted");
+    let (collectors, reason, detail) = (names.join(","), first.reason, &first.detail);
+    tracing::info!(collectors, %reason, detail, remedy, "kernel events are not counted");
 }
 
 /// A thread keeps its capabilities to itself and gives them to those it starts.
