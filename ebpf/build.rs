@@ -1,6 +1,7 @@
 //! Compiles the kernel's programs where clang is there, else takes the committed objects.
 //!
-//! Their recorded hash of the sources must match: an object that shadows an edit is worse than none.
+//! Their recorded hash of the sources must match: an object that shadows an edit is worse than
+//! none.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
