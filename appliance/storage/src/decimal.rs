@@ -16,6 +16,11 @@ const INTEGER_MAX: f64 = 9_007_199_254_740_992.0;
 /// Largest magnitude that is rounded by adding a half, exactly.
 const ROUNDED_MAX: f64 = 2_251_799_813_685_248.0;
 
+/// Integers of smaller magnitude become floats by [`small_to_float`].
+const SMALL: i64 = 1 << 51;
+/// A float whose last place is 1, with room for [`SMALL`] on either side.
+const BASE: f64 = 6_755_399_441_055_744.0;
+
 const POWERS: [f64; 16] =
     [1.0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15];
 const FRACTIONS: [f64; 16] = [
@@ -69,6 +74,21 @@ pub(crate) fn value(integer: i64, code: Code) -> f64 {
     }
 }
 
+/// Appends the floats of `integers` in this form, as [`value`] gives them one by one.
+pub(crate) fn extend_values(integers: &[i64], code: Code, out: &mut Vec<f64>) {
+    let (power, fraction) = (POWERS[code.exponent()], FRACTIONS[code.exponent()]);
+    let small = integers.iter().fold(0, |bits, integer| bits | integer.wrapping_add(SMALL));
+    if (0..2 * SMALL).contains(&small) {
+        match code {
+            Code::INTEGER => out.extend(integers.iter().map(|i| small_to_float(*i))),
+            Code(0..MULTIPLIED) => out.extend(integers.iter().map(|i| small_to_float(*i) / power)),
+            Code(_) => out.extend(integers.iter().map(|i| small_to_float(*i) * fraction)),
+        }
+    } else {
+        out.extend(integers.iter().map(|i| value(*i, code)));
+    }
+}
+
 /// The integer that is exactly `wanted` in this form.
 #[inline]
 pub(crate) fn exact(wanted: f64, code: Code) -> Option<i64> {
@@ -95,6 +115,13 @@ pub(crate) fn learn(wanted: f64, from: Code) -> Option<(Code, i64)> {
 #[expect(clippy::cast_possible_truncation, reason = "the caller holds |value| <= 2^53")]
 fn truncate(value: f64) -> i64 {
     value as i64
+}
+
+/// As [`to_float`], for integers from -[`SMALL`] to below [`SMALL`]: added to the bits of a float
+/// whose last place is 1, an integer is added to the float. Vector units of x86-64 before AVX-512
+/// know no conversion of 64-bit integers, but they know this.
+fn small_to_float(integer: i64) -> f64 {
+    f64::from_bits(BASE.to_bits().wrapping_add_signed(integer)) - BASE
 }
 
 #[expect(clippy::cast_precision_loss, reason = "what is lost makes `exact` refuse")]
@@ -135,7 +162,33 @@ mod tests {
         assert_eq!(codes, 31);
     }
 
+    #[track_caller]
+    fn check_twins(integers: &[i64]) {
+        for code in (0..=u8::MAX).filter_map(Code::from_byte) {
+            let mut found = Vec::new();
+            extend_values(integers, code, &mut found);
+            let found: Vec<u64> = found.iter().map(|value| value.to_bits()).collect();
+            let plain: Vec<u64> = integers.iter().map(|i| value(*i, code).to_bits()).collect();
+            assert_eq!(found, plain, "{code:?} {integers:?}");
+        }
+    }
+
+    #[test]
+    fn many_values_are_as_one_by_one_at_the_edges() {
+        let edges = [0, 1, -1, SMALL - 1, SMALL, -SMALL, -SMALL - 1, i64::MAX, i64::MIN];
+        check_twins(&edges);
+        edges.iter().for_each(|edge| check_twins(&[*edge, 0, 7]));
+    }
+
     proptest! {
+        #[test]
+        fn many_values_are_as_one_by_one(
+            integers in prop::collection::vec(any::<i64>(), 0..40),
+            shift in 0u32..64,
+        ) {
+            check_twins(&integers.iter().map(|integer| integer >> shift).collect::<Vec<_>>());
+        }
+
         #[test]
         fn d1_learned_forms_give_the_bits_back(
             bits: u64,

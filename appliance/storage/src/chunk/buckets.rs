@@ -10,6 +10,11 @@ use model::native_histogram::{CounterResetHint, NativeHistogram, Span};
 /// few enough that a chunk of 480 histograms takes at most 63 MB to decode.
 pub(crate) const BUCKETS_MAX: usize = 1 << 14;
 
+/// Counts stand by bucket, one a histogram. The number is on disk: never reuse it.
+pub(crate) const BY_COLUMNS: u8 = 0;
+/// Counts stand by histogram, one a bucket. The number is on disk: never reuse it.
+pub(crate) const BY_ROWS: u8 = 1;
+
 /// Hints by their numbers, which are on disk: never reorder them.
 const HINTS: [CounterResetHint; 4] = [
     CounterResetHint::Unknown,
@@ -49,6 +54,13 @@ pub(crate) fn check(histogram: &NativeHistogram) -> Result<(), &'static str> {
     } else {
         Err("histogram has other than one count a bucket of its spans")
     }
+}
+
+/// What the count of observations is when none fell outside: both sides of the encoding add up in
+/// this order, because float additions depend on it.
+pub(crate) fn total(histogram: &NativeHistogram) -> f64 {
+    let buckets = histogram.positive_buckets.iter().chain(&histogram.negative_buckets);
+    buckets.fold(histogram.zero_count, |total, count| total + count)
 }
 
 /// Buckets of `spans`.

@@ -117,7 +117,7 @@ fn wandering_gauges_do_not_square() {
         })
         .collect();
     let bytes = check_round_trip(&rows);
-    assert!(bytes < 200 * 100 * 10, "{bytes}");
+    assert!(bytes < 200 * 20, "{bytes}");
 }
 
 fn value() -> impl Strategy<Value = f64> {

@@ -202,29 +202,54 @@ pub(crate) fn read(
     let divisor = if tag & DIVIDED == 0 { 1 } else { cursor.unsigned()? };
     let residues = count - first_count;
     let offsets = read_offsets(cursor, residues, tag & PATCHED != 0, offsets)?;
-    let residue = |offset: &u64| base.wrapping_add(offset.wrapping_mul(divisor).cast_signed());
+    let start = out.len();
+    out.resize(start + count, first);
+    let filled = &mut out[start..];
+    // A product a residue would keep the common case from the vector units.
+    if divisor == 1 {
+        let residues = offsets.iter().map(|offset| base.wrapping_add_unsigned(*offset));
+        sum_up(mode, first, first_delta, residues, filled);
+    } else {
+        let residue = |offset: &u64| base.wrapping_add_unsigned(offset.wrapping_mul(divisor));
+        sum_up(mode, first, first_delta, offsets.iter().map(residue), filled);
+    }
+    Some(())
+}
+
+/// Fills in the integers whose differences `residues` are, the first being there.
+#[inline]
+fn sum_up(
+    mode: Mode,
+    first: i64,
+    first_delta: i64,
+    residues: impl Iterator<Item = i64>,
+    filled: &mut [i64],
+) {
+    // Plain loops: what a closure borrows is stored and loaded again with each integer.
     match mode {
-        Mode::Plain => out.extend(offsets.iter().map(residue)),
+        Mode::Plain => {
+            for (to, residue) in filled.iter_mut().zip(residues) {
+                *to = residue;
+            }
+        }
         Mode::Delta => {
             let mut value = first;
-            out.push(value);
-            out.extend(offsets.iter().map(|offset| {
-                value = value.wrapping_add(residue(offset));
-                value
-            }));
+            for (to, residue) in filled[1..].iter_mut().zip(residues) {
+                value = value.wrapping_add(residue);
+                *to = value;
+            }
         }
         Mode::DeltaOfDelta => {
             let mut delta = first_delta;
             let mut value = first.wrapping_add(delta);
-            out.extend([first, value]);
-            out.extend(offsets.iter().map(|offset| {
-                delta = delta.wrapping_add(residue(offset));
+            filled[1] = value;
+            for (to, residue) in filled[2..].iter_mut().zip(residues) {
+                delta = delta.wrapping_add(residue);
                 value = value.wrapping_add(delta);
-                value
-            }));
+                *to = value;
+            }
         }
     }
-    Some(())
 }
 
 fn read_offsets<'a>(

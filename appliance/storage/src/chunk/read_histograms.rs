@@ -1,8 +1,8 @@
 //! Reads runs of native histograms.
 //!
 //! Path: `read`, blocks → **read_histograms** → `read_values`.
-//! Never: panics on what it reads; takes memory for buckets before the bytes of their columns are
-//! seen to be there.
+//! Never: panics on what it reads; takes memory for more than the buckets that a histogram may
+//! have, times the count that the caller asks for.
 //! Format: docs/format/chunk.md, version 1.
 
 use std::ops::Range;
@@ -10,15 +10,15 @@ use std::sync::Arc;
 
 use model::native_histogram::{NativeHistogram, Span};
 
-use crate::chunk::buckets::{BUCKETS_MAX, check_spans, hint_of, indexes, join, number_bits};
+use crate::chunk::buckets::{
+    BUCKETS_MAX, BY_COLUMNS, BY_ROWS, check_spans, hint_of, indexes, join, number_bits, total,
+};
 use crate::chunk::integers::COUNT_MAX;
 use crate::chunk::read_values::{self, read_values, read_values_after};
 use crate::varint::Cursor;
 
 /// Why a run was refused.
 const DAMAGED: &str = "histograms make no sense";
-/// Least bytes of a column: kind, form, integer.
-const COLUMN_BYTES_MIN: usize = 3;
 
 /// Memory that one run after the other uses.
 #[derive(Clone, Debug, Default)]
@@ -114,8 +114,7 @@ fn read_stretch(
     for layout in &layouts {
         join(&mut positive, &layout.positive);
         join(&mut negative, &layout.negative);
-        let columns = positive.len() + negative.len();
-        if BUCKETS_MAX < columns || cursor.left() < columns * COLUMN_BYTES_MIN {
+        if BUCKETS_MAX < positive.len() + negative.len() {
             return Err(DAMAGED);
         }
     }
@@ -189,12 +188,18 @@ fn read_columns(
     column.clear();
     read_values(cursor, rows, &mut scratch.values, column)?;
     out.iter_mut().zip(&*column).for_each(|(to, value)| to.zero_count = *value);
+    match cursor.byte() {
+        Some(BY_COLUMNS) => {
+            let side: Side = (|h| &h.positive_spans, |h| &mut h.positive_buckets);
+            read_buckets(cursor, positive, runs, side, scratch, out)?;
+            let side: Side = (|h| &h.negative_spans, |h| &mut h.negative_buckets);
+            read_buckets(cursor, negative, runs, side, scratch, out)?;
+        }
+        Some(BY_ROWS) => read_rows(cursor, scratch, out)?,
+        _ => return Err(DAMAGED),
+    }
     scratch.totals.clear();
-    scratch.totals.extend_from_slice(column);
-    let side: Side = (|h| &h.positive_spans, |h| &mut h.positive_buckets);
-    read_buckets(cursor, positive, runs, side, scratch, out)?;
-    let side: Side = (|h| &h.negative_spans, |h| &mut h.negative_buckets);
-    read_buckets(cursor, negative, runs, side, scratch, out)?;
+    scratch.totals.extend(out.iter().map(total));
     let column = &mut scratch.column;
     column.clear();
     read_values_after(cursor, &scratch.totals, &mut scratch.values, column)?;
@@ -226,9 +231,6 @@ fn read_buckets(
     for column in columns {
         scratch.column.clear();
         read_values(cursor, out.len(), &mut scratch.values, &mut scratch.column)?;
-        for (total, count) in scratch.totals.iter_mut().zip(&scratch.column) {
-            *total += count;
-        }
         for run in runs.iter_mut() {
             if run.places.get(run.next) != Some(column) {
                 continue;
@@ -239,6 +241,23 @@ fn read_buckets(
             }
             run.next += 1;
         }
+    }
+    Ok(())
+}
+
+fn read_rows(
+    cursor: &mut Cursor<'_>,
+    scratch: &mut Scratch,
+    out: &mut [NativeHistogram],
+) -> Result<(), &'static str> {
+    for histogram in out {
+        let positive = histogram.positive_buckets.len();
+        let buckets = positive + histogram.negative_buckets.len();
+        scratch.column.clear();
+        read_values(cursor, buckets, &mut scratch.values, &mut scratch.column)?;
+        let (positive, negative) = scratch.column.split_at(positive);
+        histogram.positive_buckets.copy_from_slice(positive);
+        histogram.negative_buckets.copy_from_slice(negative);
     }
     Ok(())
 }

@@ -80,7 +80,7 @@ pub(crate) fn read_run(
         Kind::Decimal => {
             let code = Code::from_byte(cursor.byte()?)?;
             scratch.read_integers(cursor, count)?;
-            out.extend(scratch.integers.iter().map(|i| decimal::value(*i, code)));
+            decimal::extend_values(&scratch.integers, code, out);
         }
         Kind::Raw => {
             let bytes = cursor.bytes(count.checked_mul(8)?)?;
@@ -106,11 +106,10 @@ pub(crate) fn read_run(
             let code = Code::from_byte(cursor.byte()?)?;
             let previous = previous.filter(|previous| previous.len() == count)?;
             scratch.read_integers(cursor, count)?;
-            let pairs = scratch.integers.iter().zip(previous);
-            out.extend(pairs.map(|(above, previous)| {
-                let integer = decimal::nearest(*previous, code).wrapping_add(*above);
-                decimal::value(integer, code)
-            }));
+            for (integer, previous) in scratch.integers.iter_mut().zip(previous) {
+                *integer = integer.wrapping_add(decimal::nearest(*previous, code));
+            }
+            decimal::extend_values(&scratch.integers, code, out);
         }
     }
     Some(())

@@ -7,7 +7,9 @@ use std::sync::Arc;
 
 use model::native_histogram::{NativeHistogram, Span};
 
-use crate::chunk::buckets::{BUCKETS_MAX, check, indexes, join, number_bits, number_of};
+use crate::chunk::buckets::{
+    BUCKETS_MAX, BY_COLUMNS, BY_ROWS, check, indexes, join, number_bits, number_of, total,
+};
 use crate::chunk::write_values::{self, write_values, write_values_after};
 use crate::varint::{put, put_signed};
 
@@ -16,6 +18,9 @@ use crate::varint::{put, put_signed};
 const CELLS_SPARE: usize = 1024;
 /// Layouts compared with before one is written again: buckets come and go between few.
 const LAYOUTS_COMPARED: usize = 8;
+
+/// Up to so many histograms a stretch is also tried by rows: short columns cost their heads.
+const ROWS_FEW: usize = 8;
 
 /// Memory that one run after the other uses.
 #[derive(Clone, Debug, Default)]
@@ -161,10 +166,9 @@ fn put_stretch(stretch: &Stretch<'_>, scratch: &mut Scratch, out: &mut Vec<u8>) 
     put_layouts(histograms, out);
     put_column(histograms, |histogram| histogram.zero_threshold, scratch, out);
     put_column(histograms, |histogram| histogram.zero_count, scratch, out);
+    put_buckets(stretch, scratch, out);
     scratch.totals.clear();
-    scratch.totals.extend_from_slice(&scratch.column);
-    put_buckets(stretch, Side::Positive, scratch, out);
-    put_buckets(stretch, Side::Negative, scratch, out);
+    scratch.totals.extend(histograms.iter().map(|histogram| total(histogram)));
     scratch.column.clear();
     scratch.column.extend(histograms.iter().map(|histogram| histogram.count));
     write_values_after(&scratch.totals, &scratch.column, &mut scratch.values, out);
@@ -210,8 +214,32 @@ fn put_layouts(histograms: &[&NativeHistogram], out: &mut Vec<u8>) {
     }
 }
 
-/// Appends a column a bucket and adds them to the totals.
-fn put_buckets(stretch: &Stretch<'_>, side: Side, scratch: &mut Scratch, out: &mut Vec<u8>) {
+/// Appends the counts of the buckets, by columns or by rows.
+fn put_buckets(stretch: &Stretch<'_>, scratch: &mut Scratch, out: &mut Vec<u8>) {
+    let start = out.len();
+    out.push(BY_COLUMNS);
+    put_columns(stretch, Side::Positive, scratch, out);
+    put_columns(stretch, Side::Negative, scratch, out);
+    if ROWS_FEW < stretch.histograms.len() {
+        return;
+    }
+    let end = out.len();
+    out.push(BY_ROWS);
+    for histogram in stretch.histograms {
+        scratch.column.clear();
+        scratch.column.extend_from_slice(&histogram.positive_buckets);
+        scratch.column.extend_from_slice(&histogram.negative_buckets);
+        write_values(&scratch.column, &mut scratch.values, out);
+    }
+    if out.len() - end < end - start {
+        out.drain(start..end);
+    } else {
+        out.truncate(end);
+    }
+}
+
+/// Appends a column a bucket.
+fn put_columns(stretch: &Stretch<'_>, side: Side, scratch: &mut Scratch, out: &mut Vec<u8>) {
     let columns = match side {
         Side::Positive => &stretch.positive,
         Side::Negative => &stretch.negative,
@@ -228,9 +256,6 @@ fn put_buckets(stretch: &Stretch<'_>, side: Side, scratch: &mut Scratch, out: &m
             run.next += usize::from(has_it);
         }
         write_values(&scratch.column, &mut scratch.values, out);
-        for (total, count) in scratch.totals.iter_mut().zip(&scratch.column) {
-            *total += count;
-        }
     }
 }
 
