@@ -93,6 +93,8 @@ impl Column {
 pub(crate) struct Group {
     pub(crate) key: GroupKey,
     pub(crate) labels: LabelSet,
+    /// Families that it describes, by name.
+    pub(crate) metadata: Vec<u32>,
     pub(crate) columns: Vec<Column>,
     /// Kinds of the columns up to the last one that is not of floats.
     kinds: Vec<ColumnKind>,
@@ -132,6 +134,7 @@ impl Group {
         Group {
             key,
             labels,
+            metadata: Vec::new(),
             columns: Vec::new(),
             kinds: Vec::new(),
             live: Bitmap::default(),

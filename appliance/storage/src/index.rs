@@ -6,6 +6,8 @@
 //! Invariants
 //! - I1: a series is in the postings of each of its labels and of no other.
 
+pub(crate) mod families;
+
 pub(crate) mod postings;
 
 pub(crate) mod series;

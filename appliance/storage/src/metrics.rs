@@ -17,6 +17,7 @@ pub(crate) struct Counts {
     pub(crate) limited_series: u64,
     pub(crate) limited_groups: u64,
     pub(crate) limited_columns: u64,
+    pub(crate) metadata_refused: u64,
     pub(crate) tiles_sealed: u64,
     pub(crate) tile_bytes: u64,
     pub(crate) files_expired: u64,

@@ -55,6 +55,12 @@ pub struct Options {
     pub series_max: u32,
     /// Groups of this shard. Range 1..=2^24. Default 1 million.
     pub groups_max: u32,
+    /// Exemplars of this shard; the oldest makes way for the next. Range 0..=100 million, 0 keeps
+    /// none. Default 100,000, as Prometheus.
+    pub exemplars_max: u32,
+    /// Bytes of the metadata of families. Range 0..=1 GiB. Default 32 MiB: a hundred thousand
+    /// families with a line of help each; targets that say the same share it.
+    pub metadata_bytes_max: u64,
     /// Wait after the first failed write; doubles up to [`Options::retry_ms_max`]. Range
     /// 1..=60000. Default 100.
     pub retry_ms_min: u64,
@@ -81,6 +87,8 @@ impl Default for Options {
             retention_ms: 15 * 24 * HOUR_MS,
             series_max: 20_000_000,
             groups_max: 1_000_000,
+            exemplars_max: 100_000,
+            metadata_bytes_max: 32 * MIB,
             retry_ms_min: 100,
             retry_ms_max: 5000,
         }
@@ -125,6 +133,8 @@ impl Options {
             ("retention_ms", self.retention_ms, HOUR_MS, 100 * year_ms),
             ("series_max", self.series_max.into(), 1, 1 << 31),
             ("groups_max", self.groups_max.into(), 1, 1 << 24),
+            ("exemplars_max", self.exemplars_max.into(), 0, 100_000_000),
+            ("metadata_bytes_max", self.metadata_bytes_max, 0, 1024 * MIB),
             ("retry_ms_min", self.retry_ms_min, 1, 60_000),
             ("retry_ms_max", self.retry_ms_max, self.retry_ms_min, 600_000),
         ];

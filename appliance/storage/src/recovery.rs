@@ -16,7 +16,7 @@ use crate::catalog::record::FRAME_BYTES_MAX;
 use crate::effect::LogPosition;
 use crate::frame::{self, Envelope, Found, Kind as FrameKind};
 use crate::log::read::{self as log, Sequence, Verdict};
-use crate::log::record::{Kind, read_column, read_group, read_seal};
+use crate::log::record::{Kind, read_column, read_exemplar, read_group, read_metadata, read_seal};
 use crate::log::row_read::Decoder;
 use crate::log::write::{Epoch, LiveSegment};
 use crate::names::{FileName, SegmentId};
@@ -603,6 +603,16 @@ impl Recovery {
             }
             Kind::Seal => {
                 store.replay_seal(read_seal(body).ok_or("seal makes no sense")?);
+                Ok(())
+            }
+            Kind::Metadata => {
+                let (group, families) = read_metadata(body).ok_or("metadata makes no sense")?;
+                store.replay_metadata(group, &families, EPOCH_BEFORE);
+                Ok(())
+            }
+            Kind::Exemplar => {
+                let (place, exemplar) = read_exemplar(body).ok_or("exemplar makes no sense")?;
+                store.replay_exemplar(place, exemplar);
                 Ok(())
             }
             kind @ (Kind::Row | Kind::FullRow) => {

@@ -26,6 +26,8 @@ impl Store {
             index: self.index.heap_bytes() as u64,
             symbols: self.index.symbols.heap_bytes() as u64,
             catalog: self.catalog.heap_bytes() as u64,
+            exemplars: self.exemplars.heap_bytes() as u64,
+            metadata: self.index.families.heap_bytes() as u64,
             log: self.log.backlog_bytes(),
         }
     }
@@ -85,6 +87,7 @@ impl Store {
         self.collect_log(into);
         self.collect_files(into);
         self.collect_refusals(into);
+        self.collect_exemplars(into);
         self.collect_memory(into);
     }
 
@@ -213,6 +216,7 @@ impl Store {
             ("series", counts.limited_series),
             ("groups", counts.limited_groups),
             ("columns", counts.limited_columns),
+            ("metadata", counts.metadata_refused),
         ] {
             let help = "Series and groups refused because a limit was reached.";
             into.counter(
@@ -230,6 +234,42 @@ impl Store {
         );
     }
 
+    fn collect_exemplars(&self, into: &mut Collected) {
+        let counts = self.exemplars.counts;
+        let mut counter = |name, help, value: u64| into.counter(name, help, &[], float_of(value));
+        counter(
+            "prometheus_tsdb_exemplar_exemplars_appended_total",
+            "Exemplars taken.",
+            counts.appended,
+        );
+        counter(
+            "prometheus_tsdb_exemplar_out_of_order_exemplars_total",
+            "Exemplars refused because their series has a newer one.",
+            counts.out_of_order,
+        );
+        counter(
+            "cresset_storage_exemplars_refused_total",
+            "Exemplars refused for another reason.",
+            counts.refused,
+        );
+        let mut gauge = |name, help, value: u64| into.gauge(name, help, &[], float_of(value));
+        gauge(
+            "prometheus_tsdb_exemplar_exemplars_in_storage",
+            "Exemplars held.",
+            self.exemplars.len() as u64,
+        );
+        gauge(
+            "prometheus_tsdb_exemplar_series_with_exemplars_in_storage",
+            "Series with an exemplar.",
+            self.exemplars.series() as u64,
+        );
+        gauge(
+            "prometheus_tsdb_exemplar_max_exemplars",
+            "Exemplars held at most.",
+            self.options.exemplars_max.into(),
+        );
+    }
+
     fn collect_memory(&self, into: &mut Collected) {
         let memory = self.memory();
         for (purpose, bytes) in [
@@ -239,6 +279,8 @@ impl Store {
             ("index", memory.index),
             ("symbols", memory.symbols),
             ("catalog", memory.catalog),
+            ("exemplars", memory.exemplars),
+            ("metadata", memory.metadata),
             ("log", memory.log),
         ] {
             let help = "Bytes of memory of the store by purpose.";

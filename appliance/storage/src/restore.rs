@@ -58,6 +58,12 @@ pub(crate) fn define(store: &mut Store, definition: Definition) {
             // A column of a group that does not live was dropped with it.
             let _ = put_column(store, group, column, kind, &labels);
         }
+        Definition::Metadata { group, families } => {
+            for family in families {
+                // More than options allow, as they are now, is left out.
+                let _ = store.put_metadata(group, &family);
+            }
+        }
         Definition::DropColumn { group, column } => drop_column(store, group, column),
         Definition::DropGroup { group } => drop_group(store, group),
         Definition::NextGroup { group } => {
@@ -113,6 +119,8 @@ fn drop_group(store: &mut Store, group: u32) {
     }
     if let Some(found) = store.groups[group as usize].take() {
         store.group_keys.remove(&found.key);
+        store.index.families.give_back(&found.metadata);
+        store.forget_families();
         if let Some((epoch, _)) = found.opened {
             store.log.unpin(epoch);
         }

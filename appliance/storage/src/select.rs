@@ -8,6 +8,7 @@ use std::sync::Arc;
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use model::label_set::LabelSet;
+use model::matcher::Matcher;
 use roaring::RoaringBitmap;
 
 use crate::chunk::kind::Column;
@@ -129,15 +130,21 @@ pub(crate) fn select(
     Ok(selected)
 }
 
-/// Series of a question about labels that may have samples in its range.
-fn wanted(index: &Index, groups: &Groups, request: &LabelRequest) -> RoaringBitmap {
+/// Series that fulfil all of any one set; no set means every series.
+pub(crate) fn matching_any(index: &Index, matcher_sets: &[Vec<Matcher>]) -> RoaringBitmap {
     let mut found = RoaringBitmap::new();
-    if request.matcher_sets.is_empty() {
+    if matcher_sets.is_empty() {
         found |= index.all();
     }
-    for matchers in &request.matcher_sets {
+    for matchers in matcher_sets {
         found |= matching::select(index, matchers);
     }
+    found
+}
+
+/// Series of a question about labels that may have samples in its range.
+fn wanted(index: &Index, groups: &Groups, request: &LabelRequest) -> RoaringBitmap {
+    let found = matching_any(index, &request.matcher_sets);
     let (after_ms, until_ms) = (request.from.0.saturating_sub(1), request.to.0);
     // Made for the groups that are met: few, where a matcher asks for few.
     let mut spans: Vec<Option<Span>> = Vec::new();

@@ -24,6 +24,10 @@ pub struct MemoryBytes {
     pub symbols: u64,
     /// Definitions that wait for the catalog, and its symbol numbers.
     pub catalog: u64,
+    /// The ring of exemplars.
+    pub exemplars: u64,
+    /// Metadata of families.
+    pub metadata: u64,
     /// Log records that wait for the disk.
     pub log: u64,
 }
@@ -38,6 +42,8 @@ impl MemoryBytes {
             + self.index
             + self.symbols
             + self.catalog
+            + self.exemplars
+            + self.metadata
             + self.log
     }
 }

@@ -15,6 +15,7 @@ use crate::catalog::write::{CatalogWriter, Change};
 use crate::cells::Cells;
 use crate::deletions::Deletions;
 use crate::effect::{Effect, Event, FileError, FileOp, FileRequest, FileRequestId, LogPosition};
+use crate::exemplars::Exemplars;
 use crate::head::{Admission, Group, NONE};
 use crate::histogram;
 use crate::index::series::{ColumnPlace, Index};
@@ -116,6 +117,7 @@ pub struct Store {
     pub(crate) catalog: CatalogWriter,
     pub(crate) tile_files: TileFiles,
     pub(crate) deletions: Deletions,
+    pub(crate) exemplars: Exemplars,
     pub(crate) counts: Counts,
     builder: Builder,
     changed: Vec<u32>,
@@ -148,6 +150,7 @@ impl Store {
             catalog,
             tile_files,
             deletions: Deletions::new(&options),
+            exemplars: Exemplars::new(options.exemplars_max),
             counts: Counts::default(),
             builder: Builder::default(),
             changed: Vec::new(),
@@ -340,7 +343,7 @@ impl Store {
     }
 
     /// Logs the definitions that the group's rows need and the log has not.
-    fn define(&mut self, now: Now, group: GroupId) {
+    pub(crate) fn define(&mut self, now: Now, group: GroupId) {
         let id = group.0;
         let found = self.groups[id as usize].as_mut().expect("the row was admitted");
         let count = crate::head::index32(found.columns.len());
@@ -612,6 +615,7 @@ impl Store {
             }
             if silent {
                 self.group_keys.remove(&found.key);
+                self.index.families.give_back(&found.metadata);
                 self.groups[at] = None;
                 self.catalog.queue(Change::DropGroup(group), None);
             }
@@ -619,6 +623,8 @@ impl Store {
         for symbol in std::mem::take(&mut self.index.gone) {
             self.catalog.forget_symbol(symbol);
         }
+        self.forget_families();
+        self.forget_exemplars();
     }
 
     /// Emits all that can go.

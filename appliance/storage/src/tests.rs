@@ -12,4 +12,6 @@ mod invariants;
 
 mod kinds;
 
+mod annotations;
+
 mod golden;

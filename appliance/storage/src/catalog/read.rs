@@ -4,9 +4,13 @@
 //! Never: panics on what it reads.
 //! Format: docs/format/catalog.md, version 1.
 
+use std::sync::Arc;
+
 use model::label_set::{Builder, LabelSet};
 
 use crate::catalog::record::Kind;
+use crate::log::record::read_family;
+use crate::metadata::Family;
 use crate::row::ColumnKind;
 use crate::varint::Cursor;
 
@@ -15,6 +19,7 @@ use crate::varint::Cursor;
 pub(crate) enum Definition {
     Group { group: u32, key: u128, columns: u32, labels: LabelSet },
     Column { group: u32, column: u32, kind: ColumnKind, labels: LabelSet },
+    Metadata { group: u32, families: Vec<Arc<Family>> },
     DropColumn { group: u32, column: u32 },
     DropGroup { group: u32 },
     NextGroup { group: u32 },
@@ -25,6 +30,7 @@ pub(crate) enum Definition {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Reader {
     symbols: Vec<String>,
+    families: Vec<Arc<Family>>,
 }
 
 impl Reader {
@@ -69,6 +75,16 @@ impl Reader {
                     _ => ColumnKind::Float,
                 };
                 Definition::Column { group, column, kind, labels: self.labels(cursor)? }
+            }
+            Kind::Family => {
+                self.families.push(Arc::new(read_family(cursor)?));
+                return Some(None);
+            }
+            Kind::Metadata => {
+                let group = cursor.unsigned32()?;
+                let count = cursor.size().filter(|count| *count <= cursor.left())?;
+                let families = (0..count).map(|_| self.families.get(cursor.size()?).cloned());
+                Definition::Metadata { group, families: families.collect::<Option<_>>()? }
             }
             Kind::DropColumn => {
                 Definition::DropColumn { group: cursor.unsigned32()?, column: cursor.unsigned32()? }

@@ -22,6 +22,10 @@ pub(crate) enum Kind {
     Complete = 7,
     /// A column that is not of floats: group, number, kind, labels as symbols.
     TypedColumn = 8,
+    /// Metadata of a family; it takes the next number of this file, from 0.
+    Family = 9,
+    /// Families that a group describes: all, each time.
+    Metadata = 10,
 }
 
 impl Kind {
@@ -35,6 +39,8 @@ impl Kind {
             Kind::NextGroup,
             Kind::Complete,
             Kind::TypedColumn,
+            Kind::Family,
+            Kind::Metadata,
         ];
         kinds.into_iter().find(|kind| *kind as u8 == byte)
     }

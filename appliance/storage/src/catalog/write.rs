@@ -18,6 +18,7 @@ use crate::effect::{FileOp, FileRequestId};
 use crate::frame::{self, Envelope};
 use crate::head::{Group, NONE};
 use crate::index::series::Index;
+use crate::log::record::put_family;
 use crate::log::write::Epoch;
 use crate::names::FileName;
 use crate::options::Options;
@@ -33,6 +34,7 @@ const DEAD_MIN: u64 = 10_000;
 pub(crate) enum Change {
     Group(u32),
     Column(u32, u32),
+    Metadata(u32),
     DropColumn(u32, u32),
     DropGroup(u32),
 }
@@ -82,6 +84,9 @@ pub(crate) struct CatalogWriter {
     /// Number in the file of each symbol; [`NONE`] when it is not in it.
     symbols: Vec<u32>,
     symbol_count: u32,
+    /// The same of each family.
+    families: Vec<u32>,
+    family_count: u32,
     queue: VecDeque<Queued>,
     queued: u64,
     durable: u64,
@@ -106,6 +111,8 @@ impl CatalogWriter {
             older,
             symbols: Vec::new(),
             symbol_count: 0,
+            families: Vec::new(),
+            family_count: 0,
             queue: VecDeque::new(),
             queued: 0,
             durable: 0,
@@ -124,6 +131,8 @@ impl CatalogWriter {
         match change {
             Change::Group(_) | Change::Column(..) => self.live += 1,
             Change::DropColumn(..) | Change::DropGroup(_) => self.dead += 2,
+            // It replaces the one before it, but for the first.
+            Change::Metadata(_) => self.dead += 1,
         }
     }
 
@@ -141,12 +150,21 @@ impl CatalogWriter {
     /// Bytes of memory behind it.
     pub(crate) fn heap_bytes(&self) -> usize {
         let flight = self.flight.as_ref().or(self.failed.as_ref()).map_or(0, |f| f.bytes.len());
-        self.queue.capacity() * size_of::<Queued>() + self.symbols.capacity() * 4 + flight
+        self.queue.capacity() * size_of::<Queued>()
+            + (self.symbols.capacity() + self.families.capacity()) * 4
+            + flight
     }
 
     /// A symbol has gone: its number in memory may be another's soon.
     pub(crate) fn forget_symbol(&mut self, symbol: Symbol) {
         if let Some(number) = self.symbols.get_mut(symbol.0 as usize) {
+            *number = NONE;
+        }
+    }
+
+    /// A family has gone: its number in memory may be another's soon.
+    pub(crate) fn forget_family(&mut self, family: u32) {
+        if let Some(number) = self.families.get_mut(family as usize) {
             *number = NONE;
         }
     }
@@ -181,9 +199,11 @@ impl CatalogWriter {
         }
         match self.stage {
             Stage::Absent => {
-                (self.offset, self.records, self.symbol_count) = (0, 0, 0);
+                (self.offset, self.records) = (0, 0);
+                (self.symbol_count, self.family_count) = (0, 0);
                 (self.live, self.dead) = (0, 0);
                 self.symbols.clear();
+                self.families.clear();
                 self.rewrite(request, 0, groups, index);
             }
             Stage::Rewriting { next_group } => self.rewrite(request, next_group, groups, index),
@@ -208,6 +228,7 @@ impl CatalogWriter {
             if let Some(found) = &groups[group as usize] {
                 self.put_group(&mut frame, group, found);
                 self.live += 1;
+                self.put_metadata(&mut frame, group, found, index);
                 for column in 0..found.columns.len() {
                     let column = u32::try_from(column).expect("columns of a group are bounded");
                     let written = self.put_column(&mut frame, group, column, found, index);
@@ -249,6 +270,11 @@ impl CatalogWriter {
             Change::Column(group, column) => {
                 if let Some(found) = &groups[group as usize] {
                     self.put_column(frame, group, column, found, index);
+                }
+            }
+            Change::Metadata(group) => {
+                if let Some(found) = &groups[group as usize] {
+                    self.put_metadata(frame, group, found, index);
                 }
             }
             Change::DropColumn(group, column) => {
@@ -304,6 +330,31 @@ impl CatalogWriter {
             put(&mut frame.bytes, self.symbols[value.0 as usize].into());
         }
         true
+    }
+
+    /// Writes what the group says of families, with those that it needs.
+    fn put_metadata(&mut self, frame: &mut Frame, group: u32, found: &Group, index: &Index) {
+        if found.metadata.is_empty() {
+            return;
+        }
+        for id in &found.metadata {
+            let at = *id as usize;
+            if self.families.len() <= at {
+                self.families.resize(at + 1, NONE);
+            }
+            if self.families[at] == NONE {
+                self.families[at] = self.family_count;
+                self.family_count += 1;
+                frame.begin(Kind::Family);
+                put_family(&mut frame.bytes, index.families.family(*id));
+            }
+        }
+        frame.begin(Kind::Metadata);
+        put(&mut frame.bytes, group.into());
+        put(&mut frame.bytes, found.metadata.len() as u64);
+        for id in &found.metadata {
+            put(&mut frame.bytes, self.families[*id as usize].into());
+        }
     }
 
     fn put_symbol(&mut self, frame: &mut Frame, symbol: Symbol, index: &Index) {

@@ -6,6 +6,7 @@ use model::label_set::LabelSet;
 use roaring::RoaringBitmap;
 use smallvec::SmallVec;
 
+use crate::index::families::Families;
 use crate::index::postings::Postings;
 use crate::symbols::{Symbol, Symbols};
 
@@ -44,6 +45,7 @@ pub(crate) type Values = HashMap<Symbol, Postings, FixedState>;
 #[derive(Debug, Default)]
 pub(crate) struct Index {
     pub(crate) symbols: Symbols,
+    pub(crate) families: Families,
     series: Vec<Series>,
     free: Vec<u32>,
     /// Half of the label set's hash, and the number.

@@ -3,7 +3,10 @@
 //! Format: docs/format/wal.md, version 1.
 
 use model::label_set::LabelSet;
+use model::time::TimestampMs;
 
+use crate::exemplars::Exemplar;
+use crate::metadata::{self, Family};
 use crate::row::{ColumnKind, Rank, Row};
 use crate::varint::{Cursor, put, put_bytes, put_signed};
 
@@ -24,12 +27,24 @@ pub(crate) enum Kind {
     Seal = 5,
     /// A column that is not of floats: group, number, kind, labels of its series.
     TypedColumn = 6,
+    /// Metadata of some families of a group.
+    Metadata = 7,
+    /// An exemplar of a column.
+    Exemplar = 8,
 }
 
 impl Kind {
     pub(crate) fn from_byte(byte: u8) -> Option<Kind> {
-        let kinds =
-            [Kind::Group, Kind::Column, Kind::Row, Kind::FullRow, Kind::Seal, Kind::TypedColumn];
+        let kinds = [
+            Kind::Group,
+            Kind::Column,
+            Kind::Row,
+            Kind::FullRow,
+            Kind::Seal,
+            Kind::TypedColumn,
+            Kind::Metadata,
+            Kind::Exemplar,
+        ];
         kinds.into_iter().find(|kind| *kind as u8 == byte)
     }
 }
@@ -109,6 +124,57 @@ pub(crate) fn read_seal(body: &[u8]) -> Option<u32> {
     let mut cursor = Cursor::new(body);
     let group = cursor.unsigned32()?;
     cursor.is_empty().then_some(group)
+}
+
+/// Appends the metadata of a family; the catalog has the same.
+pub(crate) fn put_family(out: &mut Vec<u8>, family: &Family) {
+    out.push(metadata::number_of(family.metric_type));
+    for text in [&family.name, &family.help, &family.unit] {
+        put_bytes(out, text.as_bytes());
+    }
+}
+
+/// Reads what [`put_family`] wrote.
+pub(crate) fn read_family(cursor: &mut Cursor<'_>) -> Option<Family> {
+    let metric_type = metadata::type_of(cursor.byte()?)?;
+    let mut text = || Some(Box::from(std::str::from_utf8(cursor.sized_bytes()?).ok()?));
+    Some(Family { metric_type, name: text()?, help: text()?, unit: text()? })
+}
+
+/// Appends the body of a group's metadata.
+pub(crate) fn put_metadata(out: &mut Vec<u8>, group: u32, families: &[&Family]) {
+    put(out, group.into());
+    families.iter().for_each(|family| put_family(out, family));
+}
+
+/// Reads what [`put_metadata`] wrote.
+pub(crate) fn read_metadata(body: &[u8]) -> Option<(u32, Vec<Family>)> {
+    let mut cursor = Cursor::new(body);
+    let group = cursor.unsigned32()?;
+    let mut families = Vec::new();
+    while !cursor.is_empty() {
+        families.push(read_family(&mut cursor)?);
+    }
+    Some((group, families))
+}
+
+/// Appends the body of an exemplar of a column of a group.
+pub(crate) fn put_exemplar(out: &mut Vec<u8>, (group, column): (u32, u32), exemplar: &Exemplar) {
+    put(out, group.into());
+    put(out, column.into());
+    put_signed(out, exemplar.timestamp.0);
+    out.extend_from_slice(&exemplar.value.to_bits().to_le_bytes());
+    put_bytes(out, exemplar.labels.packed().as_bytes());
+}
+
+/// Reads what [`put_exemplar`] wrote.
+pub(crate) fn read_exemplar(body: &[u8]) -> Option<((u32, u32), Exemplar)> {
+    let mut cursor = Cursor::new(body);
+    let place = (cursor.unsigned32()?, cursor.unsigned32()?);
+    let timestamp = TimestampMs(cursor.signed()?);
+    let value = f64::from_bits(u64::from_le_bytes(cursor.array()?));
+    let labels = labels(cursor.sized_bytes()?)?;
+    cursor.is_empty().then_some((place, Exemplar { labels, value, timestamp }))
 }
 
 fn labels(bytes: &[u8]) -> Option<LabelSet> {
