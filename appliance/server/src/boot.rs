@@ -22,6 +22,7 @@ use machine::topology::allowed;
 use tokio::sync::watch;
 
 use crate::config::{Config, load};
+use crate::doctor;
 use crate::flags::Flags;
 use crate::kernel_events::KernelEvents;
 use crate::own_backend::{Orders, OwnBackend, Reload};
@@ -131,6 +132,16 @@ fn spawn_service(web: Web) -> anyhow::Result<JoinHandle<std::io::Result<()>>> {
     builder.spawn(move || web::run(web)).context("start the service thread")
 }
 
+/// Says in brief what `cresset doctor` would.
+fn examine() {
+    let (ok, wants) = doctor::brief();
+    for want in &wants {
+        let (name, found, advice) = (want.name, &want.found, &want.advice);
+        tracing::info!(name, verdict = %want.verdict, found, advice, "doctor");
+    }
+    tracing::info!(ok, wants = wants.len(), "doctor: `cresset doctor` looks at the disk too");
+}
+
 /// Says what a configuration asks for in vain, and which targets cannot be.
 fn report(config: &Config) {
     for notice in &config.notices {
@@ -192,6 +203,7 @@ impl Server<'_> {
         for note in handle.notes() {
             tracing::info!("{note}");
         }
+        examine();
         let cpus = &handle.plan().service;
         // Off the shards' processors; where that fails, the main thread has little to do anyway.
         let _ = bind(cpus);

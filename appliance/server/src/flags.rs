@@ -194,6 +194,13 @@ pub enum Task {
     Run(Box<Flags>),
     /// Check configuration files.
     CheckConfig(Vec<PathBuf>),
+    /// Look at the machine.
+    Doctor {
+        /// Where samples are kept.
+        directory: PathBuf,
+        /// Whether JSON is wanted.
+        json: bool,
+    },
 }
 
 /// Form of the log.
@@ -264,7 +271,8 @@ pub fn command() -> Command {
                         .about("Check configuration files; exit code 0 when all are valid")
                         .arg(Arg::new("files").value_name("FILE").required(true).num_args(1..)),
                 ),
-        );
+        )
+        .subcommand(doctor());
     for flag in FLAGS {
         let argument = Arg::new(flag.name).long(flag.name).help(flag.doc);
         command = match flag.form {
@@ -293,6 +301,14 @@ pub fn command() -> Command {
     command
 }
 
+fn doctor() -> Command {
+    let directory = Arg::new("directory").long("storage.tsdb.path").value_name("DIR");
+    Command::new("doctor")
+        .about("Say what this machine lets the server do, and what to fix; exit code 1 if so")
+        .arg(directory.default_value("data/").help("Where samples are kept."))
+        .arg(Arg::new("json").long("json").action(ArgAction::SetTrue).help("Write JSON."))
+}
+
 /// Reads a command line, the program's name first.
 ///
 /// # Errors
@@ -304,6 +320,10 @@ pub fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Task, clap::
     {
         let files = config.get_many::<String>("files").into_iter().flatten();
         return Ok(Task::CheckConfig(files.map(PathBuf::from).collect()));
+    }
+    if let Some(("doctor", doctor)) = matches.subcommand() {
+        let directory = PathBuf::from(text(doctor, "directory"));
+        return Ok(Task::Doctor { directory, json: doctor.get_flag("json") });
     }
     let invalid = |text: String| command().error(clap::error::ErrorKind::ValueValidation, text);
     refuse_unsupported(&matches).map_err(invalid)?;
@@ -451,7 +471,7 @@ mod tests {
         let line = std::iter::once("cresset").chain(arguments.iter().copied());
         match parse(line.map(str::to_owned)) {
             Ok(Task::Run(flags)) => Ok(*flags),
-            Ok(Task::CheckConfig(_)) => Err("check".to_owned()),
+            Ok(Task::CheckConfig(_) | Task::Doctor { .. }) => Err("check".to_owned()),
             Err(error) => Err(error.to_string()),
         }
     }

@@ -8,6 +8,7 @@ pub mod reference;
 pub mod host;
 pub mod process;
 pub mod kernel_events;
+pub mod doctor;
 pub mod targets;
 pub mod query_pool;
 pub mod store_source;

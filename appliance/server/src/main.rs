@@ -6,6 +6,8 @@ use std::process::ExitCode;
 
 use server::boot::{Refused, run};
 use server::check::check_config;
+use server::doctor::checkup::{self, Verdict};
+use server::doctor::examine;
 use server::flags::{Flags, LogFormat, Task, parse};
 use server::log::Logfmt;
 
@@ -31,6 +33,13 @@ fn main() -> ExitCode {
                 are_valid &= is_valid;
             }
             if are_valid { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+        }
+        Ok(Task::Doctor { directory, json }) => {
+            let checks = examine(&directory);
+            let text = if json { checkup::json(&checks) } else { checkup::table(&checks) };
+            print!("{text}");
+            let is_well = checks.iter().all(|check| check.verdict != Verdict::Fix);
+            if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
         Ok(Task::Run(flags)) => serve(&flags),
     }
