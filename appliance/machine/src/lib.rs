@@ -29,6 +29,8 @@ pub mod wal_thread;
 pub mod segments;
 pub mod tiles;
 pub mod files;
+pub mod pace;
+pub mod compactor;
 pub mod open;
 pub mod measure;
 pub mod shard_loop;

@@ -22,11 +22,13 @@ use storage::effect::{Effect as StorageEffect, Event as StorageEvent};
 use crate::client::Client;
 use crate::client::active::Ended;
 use crate::clock;
+use crate::compactor;
 use crate::files;
 use crate::handle::Beat;
 use crate::mailbox::{Done, Mailbox, Postbox, Reply};
 use crate::measure::Measures;
 use crate::operation::Completion;
+use crate::pace::Strain;
 use crate::reactor::Reactor;
 use crate::segments;
 use crate::wal_thread::{LogSender, Request as LogRequest};
@@ -46,6 +48,8 @@ pub(crate) struct Links {
     pub(crate) log: LogSender,
     pub(crate) segments: Sender<segments::Request>,
     pub(crate) files: Sender<files::Request>,
+    pub(crate) compactor: Sender<compactor::Request>,
+    pub(crate) strain: Arc<Strain>,
     pub(crate) client: Client,
     pub(crate) commit_deadline_ms: u64,
     pub(crate) beat: Arc<Beat>,
@@ -56,6 +60,7 @@ enum Held {
     Log(LogRequest),
     Segments(segments::Request),
     Files(files::Request),
+    Compact(compactor::Request),
 }
 
 /// One shard and everything that performs its effects.
@@ -160,7 +165,9 @@ impl ShardLoop {
                         StorageEvent::LogDurable { .. } | StorageEvent::LogFailed { .. }
                     );
                     if let Some((began, _)) = self.commit.take_if(|_| ends) {
-                        self.measures.commit(clock::tick().since(began));
+                        let nanos = clock::tick().since(began);
+                        self.links.strain.commit(nanos);
+                        self.measures.commit(nanos);
                     }
                     self.give(now, Event::Storage(event));
                 }
@@ -239,8 +246,7 @@ impl ShardLoop {
                 Held::Segments(segments::Request::Retire { shard, segment })
             }
             StorageEffect::File(request) => Held::Files(files::Request { shard, request }),
-            // Stores are not told to compact.
-            StorageEffect::Compact(_) => return,
+            StorageEffect::Compact(plan) => Held::Compact(compactor::Request { shard, plan }),
         };
         self.held.push_back(message);
         self.send_held();
@@ -256,6 +262,9 @@ impl ShardLoop {
                 }
                 Held::Files(request) => {
                     refused(self.links.files.try_send(request)).map(Held::Files)
+                }
+                Held::Compact(request) => {
+                    refused(self.links.compactor.try_send(request)).map(Held::Compact)
                 }
             };
             if let Some(message) = back {

@@ -13,6 +13,7 @@ use storage::options::Options as StorageOptions;
 use storage::tile_read::TileRead;
 
 use crate::client::Client;
+use crate::compactor;
 use crate::fault::Faults;
 use crate::files;
 use crate::handle::{Beat, Gauges, Handle, ShardEnd, Worker};
@@ -22,6 +23,7 @@ use crate::open::{
     shard_directory, system,
 };
 use crate::options::Options;
+use crate::pace::Strain;
 use crate::plan::{Plan, bind, plan, raise};
 use crate::probe::probe;
 use crate::reactor::{IoChoice, IoKind, Reactor};
@@ -241,6 +243,8 @@ impl Boot {
                 log: service.log.clone(),
                 segments: service.segments.clone(),
                 files: service.files.clone(),
+                compactor: service.compactor.clone(),
+                strain: Arc::clone(&service.strain),
                 client,
                 commit_deadline_ms: self.options.commit_deadline_ms,
                 beat: Arc::clone(&beat),
@@ -262,6 +266,8 @@ struct Service {
     log: wal_thread::LogSender,
     segments: Sender<segments::Request>,
     files: Sender<files::Request>,
+    compactor: Sender<compactor::Request>,
+    strain: Arc<Strain>,
     workers: Vec<Worker>,
     gauges: Vec<Arc<dyn Gauges>>,
 }
@@ -310,12 +316,22 @@ impl Service {
         let (files, files_worker, files_gauges) =
             files::start(boot.io, places.collect(), bound(&cpus))
                 .map_err(system("start the thread of files"))?;
+        let places = each().zip(tiles).map(|((directory, postbox), tiles)| compactor::Place {
+            directory: directory.clone(),
+            postbox: postbox.clone(),
+            tiles: Arc::clone(tiles),
+        });
+        let strain = Arc::new(Strain::default());
+        let (compactor, compactor_worker, compactor_gauges) =
+            compactor::start(boot.io, places.collect(), Arc::clone(&strain), bound(&cpus))
+                .map_err(system("start the thread of compaction"))?;
         let (resolver, resolve_worker, resolve_gauges) =
             resolve::start().map_err(system("start the resolver's thread"))?;
         // The log's thread ends when that of segments has gone.
-        let workers = vec![segments_worker, log_worker, files_worker, resolve_worker];
-        let gauges = vec![log_gauges, files_gauges, resolve_gauges];
-        Ok(Service { resolver, log, segments, files, workers, gauges })
+        let workers =
+            vec![segments_worker, log_worker, files_worker, compactor_worker, resolve_worker];
+        let gauges = vec![log_gauges, files_gauges, compactor_gauges, resolve_gauges];
+        Ok(Service { resolver, log, segments, files, compactor, strain, workers, gauges })
     }
 }
 
