@@ -163,8 +163,8 @@ mod tests {
         let mut pace = Pace::new();
         let strain = Strain::default();
         let now = Tick(1);
-        let pause = pace.moved(now, RATE_START / 10, &strain);
-        assert_eq!(pause / NANOS_PER_MS, 100);
+        let pause = pace.moved(now, RATE_START / 8, &strain);
+        assert_eq!(pause / NANOS_PER_MS, 125);
         let more = pace.moved(now, RATE_START, &strain);
         assert_eq!(more, PAUSE_NANOS_MAX, "a pause is bounded");
     }
