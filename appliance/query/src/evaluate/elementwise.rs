@@ -45,13 +45,21 @@ fn clamp(column: &mut Column, min: Option<&Vec<f64>>, max: Option<&Vec<f64>>) {
     }
 }
 
-/// The larger of two floats; NaN when either is.
+/// The larger of two floats as Go has it: nothing is larger than +Inf, not even NaN; else NaN when
+/// either is.
 pub(crate) fn go_max(left: f64, right: f64) -> f64 {
+    if left == f64::INFINITY || right == f64::INFINITY {
+        return f64::INFINITY;
+    }
     if left.is_nan() || right.is_nan() { f64::NAN } else { left.max(right) }
 }
 
-/// The smaller of two floats; NaN when either is.
+/// The smaller of two floats as Go has it: nothing is smaller than -Inf, not even NaN; else NaN
+/// when either is.
 pub(crate) fn go_min(left: f64, right: f64) -> f64 {
+    if left == f64::NEG_INFINITY || right == f64::NEG_INFINITY {
+        return f64::NEG_INFINITY;
+    }
     if left.is_nan() || right.is_nan() { f64::NAN } else { left.min(right) }
 }
 
@@ -104,6 +112,12 @@ mod tests {
         let scalars: Vec<_> = scalars.iter().map(|scalar| vec![*scalar]).collect();
         map_column(function, &scalars, &mut column);
         assert_eq!(column.float(0), expected);
+    }
+
+    #[test]
+    fn infinities_pass_bounds_that_are_no_numbers() {
+        check(MapFunction::ClampMin, &[f64::NAN], f64::INFINITY, Some(f64::INFINITY));
+        check(MapFunction::ClampMax, &[f64::NAN], f64::NEG_INFINITY, Some(f64::NEG_INFINITY));
     }
 
     #[test]
