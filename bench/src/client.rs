@@ -20,11 +20,29 @@ pub(crate) struct Answer {
 
 /// GETs `path` of the server at `address`.
 pub(crate) fn get(address: &str, path: &str) -> anyhow::Result<Answer> {
+    ask(address, &format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n"), &[])
+}
+
+/// POSTs `body` to `path` of the server at `address`; `headers` are lines with their ends.
+pub(crate) fn post(
+    address: &str,
+    path: &str,
+    headers: &str,
+    body: &[u8],
+) -> anyhow::Result<Answer> {
+    let length = body.len();
+    let head = format!(
+        "POST {path} HTTP/1.0\r\nHost: {address}\r\nContent-Length: {length}\r\n{headers}\r\n"
+    );
+    ask(address, &head, body)
+}
+
+fn ask(address: &str, head: &str, body: &[u8]) -> anyhow::Result<Answer> {
     let mut stream = TcpStream::connect(address).context("connect")?;
     stream.set_read_timeout(Some(PATIENCE)).context("set a deadline")?;
     stream.set_write_timeout(Some(PATIENCE)).context("set a deadline")?;
-    let request = format!("GET {path} HTTP/1.0\r\nHost: {address}\r\n\r\n");
-    stream.write_all(request.as_bytes()).context("send the request")?;
+    stream.write_all(head.as_bytes()).context("send the request")?;
+    stream.write_all(body).context("send the request")?;
     let mut bytes = Vec::new();
     stream.read_to_end(&mut bytes).context("read the answer")?;
     let text = String::from_utf8(bytes).context("the answer is not UTF-8")?;
@@ -93,7 +111,8 @@ fn metric_of(page: &str, name: &str) -> Option<f64> {
     values.reduce(|sum, value| sum + value)
 }
 
-fn percent_encode(text: &str) -> String {
+/// As a value of a URL's query.
+pub(crate) fn percent_encode(text: &str) -> String {
     let mut encoded = String::new();
     for byte in text.bytes() {
         if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {

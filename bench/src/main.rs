@@ -11,11 +11,15 @@
 
 use std::process::ExitCode;
 
+use crate::flags::Flags;
+
 mod behaviour;
 mod client;
 mod config;
+mod flags;
 mod fleet;
 mod process;
+mod remote_write;
 mod serve;
 mod scenario;
 
@@ -23,29 +27,34 @@ mod scenario;
 struct Entry {
     name: &'static str,
     what: &'static str,
-    run: fn() -> anyhow::Result<()>,
+    run: fn(&Flags) -> anyhow::Result<()>,
 }
 
-const SCENARIOS: [Entry; 4] = [
+const SCENARIOS: [Entry; 5] = [
     Entry {
         name: "scrape",
         what: "CPU, memory and disk of scraping 100 x 1,000 series at 5 s, beside Prometheus",
-        run: scenario::scrape::run,
+        run: |flags| flags.none().and_then(|()| scenario::scrape::run()),
     },
     Entry {
         name: "crash",
         what: "kill -9 twenty times under 200 x 1,000 series at 1 s: durable rows are kept, once",
-        run: scenario::crash::run,
+        run: |flags| flags.none().and_then(|()| scenario::crash::run()),
     },
     Entry {
         name: "hostile",
         what: "2,000 targets, half of them broken in every way: the others keep their slots",
-        run: scenario::hostile::run,
+        run: |flags| flags.none().and_then(|()| scenario::hostile::run()),
     },
     Entry {
         name: "agree",
         what: "the same node_exporter scraped by Prometheus: same label sets, same values",
-        run: scenario::agree::run,
+        run: |flags| flags.none().and_then(|()| scenario::agree::run()),
+    },
+    Entry {
+        name: "differ",
+        what: "random queries over random data: as Prometheus 2.42 (--queries N --seed S --from N)",
+        run: scenario::differ::run,
     },
 ];
 
@@ -58,22 +67,22 @@ fn main() -> ExitCode {
             }
             ExitCode::SUCCESS
         }
-        ["run", name] => run(name),
+        ["run", name, ref flags @ ..] => run(name, flags),
         _ => {
-            eprintln!("usage: bench list | run SCENARIO");
+            eprintln!("usage: bench list | run SCENARIO [--FLAG VALUE]...");
             ExitCode::from(2)
         }
     }
 }
 
-fn run(name: &str) -> ExitCode {
+fn run(name: &str, flags: &[&str]) -> ExitCode {
     let Some(entry) = SCENARIOS.iter().find(|entry| entry.name == name) else {
         eprintln!("no scenario {name:?}; `bench list` names them");
         return ExitCode::from(2);
     };
     println!("# {}: {}", entry.name, entry.what);
     println!("# machine: {}", process::machine_facts());
-    match (entry.run)() {
+    match Flags::read(flags).and_then(|flags| (entry.run)(&flags)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("{name}: {error:#}");

@@ -39,6 +39,16 @@ pub(crate) struct Usage {
 impl Server {
     /// Starts `program` with `config` and `directory` on a free port and waits until it is ready.
     pub(crate) fn start(program: &Path, config: &Path, directory: &Path) -> anyhow::Result<Server> {
+        Server::start_with(program, config, directory, &[])
+    }
+
+    /// As [`Server::start`], with more flags.
+    pub(crate) fn start_with(
+        program: &Path,
+        config: &Path,
+        directory: &Path,
+        flags: &[&str],
+    ) -> anyhow::Result<Server> {
         let port = free_port()?;
         let address = format!("127.0.0.1:{port}");
         let log = directory.with_extension("log");
@@ -49,6 +59,7 @@ impl Server {
             .arg(format!("--storage.tsdb.path={}", directory.display()))
             .arg(format!("--web.listen-address={address}"))
             .arg("--log.level=warn")
+            .args(flags)
             .stdout(log.try_clone().context("share log")?)
             .stderr(log)
             .stdin(Stdio::null())

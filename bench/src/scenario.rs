@@ -2,5 +2,6 @@
 
 pub(crate) mod agree;
 pub(crate) mod crash;
+pub(crate) mod differ;
 pub(crate) mod hostile;
 pub(crate) mod scrape;

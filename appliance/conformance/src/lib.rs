@@ -6,6 +6,7 @@
 
 pub mod report;
 
+pub mod answers;
 pub mod cases;
 pub mod exposition;
 pub mod openmetrics;
@@ -20,5 +21,7 @@ pub mod dashboards;
 
 pub mod promqltest;
 pub mod tsdb;
+
+pub mod random;
 
 pub mod suite;
