@@ -202,10 +202,12 @@ impl Generator<'_> {
         // The points of a subquery are whole seconds; the left edge of its window is none.
         let part = if !self.is_whole() && place.edge == Edge::Whole { 500 } else { 0 };
         let seconds = self.pick(&[10, 30, 60, 120, 200]);
-        let steps: &[i64] =
-            if place.subqueries == 0 { &[1, 5, 7, 10, 30, 60] } else { &[7, 10, 60] };
-        let step = self.percent(85).then(|| self.pick(steps) * 1000);
-        let step = step.map(|step| self.duration(step));
+        let steps: &[i64] = if place.subqueries == 0 { &[1, 5, 7, 10, 30] } else { &[7, 10, 30] };
+        let step = self.pick(steps);
+        // A window without a step would show what Prometheus makes of one step that is none: a
+        // sample behind the window, where the expression is the same at every step.
+        let is_plain = 60 <= seconds && self.percent(15);
+        let step = (!is_plain).then(|| self.duration(step.min(seconds) * 1000));
         let range = self.duration(seconds * 1000 + part);
         node(ExprKind::Subquery(Box::new(SubqueryExpr {
             expr: grouped(inner),
