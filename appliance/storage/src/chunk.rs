@@ -31,3 +31,6 @@ mod tests;
 
 #[cfg(test)]
 mod histogram_tests;
+
+#[cfg(test)]
+mod value_tests;

@@ -63,7 +63,7 @@ fn growing(rows: usize, buckets: u32) -> Vec<NativeHistogram> {
                 let bucket = (chance >> 33) % u64::from(buckets);
                 histogram.positive_buckets[bucket as usize] += 1.0;
                 histogram.count += 1.0;
-                histogram.sum += (bucket as f64).exp2() * 0.001;
+                histogram.sum += (1u64 << bucket) as f64 * 0.001;
             }
             histogram.clone()
         })
@@ -118,6 +118,32 @@ fn wandering_gauges_do_not_square() {
         .collect();
     let bytes = check_round_trip(&rows);
     assert!(bytes < 200 * 20, "{bytes}");
+}
+
+#[test]
+fn golden_histograms_are_written_and_read() {
+    let mut rows = growing(20, 12);
+    rows.extend(growing(20, 14));
+    rows[20].counter_reset_hint = CounterResetHint::Reset;
+    for row in &mut rows[30..] {
+        row.schema = model::native_histogram::CUSTOM_BUCKETS_SCHEMA;
+        row.custom_values = vec![0.5, 1.0, 2.5].into();
+        row.negative_spans = vec![Span { offset: 0, length: 1 }];
+        row.negative_buckets = vec![2.5];
+    }
+    for row in &mut rows[38..] {
+        row.schema = 0;
+        row.zero_count = 3.0;
+    }
+    let bytes = encode(&rows);
+    let path = env!("CARGO_MANIFEST_DIR").to_owned() + "/tests/golden/histograms.golden";
+    if std::env::var_os("UPDATE_GOLDEN").is_some() {
+        std::fs::write(&path, &bytes).unwrap();
+    }
+    let golden = std::fs::read(path).unwrap();
+    assert!(bytes == golden, "histograms.golden differs; UPDATE_GOLDEN=1 writes it anew");
+    let found = decode(&golden, rows.len()).unwrap();
+    assert!(found.iter().zip(&rows).all(|(found, row)| bits(found) == bits(row)));
 }
 
 fn value() -> impl Strategy<Value = f64> {

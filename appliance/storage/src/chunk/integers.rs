@@ -12,6 +12,12 @@ pub(crate) const COUNT_MAX: usize = 4096;
 
 /// How often the differences are taken. The numbers are on disk: never reuse one.
 const MODES: [Mode; 3] = [Mode::Plain, Mode::Delta, Mode::DeltaOfDelta];
+/// A base above the least residue is looked for if the longest offset has at least so many bits …
+const LENGTH_WORTH: usize = 4;
+/// … and at most one in so many is two bits shorter; …
+const OUTLIERS: usize = 16;
+/// … and, as there are outliers of different size, so often.
+const BASES_TRIED: usize = 3;
 /// Added to the mode when a divisor follows.
 const DIVIDED: u8 = 0x10;
 /// Added to the mode when patches follow.
@@ -71,9 +77,9 @@ fn difference(integers: &[i64], residues: &mut [Vec<i64>; 3]) {
     second.extend(delta.windows(2).map(|pair| pair[1].wrapping_sub(pair[0])));
 }
 
-/// Offsets of `residues` above their least, divided by what divides them all.
-fn offsets_of(residues: &[i64], offsets: &mut Vec<u64>) -> (i64, u64) {
-    let base = residues.iter().copied().min().unwrap_or(0);
+/// Offsets of `residues` above `base`, divided by what divides them all. A residue below it has an
+/// offset near 2^64: all arithmetic wraps.
+fn offsets_of(residues: &[i64], base: i64, offsets: &mut Vec<u64>) -> u64 {
     offsets.clear();
     offsets.extend(residues.iter().map(|r| r.wrapping_sub(base).cast_unsigned()));
     let divisor = divisor_of_all(offsets);
@@ -82,7 +88,7 @@ fn offsets_of(residues: &[i64], offsets: &mut Vec<u64>) -> (i64, u64) {
             *offset /= divisor;
         }
     }
-    (base, divisor)
+    divisor
 }
 
 /// Greatest common divisor; 1 when all are 0.
@@ -111,7 +117,38 @@ fn gcd(a: u64, b: u64) -> u64 {
 }
 
 fn plan(mode: Mode, residues: &[i64], offsets: &mut Vec<u64>) -> Plan {
-    let (base, divisor) = offsets_of(residues, offsets);
+    let mut base = residues.iter().copied().min().unwrap_or(0);
+    let (mut best, mut few_are_low) = plan_from(mode, residues, base, offsets);
+    for _ in 0..BASES_TRIED {
+        if !few_are_low {
+            break;
+        }
+        let Some(next) = base_above(residues, base) else { break };
+        base = next;
+        let plan;
+        (plan, few_are_low) = plan_from(mode, residues, base, offsets);
+        if plan.cost_bits < best.cost_bits {
+            best = plan;
+        }
+    }
+    best
+}
+
+/// The least residue but for a few that lie far below the others, as a counter's reset does among
+/// its differences: those are better patched than their distance packed with each of the others.
+fn base_above(residues: &[i64], base: i64) -> Option<i64> {
+    let offset = |residue: i64| residue.wrapping_sub(base).cast_unsigned();
+    let above = || residues.iter().copied().filter(|residue| base <= *residue);
+    let range = above().map(offset).max()?;
+    let next = above().filter(|residue| range / 4 < offset(*residue)).min()?;
+    // Two bits for nearly each residue, or it is not worth the patches.
+    let near = above().filter(|residue| residue.wrapping_sub(next).cast_unsigned() < range / 4);
+    (residues.len() - residues.len() / OUTLIERS <= near.count()).then_some(next)
+}
+
+/// The plan over `base`, and whether few residues lie in the lower part of their range.
+fn plan_from(mode: Mode, residues: &[i64], base: i64, offsets: &mut Vec<u64>) -> (Plan, bool) {
+    let divisor = offsets_of(residues, base, offsets);
     let mut lengths = [0usize; 65];
     for offset in offsets.iter() {
         lengths[(64 - offset.leading_zeros()) as usize] += 1;
@@ -131,7 +168,16 @@ fn plan(mode: Mode, residues: &[i64], offsets: &mut Vec<u64>) -> Plan {
     // The differenced modes write their first integers in full.
     let divisor_bits = if divisor == 1 { 0 } else { 64 - divisor.leading_zeros() as usize };
     let heads = 16 * mode as usize + divisor_bits;
-    Plan { mode, base, divisor, width: width_of(best.1), cost_bits: best.0 + heads }
+    let plan = Plan { mode, base, divisor, width: width_of(best.1), cost_bits: best.0 + heads };
+    (plan, few_are_low(&lengths))
+}
+
+/// Whether the lengths of offsets say so; the longest are of residues below the base.
+fn few_are_low(lengths: &[usize; 65]) -> bool {
+    let Some(longest) = lengths[..64].iter().rposition(|count| *count != 0) else { return false };
+    let low: usize = lengths[..longest.saturating_sub(1)].iter().sum();
+    let all: usize = lengths[..64].iter().sum();
+    LENGTH_WORTH <= longest && 1 <= low && low <= all / OUTLIERS
 }
 
 fn width_of(width: usize) -> u32 {
@@ -142,7 +188,7 @@ fn emit(plan: &Plan, scratch: &mut Scratch, out: &mut Vec<u8>) {
     let [plain, delta, second] = &scratch.residues;
     let offsets = &mut scratch.offsets;
     let residues = [plain, delta, second][plan.mode as usize];
-    offsets_of(residues, offsets);
+    offsets_of(residues, plan.base, offsets);
     let patches = &mut scratch.patches;
     patches.clear();
     if plan.width < 64 {
@@ -324,6 +370,9 @@ mod tests {
         outlier[100] = 1 << 40;
         check(&outlier, 12);
         check(&[i64::MIN, i64::MAX], 1 + 10 + 1 + 1);
+        let mut counter: Vec<i64> = (0..128).map(|at| 1_000_000_000 + at * 100 + at % 7).collect();
+        counter[90..].iter_mut().for_each(|count| *count -= 1_000_008_000);
+        check(&counter, 1 + 5 + 2 + 1 + 1 + 1 + 9 + 48);
     }
 
     proptest! {
