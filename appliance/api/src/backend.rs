@@ -2,14 +2,18 @@
 //!
 //! Never: HTTP. The server implements it over its shards, tests over values.
 
+use std::any::Any;
 use std::sync::Arc;
 
 use exposition::metrics::Collected;
 use model::label_set::LabelSet;
 use model::time::{Now, TimestampMs};
-use query::evaluate::EngineOptions;
+use query::evaluate::{EngineOptions, Query, Stats};
 use query::source::Source;
 use serde::Serialize;
+
+use crate::active::{ActiveQueries, ActiveQuery};
+use crate::query_stats::Timings;
 
 /// Work for a query thread, told whether its turn came.
 pub type Job = Box<dyn FnOnce(Turn) + Send>;
@@ -86,8 +90,35 @@ pub trait Backend: Send + Sync + 'static {
     /// Ends the process in order.
     fn quit(&self);
 
-    /// Counts a finished query: `slice` is upstream's name of a part of the work.
-    fn observe_query(&self, slice: &'static str, nanos: u64);
+    /// The queries that wait, run or answer.
+    fn active(&self) -> &Arc<ActiveQueries>;
+
+    /// Notes that the computation of query `text` begins, so that a crash does not hide it; it
+    /// ends when what this gives is dropped.
+    fn began(&self, text: &str) -> Option<Noted>;
+
+    /// Counts and logs a query that was computed, or that failed while it waited.
+    fn finished(&self, finished: &Finished<'_>);
+}
+
+/// A note that goes when it is dropped.
+pub type Noted = Box<dyn Any>;
+
+/// A query that is over.
+#[derive(Clone, Copy, Debug)]
+pub struct Finished<'a> {
+    /// The query.
+    pub query: &'a Query,
+    /// Its request, as the list showed it.
+    pub active: &'a ActiveQuery,
+    /// Why it has no answer.
+    pub error: Option<&'a str>,
+    /// What it cost.
+    pub stats: &'a Stats,
+    /// What it took.
+    pub timings: Timings,
+    /// Whether its series were brought in order.
+    pub is_sorted: bool,
 }
 
 /// Settings that the flags fix.

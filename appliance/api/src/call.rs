@@ -1,14 +1,19 @@
 //! Call: one request on its way to an endpoint.
 
+use std::sync::Arc;
+
 use model::label_name::quote;
 use model::matcher::Matcher;
-use model::time::{Now, TimestampMs};
-use query::evaluate::{Control, Stop};
+use model::time::{Now, Tick, TimestampMs};
+use query::evaluate::{Control, Part, Stop};
+use query::meter::Meter;
 
+use crate::active::ActiveQuery;
 use crate::answer::Answer;
 use crate::backend::Backend;
-use crate::failure::Failure;
+use crate::failure::{Failure, Kind};
 use crate::parameters::Parameters;
+use crate::query_stats::{PartClock, Timings};
 use crate::requests::Requests;
 use crate::selector::parse_selector;
 use crate::stream::Cancel;
@@ -17,7 +22,7 @@ use crate::timestamp::{TIME_MAX, TIME_MIN};
 /// What every endpoint may use.
 pub struct Context {
     /// The server.
-    pub backend: std::sync::Arc<dyn Backend>,
+    pub backend: Arc<dyn Backend>,
     /// Counters of requests.
     pub requests: Requests,
 }
@@ -33,37 +38,79 @@ pub struct Call {
     pub received: Now,
     /// Whether anybody still waits.
     pub cancel: Cancel,
+    /// The request as the list of active queries shows it.
+    pub active: Arc<ActiveQuery>,
 }
 
 /// An endpoint. It runs on a thread that may wait.
 pub type Endpoint = fn(&Context, &Call) -> Result<Answer, Failure>;
 
-/// Stops a query whose deadline passed or whose asker left.
+/// Stops a query whose deadline passed, whose asker left, or that was killed; and times it.
 pub struct Watch<'a> {
     backend: &'a dyn Backend,
-    cancel: &'a Cancel,
-    deadline: model::time::Tick,
+    call: &'a Call,
+    deadline: Tick,
+    began: Tick,
+    clock: PartClock,
 }
 
 impl<'a> Watch<'a> {
-    /// Watch over a query of `call` that may take until `timeout_ms` after it was received.
+    /// Watch over a query of `call`, whose turn is now, that may take until `timeout_ms` after it
+    /// was received.
     #[must_use]
     pub fn new(context: &'a Context, call: &'a Call, timeout_ms: u64) -> Watch<'a> {
         let deadline = call.received.tick.after_ms(timeout_ms);
-        Watch { backend: &*context.backend, cancel: &call.cancel, deadline }
+        let began = context.backend.now().tick;
+        let clock = PartClock::new(began);
+        Watch { backend: &*context.backend, call, deadline, began, clock }
+    }
+
+    /// Whether the deadline passed before the query's turn.
+    #[must_use]
+    pub fn is_late(&self) -> bool {
+        self.deadline <= self.began
+    }
+
+    /// What the query took so far.
+    #[must_use]
+    pub fn timings(&self) -> Timings {
+        let queue_nanos = self.began.since(self.call.received.tick);
+        self.clock.timings(queue_nanos, self.backend.now().tick)
     }
 }
 
 impl Control for Watch<'_> {
     fn stop(&self) -> Option<Stop> {
-        if self.cancel.is_cancelled() {
+        if self.call.cancel.is_cancelled() || self.call.active.is_killed() {
             return Some(Stop::Canceled);
         }
         (self.deadline <= self.backend.now().tick).then_some(Stop::Timeout)
     }
+
+    fn meter(&self) -> Arc<Meter> {
+        Arc::clone(&self.call.active.meter)
+    }
+
+    fn enter(&self, part: Part) {
+        self.clock.enter(part, self.backend.now().tick);
+    }
 }
 
 impl Call {
+    /// Refuses to go on where the request was killed.
+    ///
+    /// # Errors
+    /// It was.
+    pub fn check_alive(&self) -> Result<(), Failure> {
+        if self.active.is_killed() {
+            return Err(Failure::new(
+                Kind::Canceled,
+                "query was canceled in expression evaluation",
+            ));
+        }
+        Ok(())
+    }
+
     /// The range that `start` and `end` give; everything where they are absent.
     ///
     /// # Errors

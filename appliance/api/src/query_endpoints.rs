@@ -1,9 +1,13 @@
-//! Endpoints that evaluate: `query`, `query_range`, `format_query`.
+//! Endpoints of expressions: `query`, `query_range`, `format_query`, `parse_query`.
+//!
+//! Path: `router` → **query endpoints** → `query::evaluate` → `answer`; the backend hears of the
+//! beginning and the end of each query.
 //!
 //! Source: `query` and `queryRange` of Prometheus's `web/api/v1/api.go`, whose order of checks
 //! decides which of two faults is reported.
 
 use model::time::TimestampMs;
+use query::ast::Expr;
 use query::evaluate::{Answer as QueryAnswer, Query, QueryError, Stats, evaluate};
 use query::parse::parse;
 use query::print::pretty::pretty;
@@ -11,9 +15,11 @@ use query::source::SourceError;
 use query::value::Value;
 
 use crate::answer::{Answer, Content, Success};
+use crate::backend::Finished;
 use crate::call::{Call, Context, Watch};
 use crate::failure::{Failure, Kind};
-use crate::json::Writer;
+use crate::query_stats::stats_json;
+use crate::tree::tree;
 
 /// Most steps of a range query, upstream's: an hour at a minute's resolution for a week, and no
 /// screen shows more.
@@ -59,10 +65,18 @@ pub fn query_range(context: &Context, call: &Call) -> Result<Answer, Failure> {
 
 /// `/api/v1/format_query`
 pub fn format_query(context: &Context, call: &Call) -> Result<Answer, Failure> {
+    Answer::json(&pretty(&expression(context, call)?, PRETTY_BYTES_MAX))
+}
+
+/// `/api/v1/parse_query`
+pub fn parse_query(context: &Context, call: &Call) -> Result<Answer, Failure> {
+    Answer::json(&tree(&expression(context, call)?))
+}
+
+fn expression(context: &Context, call: &Call) -> Result<Expr, Failure> {
     let options = context.backend.engine().parse;
-    let expression = parse(call.parameters.first("query"), &options)
-        .map_err(|errors| Failure::parameter("query", errors))?;
-    Answer::json(&pretty(&expression, PRETTY_BYTES_MAX))
+    parse(call.parameters.first("query"), &options)
+        .map_err(|errors| Failure::parameter("query", errors))
 }
 
 struct Range {
@@ -74,45 +88,78 @@ struct Range {
 fn run(context: &Context, call: &Call, range: Range, limit: usize) -> Result<Answer, Failure> {
     let timeout_ms = timeout_ms(context, call)?;
     let lookback_ms = lookback_ms(context, call)?;
-    let mut warnings = Vec::new();
-    let stats_wanted = match call.parameters.first("stats") {
-        "" => false,
-        "true" | "all" => true,
-        other => {
-            let other = model::label_name::quote(other);
-            warnings.push(format!("unknown value {other} of stats: use \"true\" or \"all\""));
-            true
-        }
-    };
-    let watch = Watch::new(context, call, timeout_ms);
-    let began = context.backend.now().tick;
-    let queued_nanos = began.since(call.received.tick);
-    context.backend.observe_query("queue_time", queued_nanos);
-    if call.received.tick.after_ms(timeout_ms) <= began {
-        return Err(Failure::new(Kind::Timeout, "query timed out in query queue"));
-    }
+    let stats_wanted = call.parameters.first("stats");
     let mut options = context.backend.engine();
-    options.per_step_stats |= call.parameters.first("stats") == "all";
-    let text = call.parameters.first("query").to_owned();
+    options.per_step_stats &= stats_wanted == "all";
     let query = Query {
-        text,
+        text: call.parameters.first("query").to_owned(),
         start: range.start,
         end: range.end,
         step_ms: range.step_ms,
         lookback_ms,
         options,
     };
-    let source = context.backend.source();
-    let QueryAnswer { mut value, warnings: found, infos, stats } =
-        evaluate(&query, &*source, &watch).map_err(failure)?;
-    let eval_nanos = context.backend.now().tick.since(began);
-    context.backend.observe_query("inner_eval", eval_nanos);
-    warnings.extend(found);
+    let watch = Watch::new(context, call, timeout_ms);
+    let (result, stats) = evaluated(context, call, &query, &watch);
+    let timings = watch.timings();
+    let error = result.as_ref().err();
+    // What is no query is its asker's business alone.
+    if !error.is_some_and(|failure| failure.kind == Kind::BadData) {
+        let error = error.map(|failure| failure.text.as_str());
+        let is_sorted = matches!(result, Ok(QueryAnswer { value: Value::Matrix(_), .. }));
+        let finished = Finished {
+            query: &query,
+            active: &call.active,
+            error,
+            stats: &stats,
+            timings,
+            is_sorted,
+        };
+        context.backend.finished(&finished);
+    }
+    let QueryAnswer { mut value, mut warnings, infos, .. } = result?;
     if truncate(&mut value, limit) {
         warnings.push("results truncated due to limit".to_owned());
     }
-    let stats = stats_wanted.then(|| stats_json(&stats, queued_nanos, eval_nanos));
+    warnings.extend(stats_warning(stats_wanted));
+    let stats = (!stats_wanted.is_empty()).then(|| stats_json(&stats, &timings));
     Ok(Answer::Success(Success { data: Content::Query { value, stats }, warnings, infos }))
+}
+
+/// The answer, unless the query's time was over or it was killed while it waited; and what it
+/// cost, as far as a failed one tells.
+fn evaluated(
+    context: &Context,
+    call: &Call,
+    query: &Query,
+    watch: &Watch<'_>,
+) -> (Result<QueryAnswer, Failure>, Stats) {
+    let waited = |kind, text: &str| (Err(Failure::new(kind, text)), Stats::default());
+    if call.active.is_killed() {
+        return waited(Kind::Canceled, "query was canceled in query queue");
+    }
+    if watch.is_late() {
+        return waited(Kind::Timeout, "query timed out in query queue");
+    }
+    let source = context.backend.source();
+    let _noted = context.backend.began(&query.text);
+    let result = evaluate(query, &*source, watch).map_err(failure);
+    let stats = match &result {
+        Ok(answer) => answer.stats.clone(),
+        Err(_) => Stats { samples_read: call.active.meter.samples_read(), ..Stats::default() },
+    };
+    (result, stats)
+}
+
+/// Any value asks for stats; upstream will refuse all but two.
+fn stats_warning(stats: &str) -> Option<String> {
+    (!matches!(stats, "" | "true" | "all")).then(|| {
+        let stats = model::label_name::quote(stats);
+        format!(
+            "value {stats} for parameter \"stats\" is deprecated and will be rejected in the next \
+             major release, use \"true\" or \"all\""
+        )
+    })
 }
 
 /// `timeout` can only shorten what the flag allows.
@@ -170,57 +217,4 @@ fn truncate(value: &mut Value, limit: usize) -> bool {
         _ => return false,
     }
     true
-}
-
-/// JSON of `data.stats`. The parts of the work that upstream tells apart run interleaved here:
-/// they are given as one.
-fn stats_json(stats: &Stats, queued_nanos: u64, eval_nanos: u64) -> String {
-    let mut json = Text::default();
-    let mut writer = Writer::new(&mut json);
-    let seconds = |nanos: u64| std::time::Duration::from_nanos(nanos).as_secs_f64();
-    let timings = [
-        ("{\"timings\":{\"evalTotalTime\":", seconds(eval_nanos)),
-        (",\"resultSortTime\":", 0.0),
-        (",\"queryPreparationTime\":", 0.0),
-        (",\"innerEvalTime\":", seconds(eval_nanos)),
-        (",\"execQueueTime\":", seconds(queued_nanos)),
-        (",\"execTotalTime\":", seconds(queued_nanos.saturating_add(eval_nanos))),
-    ];
-    for (key, value) in timings {
-        writer.raw(key);
-        writer.float(value);
-    }
-    writer.raw("},\"samples\":{");
-    if !stats.samples_per_step.is_empty() {
-        writer.raw("\"totalQueryableSamplesPerStep\":[");
-        for (at, (time, samples)) in stats.samples_per_step.iter().enumerate() {
-            writer.raw(if at == 0 { "[" } else { ",[" });
-            writer.time(*time);
-            writer.raw(",");
-            writer.integer(*samples);
-            writer.raw("]");
-        }
-        writer.raw("],");
-    }
-    writer.raw("\"totalQueryableSamples\":");
-    writer.integer(stats.samples_total);
-    writer.raw(",\"samplesRead\":");
-    writer.integer(stats.samples_read);
-    writer.raw(",\"peakSamples\":");
-    writer.integer(stats.samples_peak);
-    writer.raw("}}");
-    // A text never leaves.
-    let _ = writer.finish();
-    json.0
-}
-
-/// Collects what is written into one text.
-#[derive(Default)]
-struct Text(String);
-
-impl crate::json::Sink for Text {
-    fn take(&mut self, chunk: &[u8]) -> Result<(), crate::json::Gone> {
-        self.0.push_str(&String::from_utf8_lossy(chunk));
-        Ok(())
-    }
 }

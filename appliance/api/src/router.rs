@@ -3,6 +3,8 @@
 //! Path: connection → **router** reads the form → endpoint in its place → `stream` → connection.
 //! Never: waits for a shard or a query on the service thread.
 
+use std::borrow::Cow;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,6 +19,7 @@ use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, StatusCode};
 use tokio::sync::oneshot;
 
+use crate::active::{ActiveQuery, Activity, Admitted, Described};
 use crate::answer::{Answer, TEXT_PLAIN, write_failure, write_success};
 use crate::backend::{Backend, Phase, Turn};
 use crate::call::{Call, Context};
@@ -24,7 +27,7 @@ use crate::failure::{Failure, Kind};
 use crate::json::{Sink as _, Writer};
 use crate::parameters::{Parameters, decode_segment};
 use crate::requests::Requests;
-use crate::routes::{LABEL_VALUES, Methods, Place, ROUTES, Route};
+use crate::routes::{Methods, Place, ROUTES, Route};
 use crate::stream::{Cancel, Delivery, Head};
 
 /// Most bytes of a request's body. Queries of dashboards stay below a tenth of it; with every
@@ -35,6 +38,10 @@ pub const FORM_BYTES_MAX: usize = 1024 * 1024;
 const FORM_TIMEOUT: Duration = Duration::from_secs(30);
 
 const API_PREFIX: &str = "/api/v1/";
+
+/// Address of a connection's other end, which the server puts into the extensions of its requests.
+#[derive(Clone, Copy, Debug)]
+pub struct Peer(pub SocketAddr);
 
 /// The HTTP API over `backend`.
 pub fn router(backend: Arc<dyn Backend>) -> Router {
@@ -87,21 +94,29 @@ async fn respond(context: &Arc<Context>, route: &'static Route, request: Request
         return not_ready(context);
     }
     let accepts_gzip = accepts_gzip(request.headers());
-    let path_part = match path_part(route, request.uri().path()) {
+    let path_part = match route.part_of(request.uri().path()).and_then(decode_segment) {
         Some(part) => part,
         None => return plain(StatusCode::NOT_FOUND, "404 page not found\n"),
     };
     let received = context.backend.now();
     let cancel = Cancel::default();
     let guard = cancel.guard();
+    let method = method_text(request.method());
+    let client = request.extensions().get::<Peer>().map(|peer| peer.0.ip());
     let parameters = read_form(request).await;
     let (sender, receiver) = oneshot::channel();
     let delivery = Delivery::new(sender, accepts_gzip, route.place == Place::Service);
     match parameters {
         Err(failure) => deliver(delivery, Err(failure), &cancel),
         Ok(parameters) => {
-            let call = Call { parameters, path_part, received, cancel };
-            dispatch(context, route, call, delivery);
+            let (active, listed) = {
+                let text = query_text(&parameters);
+                let handler = route.path;
+                let described = Described { text: &text, handler, method, client, received };
+                enlist(context, route, &described)
+            };
+            let call = Call { parameters, path_part, received, cancel, active };
+            dispatch(context, route, call, listed, delivery);
         }
     }
     match receiver.await {
@@ -113,15 +128,37 @@ async fn respond(context: &Arc<Context>, route: &'static Route, request: Request
     }
 }
 
+/// Puts what query threads compute on the list of active queries.
+fn enlist(
+    context: &Context,
+    route: &Route,
+    described: &Described<'_>,
+) -> (Arc<ActiveQuery>, Option<Admitted>) {
+    if route.place != Place::Query {
+        return (ActiveQuery::unlisted(described), None);
+    }
+    let admitted = context.backend.active().admit(described);
+    (Arc::clone(&admitted.query), Some(admitted))
+}
+
 /// Runs the endpoint in its place.
-fn dispatch(context: &Arc<Context>, route: &'static Route, call: Call, delivery: Delivery) {
+fn dispatch(
+    context: &Arc<Context>,
+    route: &'static Route,
+    call: Call,
+    listed: Option<Admitted>,
+    delivery: Delivery,
+) {
     let shared = Arc::clone(context);
     let work = move |turn: Turn| {
+        call.active.set_activity(Activity::Running);
         let result = match turn {
             Turn::Run => (route.endpoint)(&shared, &call),
             Turn::Refused => Err(too_many()),
         };
+        call.active.set_activity(Activity::Answering);
         deliver(delivery, result, &call.cancel);
+        drop(listed);
     };
     match route.place {
         Place::Service => work(Turn::Run),
@@ -131,6 +168,25 @@ fn dispatch(context: &Arc<Context>, route: &'static Route, call: Call, delivery:
                 refused(Turn::Refused);
             }
         }
+    }
+}
+
+/// What a query asks: its expression, or its selectors.
+fn query_text(parameters: &Parameters) -> Cow<'_, str> {
+    match parameters.first("query") {
+        "" => parameters.all("match[]").collect::<Vec<_>>().join(" ").into(),
+        text => text.into(),
+    }
+}
+
+/// The methods that any route answers.
+fn method_text(method: &Method) -> &'static str {
+    match method.as_str() {
+        "POST" => "POST",
+        "PUT" => "PUT",
+        "HEAD" => "HEAD",
+        "DELETE" => "DELETE",
+        _ => "GET",
     }
 }
 
@@ -185,15 +241,6 @@ async fn read_form(request: Request) -> Result<Parameters, Failure> {
         Ok(Err(error)) => Err(Failure::bad_data(format!("error parsing form values: {error}"))),
         Err(_) => Err(Failure::bad_data("error parsing form values: the body did not come")),
     }
-}
-
-/// The varying part of the path of a label's values; `None` when it cannot be decoded.
-fn path_part(route: &Route, path: &str) -> Option<String> {
-    if route.path != LABEL_VALUES {
-        return Some(String::new());
-    }
-    let name = path.strip_prefix("/api/v1/label/")?.strip_suffix("/values")?;
-    decode_segment(name)
 }
 
 fn accepts_gzip(headers: &HeaderMap) -> bool {

@@ -1,7 +1,9 @@
 //! Routes: every path, its methods, when it answers and where it runs.
 
 use crate::call::Endpoint;
-use crate::{query_endpoints, series_endpoints, status_endpoints, target_endpoints};
+use crate::{
+    active_endpoints, query_endpoints, series_endpoints, status_endpoints, target_endpoints,
+};
 
 /// Methods that a path answers. OPTIONS is answered wherever cross-origin headers are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +16,8 @@ pub enum Methods {
     GetPost,
     /// POST and PUT; GET is told so.
     PostPut,
+    /// DELETE
+    Delete,
 }
 
 impl Methods {
@@ -25,6 +29,7 @@ impl Methods {
             Methods::GetHead => "GET, HEAD",
             Methods::GetPost => "GET, OPTIONS, POST",
             Methods::PostPut => "POST, PUT",
+            Methods::Delete => "DELETE, OPTIONS",
         }
     }
 
@@ -36,6 +41,7 @@ impl Methods {
             Methods::GetHead => matches!(method, "GET" | "HEAD"),
             Methods::GetPost => matches!(method, "GET" | "POST"),
             Methods::PostPut => matches!(method, "POST" | "PUT"),
+            Methods::Delete => method == "DELETE",
         }
     }
 }
@@ -67,6 +73,17 @@ pub struct Route {
     pub endpoint: Endpoint,
 }
 
+impl Route {
+    /// The part of `path` that varies, undecoded; "" for a fixed path, `None` where it is not of
+    /// this form.
+    #[must_use]
+    pub fn part_of<'a>(&self, path: &'a str) -> Option<&'a str> {
+        let Some((before, rest)) = self.path.split_once('{') else { return Some("") };
+        let (_, after) = rest.split_once('}')?;
+        path.strip_prefix(before)?.strip_suffix(after)
+    }
+}
+
 const fn route(
     path: &'static str,
     methods: Methods,
@@ -76,9 +93,6 @@ const fn route(
 ) -> Route {
     Route { path, handler: path, methods, gated, place, endpoint }
 }
-
-/// Path of the values of a label.
-pub const LABEL_VALUES: &str = "/api/v1/label/{name}/values";
 
 /// Every route.
 pub const ROUTES: &[Route] = &[
@@ -98,6 +112,13 @@ pub const ROUTES: &[Route] = &[
         query_endpoints::format_query,
     ),
     route(
+        "/api/v1/parse_query",
+        Methods::GetPost,
+        true,
+        Place::Query,
+        query_endpoints::parse_query,
+    ),
+    route(
         "/api/v1/query_exemplars",
         Methods::GetPost,
         true,
@@ -107,7 +128,7 @@ pub const ROUTES: &[Route] = &[
     route("/api/v1/series", Methods::GetPost, true, Place::Query, series_endpoints::series),
     route("/api/v1/labels", Methods::GetPost, true, Place::Query, series_endpoints::labels),
     Route {
-        path: LABEL_VALUES,
+        path: "/api/v1/label/{name}/values",
         handler: "/api/v1/label/:name/values",
         methods: Methods::Get,
         gated: true,
@@ -157,6 +178,15 @@ pub const ROUTES: &[Route] = &[
         status_endpoints::runtimeinfo,
     ),
     route("/api/v1/status/tsdb", Methods::Get, true, Place::Ask, status_endpoints::tsdb),
+    route("/api/v1/status/queries", Methods::Get, true, Place::Service, active_endpoints::queries),
+    Route {
+        path: "/api/v1/status/queries/{id}",
+        handler: "/api/v1/status/queries/:id",
+        methods: Methods::Delete,
+        gated: true,
+        place: Place::Service,
+        endpoint: active_endpoints::kill,
+    },
     route(
         "/api/v1/status/walreplay",
         Methods::Get,

@@ -20,6 +20,7 @@ pub fn series(context: &Context, call: &Call) -> Result<Answer, Failure> {
     let series_max = context.backend.engine().series_max;
     let mut found: Vec<LabelSet> = Vec::new();
     for matchers in sets {
+        call.check_alive()?;
         let after = from.saturating_add(-1);
         let selection = Selection { matchers, after, until: to, series_max };
         let series = source.select(&selection).map_err(|error| source_failure(&error))?;

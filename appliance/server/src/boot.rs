@@ -21,11 +21,13 @@ use machine::start::start;
 use machine::topology::allowed;
 use tokio::sync::watch;
 
+use crate::active_log::{ActiveLog, FILE_NAME};
 use crate::config::{Config, load};
 use crate::doctor;
-use crate::flags::Flags;
+use crate::flags::{FEATURES, Flags};
 use crate::kernel_events::KernelEvents;
 use crate::own_backend::{Orders, OwnBackend, Reload};
+use crate::query_log::QueryLog;
 use crate::query_pool::QueryPool;
 use crate::state::{Loaded, Running, State};
 use crate::store_source::forget_tiles;
@@ -81,6 +83,7 @@ pub struct Refused(String);
 pub fn run(flags: &Flags) -> anyhow::Result<()> {
     let started_at = machine::clock::now().wall;
     let mut collectors = None;
+    report_features(flags);
     if let Some(path) = &flags.config_file {
         // A file that does not hold must leave no trace, so it is read before any socket.
         let config = Origin::File(path.clone()).load().map_err(Refused)?;
@@ -109,6 +112,7 @@ pub fn run(flags: &Flags) -> anyhow::Result<()> {
     let retention_ms = config.retention_ms.unwrap_or(flags.retention_ms);
     let options = machine_options(flags, &config, retention_ms);
     let state = Arc::new(State::new(loaded(&config, &list), started_at));
+    state.query_log.send_replace(open_query_log(&config).map_err(Refused)?);
     let ((reload, reloads), (stop, stops)) = (bounded(RELOADS_MAX), bounded(1));
     let orders = Orders { reload, stop };
     let backend =
@@ -140,6 +144,28 @@ fn examine() {
         tracing::info!(name, verdict = %want.verdict, found, advice, "doctor");
     }
     tracing::info!(ok, wants = wants.len(), "doctor: `cresset doctor` looks at the disk too");
+}
+
+/// Says which features are on, which have no effect and which are unknown, as upstream does.
+fn report_features(flags: &Flags) {
+    for option in &flags.features {
+        match FEATURES.iter().find(|(known, _)| known == option) {
+            Some((_, true)) => tracing::info!(%option, "a feature is enabled"),
+            Some((_, false)) => {
+                tracing::warn!(%option, "this option for --enable-feature has no effect");
+            }
+            None => tracing::warn!(%option, "unknown option for --enable-feature"),
+        }
+    }
+}
+
+/// The query log that a configuration names; opened anew each time, so that a file that was moved
+/// away is let go.
+fn open_query_log(config: &Config) -> Result<Option<Arc<QueryLog>>, String> {
+    let Some(path) = &config.query_log else { return Ok(None) };
+    let log = QueryLog::open(path)
+        .map_err(|error| format!("open the query log {}: {error}", path.display()))?;
+    Ok(Some(Arc::new(log)))
 }
 
 /// Says what a configuration asks for in vain, and which targets cannot be.
@@ -209,6 +235,7 @@ impl Server<'_> {
         let _ = bind(cpus);
         let pool = QueryPool::new(self.flags.query_concurrency, cpus, forget_tiles)
             .context("start query threads")?;
+        self.open_active_log();
         handle.set_targets(list.specs);
         let running = Running { handle: Arc::clone(&handle), pool: Arc::new(pool) };
         self.state.running.send_replace(Some(running));
@@ -218,6 +245,24 @@ impl Server<'_> {
         self.greet();
         self.turn(&handle);
         self.end(Some(handle))
+    }
+
+    /// Tells which queries the last process did not finish: one of them may have ended it.
+    fn open_active_log(&self) {
+        match ActiveLog::open(&self.flags.directory, self.flags.query_concurrency) {
+            Ok((log, unfinished)) => {
+                for query in unfinished {
+                    let (query, began) = (query.text, query.seconds);
+                    tracing::warn!(query, began, "a query did not finish in the last run");
+                }
+                self.state.active_log.send_replace(Some(Arc::new(log)));
+            }
+            Err(error) => {
+                let file = self.flags.directory.join(FILE_NAME);
+                let file = file.display();
+                tracing::error!(%file, %error, "active queries will leave no trace of a crash");
+            }
+        }
     }
 
     /// Recovers on a thread of its own, so that an order to end is heard meanwhile.
@@ -294,10 +339,14 @@ impl Server<'_> {
     /// Reads the configuration again; a refused one changes nothing.
     fn reload(&self, handle: &Handle) -> Result<(), String> {
         supervisor::reloading();
-        let result = self.origin.load();
+        let result = self.origin.load().and_then(|config| {
+            let query_log = open_query_log(&config)?;
+            Ok((config, query_log))
+        });
         match &result {
-            Ok(config) => {
+            Ok((config, query_log)) => {
                 report(config);
+                self.state.query_log.send_replace(query_log.clone());
                 let list = targets(config);
                 self.state.loaded.send_replace(Arc::new(loaded(config, &list)));
                 tracing::info!(targets = list.specs.len(), "configuration reloaded");

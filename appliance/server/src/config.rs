@@ -3,7 +3,7 @@
 //! Path: file → `tree` → `section` by the tables of `fields` → **config** → jobs and targets.
 //! Never: ignores a field; what is not done is refused by name.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ebpf::collector::Collector;
 use model::label_set::LabelSet;
@@ -38,6 +38,8 @@ pub struct Config {
     pub evaluation_interval_ms: u64,
     /// `global.external_labels`, variables replaced.
     pub external_labels: LabelSet,
+    /// `global.query_log_file`; a relative path starts at the file's directory.
+    pub query_log: Option<PathBuf>,
     /// `scrape_configs`, in the order written.
     pub jobs: Vec<ScrapeConfig>,
     /// `storage.tsdb.retention.time`, milliseconds.
@@ -103,12 +105,18 @@ fn read(root: &Node, path: &Path, findings: &mut Findings) -> Config {
         evaluation_interval_ms: job::positive(&global, "evaluation_interval", findings)
             .unwrap_or(EVALUATION_MS_DEFAULT),
         external_labels,
+        query_log: query_log(&global, directory, findings),
         jobs: jobs(&top, &defaults, directory, findings),
         retention_ms: retention_ms(&top, findings),
         own: own(&top, findings),
         notices: Vec::new(),
         yaml: print::yaml(root),
     }
+}
+
+fn query_log(global: &Section<'_>, directory: &Path, findings: &mut Findings) -> Option<PathBuf> {
+    let path = global.text("query_log_file", findings).filter(|path| !path.is_empty());
+    path.map(|path| directory.join(path))
 }
 
 fn job_defaults(global: &Section<'_>, findings: &mut Findings) -> JobDefaults {

@@ -118,7 +118,8 @@ pub static FLAGS: &[Flag] = &[
         name: "enable-feature",
         form: Form::Values("NAME,..."),
         default: "",
-        doc: "Features by upstream's names. Those without effect here are accepted with a notice.",
+        doc: "Features by upstream's names. Those without effect here, and unknown ones, are \
+              accepted with a warning in the log.",
     },
     value(
         "io",
@@ -160,21 +161,27 @@ pub static FLAGS: &[Flag] = &[
     ),
 ];
 
-/// Names of `--enable-feature` that Prometheus knows, and whether they have an effect here.
+/// Names of `--enable-feature` that Prometheus knows, and whether they have an effect here; what
+/// Prometheus has made permanent has none.
 pub static FEATURES: &[(&str, bool)] = &[
+    ("auto-reload-config", false),
     ("concurrent-rule-eval", false),
     ("created-timestamp-zero-ingestion", false),
     ("delayed-compaction", false),
     ("exemplar-storage", false),
     ("extra-scrape-metrics", false),
+    ("fast-startup", false),
     ("histograms-st-encoding", false),
     ("memory-snapshot-on-shutdown", false),
     ("metadata-wal-records", false),
+    ("native-histograms", false),
     ("old-ui", false),
+    ("ooo-native-histograms", false),
     ("otlp-deltatocumulative", false),
     ("otlp-native-delta-ingestion", false),
     ("promql-binop-fill-modifiers", true),
     ("promql-delayed-name-removal", true),
+    ("promql-duration-expr", false),
     ("promql-experimental-functions", true),
     ("promql-extended-range-selectors", true),
     ("promql-per-step-stats", true),
@@ -392,7 +399,7 @@ fn flags(matches: &ArgMatches) -> Result<Flags, String> {
         query_samples_max: count(matches, "query.max-samples")?,
         lookback_ms: i64::try_from(duration_ms(matches, "query.lookback-delta")?)
             .map_err(|_| "--query.lookback-delta is too long".to_owned())?,
-        features: features(matches)?,
+        features: texts(matches, "enable-feature"),
         io: match text(matches, "io").as_str() {
             "auto" => IoChoice::Auto,
             "ring" => IoChoice::Ring,
@@ -439,16 +446,6 @@ fn external_host(url: &str) -> Result<Option<String>, String> {
         return Err(format!("--web.external-url: {url:?} is no URL"));
     }
     Ok(Some(host.to_owned()))
-}
-
-fn features(matches: &ArgMatches) -> Result<Vec<String>, String> {
-    let asked = texts(matches, "enable-feature");
-    for name in &asked {
-        if !FEATURES.iter().any(|(known, _)| known == name) {
-            return Err(format!("--enable-feature: unknown feature {name:?}"));
-        }
-    }
-    Ok(asked)
 }
 
 fn shown(matches: &ArgMatches, listen: &[String]) -> Vec<(String, String)> {
@@ -509,7 +506,12 @@ mod tests {
         check_refused(&["--query.max-samples=0"], "must be a count above 0");
         check_refused(&["--web.config.file=x"], "unsupported flag --web.config.file; leave it out");
         check_refused(&["--agent"], "unsupported flag --agent");
-        check_refused(&["--enable-feature=nothing"], "unknown feature");
+    }
+
+    #[test]
+    fn features_are_listed_or_repeated_and_never_refused() {
+        let flags = run(&["--enable-feature=a,b", "--enable-feature=promql-per-step-stats"]);
+        assert_eq!(flags.unwrap().features, ["a", "b", "promql-per-step-stats"]);
     }
 
     #[test]

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use api::active::ActiveQueries;
 use api::backend::{
-    ActiveTarget, Backend, HeadStatus, Job, Phase, Replay, RuntimeStatus, Settings, Targets,
-    TsdbRow, TsdbStatus,
+    ActiveTarget, Backend, Finished, HeadStatus, Job, Noted, Phase, Replay, RuntimeStatus,
+    Settings, Targets, TsdbRow, TsdbStatus,
 };
 use api::timestamp::format_rfc3339;
 use crossbeam::channel::{Sender, bounded};
@@ -301,7 +302,7 @@ impl Backend for OwnBackend {
     }
 
     fn collect(&self, into: &mut Collected) {
-        self.state.collect(self.settings.version, into);
+        self.state.collect(self.settings.version, self.now().tick, into);
         crate::process::collect(into);
         let Some(running) = self.state.running() else { return };
         running.handle.collect(into);
@@ -336,8 +337,17 @@ impl Backend for OwnBackend {
         self.orders.stop("a request to /-/quit");
     }
 
-    fn observe_query(&self, slice: &'static str, nanos: u64) {
-        self.state.observe_query(slice, nanos);
+    fn active(&self) -> &Arc<ActiveQueries> {
+        &self.state.active
+    }
+
+    fn began(&self, text: &str) -> Option<Noted> {
+        let log = self.state.active_log.borrow().clone()?;
+        Some(Box::new(log.note(text, self.now().wall)?))
+    }
+
+    fn finished(&self, finished: &Finished<'_>) {
+        self.state.finished(finished, self.now());
     }
 }
 

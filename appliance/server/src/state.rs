@@ -5,28 +5,31 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use api::backend::{DroppedTarget, Phase};
+use api::active::ActiveQueries;
+use api::backend::{DroppedTarget, Finished, Phase};
 use exposition::metrics::Collected;
 use machine::handle::Handle;
 use machine::open::Progress;
-use model::time::TimestampMs;
+use model::time::{Now, Tick, TimestampMs};
 use tokio::sync::watch;
 
+use crate::active_log::ActiveLog;
+use crate::durations::Durations;
 use crate::host::lines::{float, float_signed};
+use crate::query_log::QueryLog;
 use crate::query_pool::QueryPool;
 
-/// Parts of a query's work that upstream tells apart; those that are not measured stay 0.
+/// Parts of a query's work that upstream tells apart.
 const SLICES: [&str; 4] = ["inner_eval", "prepare_time", "queue_time", "result_sort"];
-/// Upper bounds of the buckets in seconds: those of upstream's histogram of queries, and one below.
-const BUCKETS: [f64; 5] = [0.001, 0.01, 0.1, 1.0, 10.0];
-const NANOS_PER_SECOND: f64 = 1e9;
 
-/// Times of one slice.
+/// What is counted of queries.
 #[derive(Debug, Default)]
-struct Timings {
-    count: AtomicU64,
-    nanos: AtomicU64,
-    buckets: [AtomicU64; BUCKETS.len()],
+struct Queries {
+    /// In the order of [`SLICES`].
+    durations: [Durations; SLICES.len()],
+    samples: AtomicU64,
+    samples_read: AtomicU64,
+    log_failures: AtomicU64,
 }
 
 /// The configuration in force.
@@ -69,8 +72,14 @@ pub struct State {
     pub progress: Arc<Progress>,
     /// When the process began.
     pub started_at: TimestampMs,
-    /// Finished queries and their time, by slice.
-    queries: [Timings; SLICES.len()],
+    /// Queries that wait, run or answer.
+    pub active: Arc<ActiveQueries>,
+    /// The file of the queries that are computed; none before recovery, or where it was refused.
+    pub active_log: watch::Sender<Option<Arc<ActiveLog>>>,
+    /// The log of finished queries, when the configuration names one.
+    pub query_log: watch::Sender<Option<Arc<QueryLog>>>,
+    /// Finished queries.
+    queries: Queries,
     /// Queries that the full queue refused.
     pub refused: AtomicU64,
 }
@@ -85,7 +94,10 @@ impl State {
             running: watch::Sender::new(None),
             progress: Arc::default(),
             started_at,
-            queries: Default::default(),
+            active: Arc::default(),
+            active_log: watch::Sender::new(None),
+            query_log: watch::Sender::new(None),
+            queries: Queries::default(),
             refused: AtomicU64::new(0),
         }
     }
@@ -102,20 +114,30 @@ impl State {
         self.running.borrow().clone()
     }
 
-    /// Counts a part of a query's work.
-    pub fn observe_query(&self, slice: &str, nanos: u64) {
-        let found = SLICES.iter().position(|known| *known == slice);
-        let Some(timings) = found.map(|at| &self.queries[at]) else { return };
-        timings.count.fetch_add(1, Ordering::Relaxed);
-        timings.nanos.fetch_add(nanos, Ordering::Relaxed);
-        let seconds = float(nanos) / NANOS_PER_SECOND;
-        if let Some(bucket) = BUCKETS.iter().position(|bound| seconds <= *bound) {
-            timings.buckets[bucket].fetch_add(1, Ordering::Relaxed);
+    /// Counts and logs a finished query.
+    pub fn finished(&self, finished: &Finished<'_>, now: Now) {
+        let timings = &finished.timings;
+        let [inner_eval, prepare, queue, sort] = &self.queries.durations;
+        queue.observe(now.tick, timings.queue_nanos);
+        // One that failed while it waited was never prepared.
+        if timings.eval_total_nanos() != 0 {
+            prepare.observe(now.tick, timings.prepare_nanos);
+            inner_eval.observe(now.tick, timings.eval_nanos);
+        }
+        if finished.is_sorted {
+            sort.observe(now.tick, timings.sort_nanos);
+        }
+        let add = |counter: &AtomicU64, count| counter.fetch_add(count, Ordering::Relaxed);
+        add(&self.queries.samples, finished.stats.samples_total);
+        add(&self.queries.samples_read, finished.stats.samples_read);
+        let log = self.query_log.borrow().clone();
+        if log.is_some_and(|log| !log.append(finished, now.wall)) {
+            add(&self.queries.log_failures, 1);
         }
     }
 
     /// Adds what the server counts itself.
-    pub fn collect(&self, version: &str, into: &mut Collected) {
+    pub fn collect(&self, version: &str, now: Tick, into: &mut Collected) {
         into.gauge(
             "prometheus_build_info",
             "A metric with a constant '1' value labeled by version and revision.",
@@ -134,6 +156,7 @@ impl State {
         into.gauge("prometheus_ready", help, &[], f64::from(u8::from(is_ready)));
         self.collect_config(into);
         self.collect_queries(into);
+        self.collect_durations(now, into);
     }
 
     fn collect_config(&self, into: &mut Collected) {
@@ -148,25 +171,47 @@ impl State {
         into.gauge("cresset_config_targets", help, &[], float(loaded.targets));
     }
 
-    fn collect_queries(&self, into: &mut Collected) {
-        for (slice, timings) in SLICES.iter().zip(&self.queries) {
+    fn collect_durations(&self, now: Tick, into: &mut Collected) {
+        for (slice, durations) in SLICES.iter().zip(&self.queries.durations) {
             let labels = [("slice", *slice)];
+            let (sum, count) = durations.totals();
+            let quantiles = durations.quantiles(now);
             let name = "prometheus_engine_query_duration_seconds";
-            let mut below = 0;
-            let buckets = BUCKETS.iter().zip(&timings.buckets).map(|(bound, bucket)| {
-                below += bucket.load(Ordering::Relaxed);
-                (*bound, below)
-            });
-            let buckets: Vec<(f64, u64)> = buckets.collect();
-            let sum = float(timings.nanos.load(Ordering::Relaxed)) / NANOS_PER_SECOND;
-            let count = timings.count.load(Ordering::Relaxed);
-            into.histogram(name, "Query timings", &labels, &buckets, sum, count);
+            into.summary(name, "Query timings", &labels, &quantiles, sum, count);
+            let name = "prometheus_engine_query_duration_histogram_seconds";
+            let help = "The duration of various parts of PromQL query execution.";
+            into.histogram(name, help, &labels, &durations.buckets(), sum, count);
         }
+    }
+
+    fn collect_queries(&self, into: &mut Collected) {
+        let count = |number: usize| float(u64::try_from(number).unwrap_or(u64::MAX));
+        let load = |counter: &AtomicU64| float(counter.load(Ordering::Relaxed));
+        let queries = &self.queries;
+        let help = "The current number of queries being executed or waiting.";
+        into.gauge("prometheus_engine_queries", help, &[], count(self.active.len()));
+        let help = "The total number of samples loaded by all queries (full window per step for \
+                    range-vector).";
+        let name = "prometheus_engine_query_samples_total";
+        into.counter(name, help, &[], load(&queries.samples));
+        let help = "The total number of samples read by all queries (only new points per step \
+                    for range-vector).";
+        let name = "prometheus_engine_query_samples_read_total";
+        into.counter(name, help, &[], load(&queries.samples_read));
+        let is_logged = f64::from(u8::from(self.query_log.borrow().is_some()));
+        let name = "prometheus_engine_query_log_enabled";
+        into.gauge(name, "State of the query log.", &[], is_logged);
+        let name = "prometheus_engine_query_log_failures_total";
+        let help = "The number of query log failures.";
+        into.counter(name, help, &[], load(&queries.log_failures));
+        let help = "Queries that were killed.";
+        into.counter("cresset_query_killed_total", help, &[], float(self.active.killed()));
+        let faults = self.active_log.borrow().as_ref().map_or(0, |log| log.faults());
+        let help = "Writes to the file of active queries that failed.";
+        into.counter("cresset_query_active_log_failures_total", help, &[], float(faults));
         let help = "Queries that the full queue refused.";
-        let refused = float(self.refused.load(Ordering::Relaxed));
-        into.counter("cresset_query_refused_total", help, &[], refused);
+        into.counter("cresset_query_refused_total", help, &[], load(&self.refused));
         if let Some(Running { pool, .. }) = self.running() {
-            let count = |number: usize| float(u64::try_from(number).unwrap_or(u64::MAX));
             let help = "Queries that wait for a thread.";
             into.gauge("cresset_query_waiting", help, &[], count(pool.waiting()));
             let help = "The max number of concurrent queries.";

@@ -11,7 +11,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use api::router::Peer;
 use axum::Router;
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -150,8 +154,8 @@ async fn accept(
             accepted = listener.accept() => accepted,
             () = stopped(&mut stopping) => return,
         };
-        let stream = match accepted {
-            Ok((stream, _)) => stream,
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
                 tokio::time::sleep_until(Instant::now() + ACCEPT_PAUSE).await;
@@ -161,14 +165,14 @@ async fn accept(
         let router = router.clone();
         let stopping = stopping.clone();
         tokio::spawn(async move {
-            connection(stream, router, silence_max, stopping).await;
+            connection((stream, peer), router, silence_max, stopping).await;
             drop(slot);
         });
     }
 }
 
 async fn connection(
-    stream: TcpStream,
+    (stream, peer): (TcpStream, SocketAddr),
     router: Router,
     silence_max: Duration,
     mut stopping: watch::Receiver<bool>,
@@ -182,7 +186,12 @@ async fn connection(
         .header_read_timeout(HEAD_TIMEOUT)
         .max_headers(HEADERS_MAX)
         .max_buf_size(BUFFER_BYTES_MAX);
-    let connection = builder.serve_connection(stream, TowerToHyperService::new(router));
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(Peer(peer));
+        router.call(request)
+    });
+    let connection = builder.serve_connection(stream, service);
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,

@@ -7,6 +7,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::Receiver;
 use std::time::Duration;
 
 use model::time::Tick;
@@ -36,10 +37,26 @@ fn wait_for<T>(what: &str, mut attempt: impl FnMut() -> Result<T, String>) -> T 
     }
 }
 
+/// Status and body of a request; one connection a request.
+fn request(address: SocketAddr, method: &str, path: &str) -> Result<(u16, String), String> {
+    let text = |error: std::io::Error| error.to_string();
+    let mut stream = TcpStream::connect(address).map_err(text)?;
+    stream.set_read_timeout(Some(Duration::from_millis(DEADLINE_MS))).map_err(text)?;
+    let head = format!("{method} {path} HTTP/1.0\r\nHost: x\r\nContent-Length: 0\r\n\r\n");
+    stream.write_all(head.as_bytes()).map_err(text)?;
+    let mut response = String::new();
+    stream.read_to_string(&mut response).map_err(text)?;
+    let (head, body) = response.split_once("\r\n\r\n").ok_or("no head")?;
+    let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());
+    Ok((status.ok_or("no status")?, body.to_owned()))
+}
+
 /// A running server.
 struct Server {
     child: Child,
     address: SocketAddr,
+    /// Lines of its log.
+    lines: Receiver<String>,
 }
 
 impl Server {
@@ -53,18 +70,17 @@ impl Server {
     fn spawn(command: &mut Command) -> Server {
         let mut child = command.spawn().expect("start the binary");
         let stderr = child.stderr.take().expect("stderr is piped");
-        let (sender, receiver) = std::sync::mpsc::channel();
+        let (sender, lines) = std::sync::mpsc::channel();
         std::thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-                if let Some((_, address)) = line.split_once("listening address=") {
-                    let _ = sender.send(address.to_owned());
-                }
                 eprintln!("| {line}");
+                // The test may be over.
+                let _ = sender.send(line);
             }
         });
-        let address = receiver.recv_timeout(Duration::from_millis(DEADLINE_MS));
-        let address = address.expect("the server says where it listens").parse();
-        let server = Server { child, address: address.expect("an address") };
+        let listening = line_with(&lines, "listening address=");
+        let address = listening.split_once("address=").expect("a line with an address").1;
+        let server = Server { child, address: address.parse().expect("an address"), lines };
         wait_for("ready", || match server.get("/-/ready") {
             Ok((200, _)) => Ok(()),
             other => Err(format!("{other:?}")),
@@ -72,18 +88,9 @@ impl Server {
         server
     }
 
-    /// Status and body of a request; one connection a request.
+    /// Status and body of a request.
     fn request(&self, method: &str, path: &str) -> Result<(u16, String), String> {
-        let text = |error: std::io::Error| error.to_string();
-        let mut stream = TcpStream::connect(self.address).map_err(text)?;
-        stream.set_read_timeout(Some(Duration::from_millis(DEADLINE_MS))).map_err(text)?;
-        let head = format!("{method} {path} HTTP/1.0\r\nHost: x\r\nContent-Length: 0\r\n\r\n");
-        stream.write_all(head.as_bytes()).map_err(text)?;
-        let mut response = String::new();
-        stream.read_to_string(&mut response).map_err(text)?;
-        let (head, body) = response.split_once("\r\n\r\n").ok_or("no head")?;
-        let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());
-        Ok((status.ok_or("no status")?, body.to_owned()))
+        request(self.address, method, path)
     }
 
     fn get(&self, path: &str) -> Result<(u16, String), String> {
@@ -136,6 +143,18 @@ impl Drop for Server {
         // One that has ended already is no fault.
         let _ = self.child.kill();
         let _ = self.child.wait();
+    }
+}
+
+/// The next line of a log that holds `part`.
+#[track_caller]
+fn line_with(lines: &Receiver<String>, part: &str) -> String {
+    loop {
+        let line = lines.recv_timeout(Duration::from_millis(DEADLINE_MS));
+        let line = line.unwrap_or_else(|error| panic!("no line with {part:?}: {error}"));
+        if line.contains(part) {
+            return line;
+        }
     }
 }
 
@@ -338,4 +357,133 @@ fn a_directory_serves_one_process() {
     let (code, text) = refused(directory.path(), &[]);
     assert!(code == Some(1) && text.contains("is in use by process"), "{text}");
     assert_eq!(server.end(Signal::INT).code(), Some(0));
+}
+
+/// A query that takes minutes: it sorts 600,000 numbers at each of 10,000 steps.
+const LONG: &str = "/api/v1/query_range?start=0&end=10000&step=1\
+                    &query=mad_over_time(vector(1)[10m:1ms])";
+const EXPERIMENTAL: &str = "--enable-feature=promql-experimental-functions,unheard-of";
+
+/// Waits until the only listed query runs.
+#[track_caller]
+fn wait_for_running(server: &Server) -> serde_json::Value {
+    wait_for("a running query", || {
+        let (_, body) = server.get("/api/v1/status/queries")?;
+        let json: serde_json::Value =
+            serde_json::from_str(&body).map_err(|error| format!("{body}: {error}"))?;
+        let query = &json["data"][0];
+        if query["state"] == "running" { Ok(query.clone()) } else { Err(body) }
+    })
+}
+
+#[test]
+fn a_running_query_is_listed_and_killed() {
+    let directory = tempfile::tempdir().expect("directory");
+    let server = Server::start(directory.path(), &[EXPERIMENTAL]);
+    let address = server.address;
+    let asked = std::thread::spawn(move || request(address, "GET", LONG));
+    let query = wait_for_running(&server);
+    assert_eq!(query["query"], "mad_over_time(vector(1)[10m:1ms])");
+    assert_eq!(query["client"], "127.0.0.1");
+    wait_for("bytes that it holds", || match wait_for_running(&server)["memoryBytes"].as_u64() {
+        Some(bytes) if 0 < bytes => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
+    let path = format!("/api/v1/status/queries/{}", query["id"]);
+    assert_eq!(server.request("DELETE", &path).expect("an answer").0, 200);
+    let (status, body) = asked.join().expect("no panic").expect("an answer");
+    assert!(status == 499 && body.contains("query was canceled in"), "{status} {body}");
+    wait_for("an empty list", || match server.get("/api/v1/status/queries")? {
+        (200, body) if body.ends_with("\"data\":[]}") => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
+    let (_, metrics) = server.get("/metrics").expect("metrics");
+    for line in [
+        "cresset_query_killed_total 1\n",
+        "prometheus_engine_queries 0\n",
+        "prometheus_engine_queries_concurrent_max 20\n",
+        "prometheus_engine_query_log_enabled 0\n",
+        "prometheus_engine_query_duration_seconds_count{slice=\"inner_eval\"} 1\n",
+        "# TYPE prometheus_engine_query_duration_seconds summary\n",
+    ] {
+        assert!(metrics.contains(line), "{line}{metrics}");
+    }
+}
+
+#[test]
+fn features_are_told_before_anything_is_opened() {
+    let directory = tempfile::tempdir().expect("directory");
+    // The address is taken, so the process ends after what is asked here.
+    let flags = ["--enable-feature=promql-duration-expr,use-start-timestamps", EXPERIMENTAL];
+    let occupied = std::net::TcpListener::bind("127.0.0.1:0").expect("bind");
+    let address = occupied.local_addr().expect("an address");
+    let listen = format!("--web.listen-address={address}");
+    let (code, text) = refused(directory.path(), &[flags[0], flags[1], &listen]);
+    assert_eq!(code, Some(1), "{text}");
+    for line in [
+        "msg=\"this option for --enable-feature has no effect\" option=promql-duration-expr",
+        "msg=\"a feature is enabled\" option=use-start-timestamps",
+        "msg=\"unknown option for --enable-feature\" option=unheard-of",
+    ] {
+        assert!(text.contains(line), "{line}: {text}");
+    }
+}
+
+#[test]
+fn a_query_that_a_crash_cut_off_is_told_of() {
+    let directory = tempfile::tempdir().expect("directory");
+    let server = Server::start(directory.path(), &[EXPERIMENTAL]);
+    server.values("vector(1)").expect("a query that ends");
+    let address = server.address;
+    // The kill cuts this connection off.
+    std::thread::spawn(move || request(address, "GET", LONG));
+    wait_for_running(&server);
+    let file = directory.path().join("data/queries.active");
+    wait_for("the query in the file", || {
+        let text = std::fs::read(&file).map_err(|error| error.to_string())?;
+        let text = String::from_utf8_lossy(&text).replace('\0', "");
+        if text.contains("mad_over_time") { Ok(()) } else { Err(text) }
+    });
+    server.signal(Signal::KILL);
+    drop(server);
+    let server = Server::start(directory.path(), &[]);
+    let line = line_with(&server.lines, "did not finish in the last run");
+    assert!(line.contains("WARN") && line.contains("mad_over_time"), "{line}");
+    assert_eq!(server.end(Signal::TERM).code(), Some(0));
+    let server = Server::start(directory.path(), &[]);
+    let before: Vec<String> = server.lines.try_iter().collect();
+    assert!(!before.iter().any(|line| line.contains("did not finish")), "{before:?}");
+}
+
+#[test]
+fn queries_are_logged_to_a_file_that_a_reload_opens_anew() {
+    let directory = tempfile::tempdir().expect("directory");
+    let path = directory.path().join("p.yml");
+    std::fs::write(&path, "global: {query_log_file: q.log}\n").expect("write");
+    let server = Server::start(directory.path(), &[&format!("--config.file={}", path.display())]);
+    let log = directory.path().join("q.log");
+    let logged = |query: &str| {
+        server.values(query).expect("an answer");
+        wait_for(query, || {
+            let text = std::fs::read_to_string(&log).map_err(|error| error.to_string())?;
+            let last = text.lines().last().ok_or("no line")?;
+            let line: serde_json::Value =
+                serde_json::from_str(last).map_err(|error| format!("{last}: {error}"))?;
+            if line["params"]["query"] == query { Ok(line) } else { Err(text) }
+        })
+    };
+    let line = logged("vector(1)");
+    assert_eq!(line["httpRequest"]["clientIP"], "127.0.0.1");
+    assert_eq!(line["httpRequest"]["path"], "/api/v1/query");
+    assert!(line["stats"]["timings"]["execTotalTime"].is_number(), "{line}");
+    std::fs::rename(&log, directory.path().join("moved.log")).expect("rename");
+    server.signal(Signal::HUP);
+    wait_for("a new file", || if log.exists() { Ok(()) } else { Err(String::new()) });
+    logged("vector(2)");
+    let (_, metrics) = server.get("/metrics").expect("metrics");
+    assert!(metrics.contains("prometheus_engine_query_log_enabled 1\n"), "{metrics}");
+    std::fs::write(&path, "global: {query_log_file: q.log/x}\n").expect("write");
+    server.signal(Signal::HUP);
+    line_with(&server.lines, "configuration refused");
+    logged("vector(3)");
 }

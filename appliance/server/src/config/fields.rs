@@ -180,7 +180,12 @@ pub static GLOBAL: Table = Table {
                 ),
                 doc: "",
             },
-            no("query_log_file", "path", NO_LOG),
+            yes(
+                "query_log_file",
+                "path",
+                "",
+                "File that every query is logged to, a line of JSON each; opened anew on reload.",
+            ),
         ],
         FORMATS,
         LIMITS,
