@@ -8,7 +8,8 @@
 //! Rows stand in order of arrival; sealing and decoding put them in order.
 //!
 //! Invariants
-//! - H1: a slot is in the open tile at most once, and above the last sealed slot.
+//! - H1: a slot is in the open tile at most once, and above the last sealed slot (in a side group
+//!   no slot is sealed).
 //! - H2: a lane has one value a row; a column without one has the last row's value in all its
 //!   present cells; a column without holes has the last row's state in all cells.
 
@@ -34,6 +35,9 @@ use crate::tile::write::{Builder, Rows};
 
 /// No lane, no holes, no series, no tile.
 pub(crate) const NONE: u32 = u32::MAX;
+
+/// Most bytes of a column in a tile beside its values: directory, checksum, tag, bitmaps.
+const COLUMN_BYTES_MAX: usize = 48;
 
 /// A lane grows to 16, 32, 64, 96, 128 rows.
 const LANE_ROWS_MIN: usize = 16;
@@ -121,6 +125,8 @@ pub(crate) struct Group {
     /// Rows at which the open tile is sealed.
     pub(crate) tile_rows: usize,
     pub(crate) sealed_slot: Option<i64>,
+    /// It takes the late rows of the group with its key: no slot is sealed in it.
+    pub(crate) side: bool,
     /// Wall time of the newest row or of its making: a group that is silent past retention goes.
     pub(crate) active_ms: i64,
 }
@@ -153,6 +159,7 @@ impl Group {
             tile_number: 1,
             tile_rows: (tile_rows - first) as usize,
             sealed_slot: None,
+            side: false,
             active_ms: wall_ms,
         }
     }
@@ -492,7 +499,7 @@ impl Group {
         self.seal_columns(&order, builder);
         let number = self.tile_number;
         let bytes = builder.finish(group, number, head);
-        self.sealed_slot = slots.last().copied();
+        self.sealed_slot = slots.last().copied().filter(|_| !self.side);
         self.tile_number += 1;
         self.begin_tile();
         bytes
@@ -581,10 +588,17 @@ impl Group {
         let mut dead = self.live_columns();
         dead.retain(|column| {
             let is_open = self.column_states(*column, rows) != (0, 0);
-            let present = self.last.present.get(*column as usize);
+            // What the last late row had says nothing of the next.
+            let present = self.last.present.get(*column as usize) && !self.side;
             self.columns[*column as usize].last_tile < oldest && !is_open && !present
         });
         dead
+    }
+
+    /// Most bytes that the open tile takes when it is sealed.
+    pub(crate) fn open_bytes_max(&self) -> usize {
+        let lanes = self.lanes.len() * self.rows() * size_of::<f64>();
+        lanes + self.columns.len() * COLUMN_BYTES_MAX + self.histogram_lanes.bytes_max()
     }
 
     /// Bytes of memory of the references to sealed tiles.

@@ -20,6 +20,8 @@ struct Lane {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct HistogramLanes {
     lanes: Vec<Lane>,
+    /// Most bytes of the histograms when they are written.
+    bytes_max: usize,
 }
 
 impl HistogramLanes {
@@ -30,6 +32,7 @@ impl HistogramLanes {
 
     /// A lane for the column, whose `rows` rows so far all had `value`.
     pub(crate) fn open(&mut self, column: u32, rows: usize, value: &Arc<NativeHistogram>) {
+        self.bytes_max += rows * histogram::bytes_max(value);
         self.lanes.push(Lane { column, values: vec![Arc::clone(value); rows] });
     }
 
@@ -38,6 +41,7 @@ impl HistogramLanes {
         for lane in &mut self.lanes {
             let value = last.histogram(lane.column).expect("H2: a lane has a last value");
             lane.values.push(Arc::clone(value));
+            self.bytes_max += histogram::bytes_max(value);
         }
     }
 
@@ -51,8 +55,14 @@ impl HistogramLanes {
         &self.lanes[at].values
     }
 
+    /// Most bytes that the histograms take when they are written.
+    pub(crate) fn bytes_max(&self) -> usize {
+        self.bytes_max
+    }
+
     /// Empties it, telling each column that had a lane.
     pub(crate) fn drain(&mut self, each: impl FnMut(u32)) {
+        self.bytes_max = 0;
         self.lanes.drain(..).map(|lane| lane.column).for_each(each);
     }
 

@@ -9,6 +9,10 @@ pub(crate) struct Counts {
     pub(crate) rows_duplicate: u64,
     pub(crate) rows_overloaded: u64,
     pub(crate) rows_too_old: u64,
+    /// Rows taken into side groups.
+    pub(crate) rows_late: u64,
+    pub(crate) samples_out_of_order: u64,
+    pub(crate) samples_too_old: u64,
     pub(crate) rows_unknown: u64,
     pub(crate) rows_unfit: u64,
     pub(crate) samples: u64,

@@ -51,6 +51,9 @@ pub struct Options {
     pub append_bytes_max: u64,
     /// Age of samples at which they may go. Range 1 h..=100 y. Default 15 d, as Prometheus.
     pub retention_ms: u64,
+    /// How far behind its group's newest row a row may come though its time is sealed. Range 0..=
+    /// 365 d. Default 0, as Prometheus: it is refused.
+    pub out_of_order_time_window_ms: u64,
     /// Series of this shard. Range 1..=2^31. Default 20 million.
     pub series_max: u32,
     /// Groups of this shard. Range 1..=2^24. Default 1 million.
@@ -85,6 +88,7 @@ impl Default for Options {
             sealed_bytes_max: 64 * MIB,
             append_bytes_max: 4 * MIB,
             retention_ms: 15 * 24 * HOUR_MS,
+            out_of_order_time_window_ms: 0,
             series_max: 20_000_000,
             groups_max: 1_000_000,
             exemplars_max: 100_000,
@@ -131,6 +135,7 @@ impl Options {
             ("sealed_bytes_max", self.sealed_bytes_max, MIB, 4096 * MIB),
             ("append_bytes_max", self.append_bytes_max, 64 * KIB, 64 * MIB),
             ("retention_ms", self.retention_ms, HOUR_MS, 100 * year_ms),
+            ("out_of_order_time_window_ms", self.out_of_order_time_window_ms, 0, year_ms),
             ("series_max", self.series_max.into(), 1, 1 << 31),
             ("groups_max", self.groups_max.into(), 1, 1 << 24),
             ("exemplars_max", self.exemplars_max.into(), 0, 100_000_000),

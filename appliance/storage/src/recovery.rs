@@ -440,6 +440,7 @@ impl Recovery {
             }
             _ => {
                 self.damage(format!("{file}, tile at {offset}: {reason}, the rest is left out"));
+                restore::damaged(self.store_mut(), place.number);
                 Ok(())
             }
         }
@@ -592,9 +593,11 @@ impl Recovery {
     ) -> Result<(), &'static str> {
         let store = self.store.as_mut().expect("recovery is over after `Done`");
         match kind.ok_or("record of an unknown kind")? {
-            Kind::Group => {
+            record @ (Kind::Group | Kind::SideGroup) => {
                 let (group, key, labels) = read_group(body).ok_or("group makes no sense")?;
-                restore::logged_group(store, group, GroupKey(key), labels, EPOCH_BEFORE)
+                let side = record == Kind::SideGroup;
+                let group = restore::LoggedGroup { group, key: GroupKey(key), labels, side };
+                restore::logged_group(store, group, EPOCH_BEFORE)
             }
             record @ (Kind::Column | Kind::TypedColumn) => {
                 let column = read_column(record, body).ok_or("column makes no sense")?;

@@ -193,6 +193,11 @@ impl Store {
         let mut gauge = |name, help, value: u64| into.gauge(name, help, &[], float_of(value));
         gauge("cresset_storage_tile_files", "Tile files.", self.tile_files.count() as u64);
         gauge(
+            "cresset_storage_tile_files_damaged",
+            "Tile files that did not read to their end at start; they stay until retention.",
+            self.tile_files.damaged() as u64,
+        );
+        gauge(
             "cresset_storage_tile_file_bytes",
             "Bytes of the tile files.",
             self.tile_files.file_bytes(),
@@ -226,11 +231,25 @@ impl Store {
                 float_of(value),
             );
         }
+        for (name, help, value) in [
+            (
+                "prometheus_tsdb_out_of_order_samples_total",
+                "Samples refused because later ones are sealed and out of order is off.",
+                counts.samples_out_of_order,
+            ),
+            (
+                "prometheus_tsdb_too_old_samples_total",
+                "Samples refused because they are behind the out of order window.",
+                counts.samples_too_old,
+            ),
+        ] {
+            into.counter(name, help, &[("type", "float")], float_of(value));
+        }
         into.counter(
-            "prometheus_tsdb_too_old_samples_total",
-            "Rows refused because their slot is sealed or before retention.",
-            &[("type", "float")],
-            float_of(counts.rows_too_old),
+            "cresset_storage_rows_late_total",
+            "Rows behind the sealed ones of their group that were taken.",
+            &[],
+            float_of(counts.rows_late),
         );
     }
 

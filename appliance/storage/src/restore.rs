@@ -14,13 +14,10 @@ use crate::log::write::{Epoch, LiveSegment, LogWriter};
 use crate::names::SegmentId;
 use crate::options::Options;
 use crate::row::{ColumnKind, GroupKey};
-use crate::store::Store;
+use crate::store::{NUMBER_MAX, Store};
 use crate::tile::place::{Place, TileRef};
 use crate::tile::read::{Directory, Summary};
 use crate::tile_files::TileFiles;
-
-/// Groups and columns past this number are damage: no options allow them.
-const NUMBER_MAX: u32 = 1 << 28;
 
 /// Numbers of files that are in use.
 #[derive(Debug)]
@@ -45,9 +42,9 @@ pub(crate) fn empty(options: Options, taken: Taken) -> Store {
 /// Takes a definition of the catalog.
 pub(crate) fn define(store: &mut Store, definition: Definition) {
     match definition {
-        Definition::Group { group, key, columns, labels } => {
+        Definition::Group { group, key, columns, labels, side } => {
             if group < NUMBER_MAX && columns < NUMBER_MAX && !lives(store, group) {
-                store.put_group(group, GroupKey(key), labels);
+                store.put_group(group, GroupKey(key), labels, side);
                 let found = store.groups[group as usize].as_mut().expect("it was just made");
                 for _ in 0..columns {
                     found.add_column(NONE, ColumnKind::Float);
@@ -118,7 +115,8 @@ fn drop_group(store: &mut Store, group: u32) {
         drop_column(store, group, column);
     }
     if let Some(found) = store.groups[group as usize].take() {
-        store.group_keys.remove(&found.key);
+        let keys = if found.side { &mut store.side_keys } else { &mut store.group_keys };
+        keys.remove(&found.key);
         store.index.families.give_back(&found.metadata);
         store.forget_families();
         if let Some((epoch, _)) = found.opened {
@@ -127,17 +125,24 @@ fn drop_group(store: &mut Store, group: u32) {
     }
 }
 
+/// A group that the log defines.
+pub(crate) struct LoggedGroup {
+    pub(crate) group: u32,
+    pub(crate) key: GroupKey,
+    pub(crate) labels: LabelSet,
+    pub(crate) side: bool,
+}
+
 /// Takes a group of the log; the catalog gets it if it was not there.
 ///
 /// # Errors
 /// The number is another group's.
 pub(crate) fn logged_group(
     store: &mut Store,
-    group: u32,
-    key: GroupKey,
-    labels: LabelSet,
+    logged: LoggedGroup,
     epoch: Epoch,
 ) -> Result<(), &'static str> {
+    let LoggedGroup { group, key, labels, side } = logged;
     if NUMBER_MAX <= group {
         return Err("number of a group is out of range");
     }
@@ -146,12 +151,13 @@ pub(crate) fn logged_group(
     }
     // A key comes back under a new number after its group was dropped: the larger number is the
     // newer group. The log may still speak of the older.
-    match store.group_keys.get(&key).copied() {
+    let keys = if side { &store.side_keys } else { &store.group_keys };
+    match keys.get(&key).copied() {
         Some(newer) if group < newer => return Ok(()),
         Some(older) => drop_group(store, older),
         None => {}
     }
-    store.put_group(group, key, labels);
+    store.put_group(group, key, labels, side);
     store.log.pin(epoch);
     store.catalog.queue(Change::Group(group), Some(epoch));
     Ok(())
@@ -195,7 +201,9 @@ pub(crate) fn tile(
         Err(at) => found.tiles.insert(at, Arc::new(TileRef::new(summary, place))),
     }
     found.tile_number = found.tile_number.max(summary.number.saturating_add(1));
-    found.sealed_slot = found.sealed_slot.max(Some(summary.slot_max));
+    if !found.side {
+        found.sealed_slot = found.sealed_slot.max(Some(summary.slot_max));
+    }
     let mut unknown = false;
     for chunk in &directory.chunks {
         match found.columns.get_mut(chunk.column as usize) {
@@ -206,6 +214,11 @@ pub(crate) fn tile(
     store.tile_files.restore(file, summary.max_time_ms);
     store.counts.see(summary.max_time_ms);
     if unknown { Err("a column that its group has not") } else { Ok(true) }
+}
+
+/// Takes note of a tile file that does not read to its end.
+pub(crate) fn damaged(store: &mut Store, file: u64) {
+    store.tile_files.restore_damaged(file);
 }
 
 /// Takes note of a tile file's size.

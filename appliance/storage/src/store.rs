@@ -24,7 +24,7 @@ use crate::log::record::{self, ENTRY_BYTES_MAX, Kind, ROW_HEAD_BYTES_MAX};
 use crate::log::row_write::put_entries;
 use crate::log::write::LogWriter;
 use crate::metrics::Counts;
-use crate::names::{FileName, SegmentId};
+use crate::names::SegmentId;
 use crate::options::{Options, TILE_ROWS_MAX};
 use crate::row::{ColumnIndex, ColumnKind, GroupId, GroupKey, Row};
 use crate::select;
@@ -33,6 +33,7 @@ use crate::tile::place::{Place, TileRef};
 use crate::tile::read;
 use crate::tile::write::Builder;
 use crate::tile_files::{Stored, TileFiles, Waiting};
+use crate::trusted_time::TrustedTime;
 
 /// What became of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,11 +101,15 @@ pub enum LimitError {
     UnknownGroup(u32),
 }
 
-/// Wall time before the first event.
-const WALL_UNKNOWN: i64 = i64::MAX;
+/// Numbers of groups and columns are below this; past it they are damage.
+pub(crate) const NUMBER_MAX: u32 = 1 << 28;
 
-/// How often ages and retention are looked at.
-const SWEEP_MS: u64 = 60_000;
+/// Estimated bytes at which an open tile is sealed though it has few rows: one row more, which a
+/// log segment bounds, stays far below the largest tile.
+const TILE_BYTES_SEALED: usize = if cfg!(test) { 8 << 20 } else { 128 << 20 };
+
+/// Wall time before the first event.
+pub(crate) const WALL_UNKNOWN: i64 = i64::MAX;
 
 /// One shard's store.
 #[derive(Debug)]
@@ -112,6 +117,8 @@ pub struct Store {
     pub(crate) options: Options,
     pub(crate) groups: Vec<Option<Box<Group>>>,
     pub(crate) group_keys: HashMap<GroupKey, u32, FixedState>,
+    /// Side groups, which take late rows.
+    pub(crate) side_keys: HashMap<GroupKey, u32, FixedState>,
     pub(crate) index: Index,
     pub(crate) log: LogWriter,
     pub(crate) catalog: CatalogWriter,
@@ -124,9 +131,10 @@ pub struct Store {
     body: Vec<u8>,
     requests: u64,
     /// When ages and retention are looked at next; `None` before the first event.
-    sweep_at: Option<Tick>,
+    pub(crate) sweep_at: Option<Tick>,
     /// Wall time of the last event, to which silent groups are compared.
-    wall_ms: i64,
+    pub(crate) wall_ms: i64,
+    pub(crate) time: TrustedTime,
     /// Why the last write failed; `None` once a commit is durable again.
     fault: Option<FileError>,
 }
@@ -145,6 +153,7 @@ impl Store {
         Store {
             groups: Vec::new(),
             group_keys: HashMap::default(),
+            side_keys: HashMap::default(),
             index: Index::default(),
             log,
             catalog,
@@ -158,6 +167,7 @@ impl Store {
             requests: 0,
             sweep_at: None,
             wall_ms: WALL_UNKNOWN,
+            time: TrustedTime::default(),
             fault: None,
             options,
         }
@@ -175,18 +185,26 @@ impl Store {
             self.counts.limited_groups += 1;
             return Err(LimitError::Groups(self.options.groups_max));
         }
-        let group = u32::try_from(self.groups.len()).map_err(|_| LimitError::Groups(u32::MAX))?;
-        self.put_group(group, key, labels.clone());
+        let group = self.next_group().ok_or(LimitError::Groups(NUMBER_MAX))?;
+        self.put_group(group, key, labels.clone(), false);
         Ok(GroupId(group))
     }
 
-    pub(crate) fn put_group(&mut self, group: u32, key: GroupKey, labels: LabelSet) {
+    /// Number of the next group. A number is not used again: log and tile files may speak of the
+    /// group that had it. At eight bytes of memory each they last for 2^28 groups.
+    pub(crate) fn next_group(&self) -> Option<u32> {
+        u32::try_from(self.groups.len()).ok().filter(|number| *number < NUMBER_MAX)
+    }
+
+    pub(crate) fn put_group(&mut self, group: u32, key: GroupKey, labels: LabelSet, side: bool) {
         while self.groups.len() <= group as usize {
             self.groups.push(None);
         }
-        let made = Group::new(key, labels, self.options.tile_rows, self.wall_ms);
+        let mut made = Group::new(key, labels, self.options.tile_rows, self.wall_ms);
+        made.side = side;
         self.groups[group as usize] = Some(Box::new(made));
-        self.group_keys.insert(key, group);
+        let keys = if side { &mut self.side_keys } else { &mut self.group_keys };
+        keys.insert(key, group);
     }
 
     /// Column of the series `labels` in `group` for values of `kind`, made when it is not there.
@@ -230,7 +248,7 @@ impl Store {
 
     /// Columns whose full row fits a segment.
     fn columns_max(&self) -> u32 {
-        let entries = LogWriter::body_bytes_max(&self.options) - ROW_HEAD_BYTES_MAX as u64;
+        let entries = row_bytes_limit(&self.options) - ROW_HEAD_BYTES_MAX as u64;
         u32::try_from(entries / ENTRY_BYTES_MAX as u64).unwrap_or(u32::MAX)
     }
 
@@ -255,13 +273,24 @@ impl Store {
         effects: &mut Vec<Effect>,
     ) -> Result<Appended, RowError> {
         self.wall_ms = now.wall.0;
-        let admission = match self.admit(now, row) {
-            Ok(admission) => admission,
-            Err(error) => {
-                self.count_refused(&error);
-                return Err(error);
-            }
-        };
+        self.time.observe(now);
+        let appended = self.append_checked(now, row, effects);
+        if let Err(error) = &appended {
+            self.count_refused(error, row);
+        }
+        appended
+    }
+
+    fn append_checked(
+        &mut self,
+        now: Now,
+        row: &Row<'_>,
+        effects: &mut Vec<Effect>,
+    ) -> Result<Appended, RowError> {
+        self.check(now, row)?;
+        let side = Row { group: self.place_of(now, row)?, ..*row };
+        let row = &side;
+        let admission = self.admit(now, row)?;
         if admission == Admission::Duplicate {
             self.counts.rows_duplicate += 1;
             let position = self.log.position();
@@ -273,17 +302,26 @@ impl Store {
         self.counts.rows += 1;
         self.counts.samples += samples as u64;
         let group = self.groups[row.group.0 as usize].as_ref().expect("the row was admitted");
-        if group.is_full() && !self.sealed_is_full() {
+        let large = TILE_BYTES_SEALED <= group.open_bytes_max();
+        if (group.is_full() || large) && !self.sealed_is_full() {
             self.log_seal(now, row.group.0);
         }
         self.pump(now, effects);
         Ok(Appended { position, samples, duplicate: false })
     }
 
-    fn count_refused(&mut self, error: &RowError) {
+    fn count_refused(&mut self, error: &RowError, row: &Row<'_>) {
         match error {
             RowError::Overloaded => self.counts.rows_overloaded += 1,
-            RowError::TooOld { .. } => self.counts.rows_too_old += 1,
+            RowError::TooOld { .. } => {
+                self.counts.rows_too_old += 1;
+                let samples = samples_of(row.cells);
+                if self.options.out_of_order_time_window_ms == 0 {
+                    self.counts.samples_out_of_order += samples;
+                } else {
+                    self.counts.samples_too_old += samples;
+                }
+            }
             RowError::UnknownGroup(_) | RowError::UnknownColumn { .. } => {
                 self.counts.rows_unknown += 1;
             }
@@ -291,12 +329,12 @@ impl Store {
         }
     }
 
-    fn sealed_is_full(&self) -> bool {
+    pub(crate) fn sealed_is_full(&self) -> bool {
         self.options.sealed_bytes_max <= self.tile_files.waiting_bytes()
     }
 
-    /// Whether the row may come, and where it goes.
-    fn admit(&mut self, now: Now, row: &Row<'_>) -> Result<Admission, RowError> {
+    /// Whether the row makes sense, whatever stands in the tiles.
+    fn check(&self, now: Now, row: &Row<'_>) -> Result<(), RowError> {
         let id = row.group.0;
         let found = self.found(row.group).ok_or(RowError::UnknownGroup(id))?;
         if let Some(column) = unknown_column(found, row) {
@@ -305,11 +343,17 @@ impl Store {
         if let Some((column, reason)) = self.unfit(found, row) {
             return Err(RowError::Unfit { group: id, column, reason });
         }
-        let retention_ms = i64::try_from(self.options.retention_ms).unwrap_or(i64::MAX);
-        let oldest = now.wall.0.saturating_sub(retention_ms);
+        let oldest = self.oldest_ms(now);
         if row.timestamp.0 < oldest || row.slot.0 < oldest {
             return Err(RowError::TooOld { slot: row.slot.0, oldest });
         }
+        Ok(())
+    }
+
+    /// Where the row goes in the open tile of its group.
+    fn admit(&mut self, now: Now, row: &Row<'_>) -> Result<Admission, RowError> {
+        let id = row.group.0;
+        let found = self.found(row.group).ok_or(RowError::UnknownGroup(id))?;
         let admission = found.admit(row.slot.0, row.rank);
         match admission {
             Admission::Duplicate => return Ok(admission),
@@ -338,7 +382,7 @@ impl Store {
         }
         let unfit = group.unfit_column(row.cells);
         let last = row.cells.histograms.last().map_or(0, |(column, _)| *column);
-        let large = LogWriter::body_bytes_max(&self.options) < row_bytes_max(group, row.cells);
+        let large = row_bytes_limit(&self.options) < row_bytes_max(group, row.cells);
         unfit.or_else(|| large.then_some((last, "a row of these histograms fits no log segment")))
     }
 
@@ -354,24 +398,32 @@ impl Store {
             self.body.clear();
             record::put_group(&mut self.body, id, found.key.0, &found.labels);
             let epoch = self.log.reserve(self.body.len() as u64);
-            self.log.push(now, Kind::Group, &self.body);
+            let kind = if found.side { Kind::SideGroup } else { Kind::Group };
+            self.log.push(now, kind, &self.body);
             self.log.pin(epoch);
             self.catalog.queue(Change::Group(id), Some(epoch));
         }
-        for column in found.logged_columns.unwrap_or(0)..count {
-            let series = found.columns[column as usize].series;
-            if series == NONE {
-                continue;
-            }
-            self.body.clear();
-            let (kind, labels) = (found.kind(column), self.index.labels_of(series));
-            let record = record::put_column(&mut self.body, id, column, kind, &labels);
-            let epoch = self.log.reserve(self.body.len() as u64);
-            self.log.push(now, record, &self.body);
-            self.log.pin(epoch);
-            self.catalog.queue(Change::Column(id, column), Some(epoch));
-        }
+        let logged = found.logged_columns.unwrap_or(0);
         found.logged_columns = Some(count);
+        for column in logged..count {
+            self.log_column(now, id, column);
+        }
+    }
+
+    /// Logs the definition of a column, if it has a series.
+    pub(crate) fn log_column(&mut self, now: Now, group: u32, column: u32) {
+        let found = self.groups[group as usize].as_ref().expect("it has the column");
+        let series = found.columns[column as usize].series;
+        if series == NONE {
+            return;
+        }
+        let (kind, labels) = (found.kind(column), self.index.labels_of(series));
+        self.body.clear();
+        let record = record::put_column(&mut self.body, group, column, kind, &labels);
+        let epoch = self.log.reserve(self.body.len() as u64);
+        self.log.push(now, record, &self.body);
+        self.log.pin(epoch);
+        self.catalog.queue(Change::Column(group, column), Some(epoch));
     }
 
     /// Logs the row: as a difference, or in full where it is the group's first of an epoch. Leaves
@@ -455,7 +507,7 @@ impl Store {
     }
 
     /// Seals the open tile of `group` and logs that.
-    fn log_seal(&mut self, now: Now, group: u32) {
+    pub(crate) fn log_seal(&mut self, now: Now, group: u32) {
         self.body.clear();
         record::put_seal(&mut self.body, group);
         self.log.reserve(self.body.len() as u64);
@@ -491,6 +543,7 @@ impl Store {
     /// Takes what the machine tells, and says what to do next.
     pub fn on_event(&mut self, now: Now, event: Event, effects: &mut Vec<Effect>) {
         self.wall_ms = now.wall.0;
+        self.time.observe(now);
         match event {
             Event::LogDurable { position } => {
                 self.fault = None;
@@ -541,92 +594,6 @@ impl Store {
         }
     }
 
-    /// Looks at ages and retention, now and then.
-    fn sweep(&mut self, now: Now) {
-        if self.sweep_at.is_some_and(|at| now.tick < at) {
-            return;
-        }
-        if self.sweep_at.is_none() {
-            self.begin_time(now);
-        }
-        self.sweep_at = Some(now.tick.after_ms(SWEEP_MS));
-        let age_nanos = self.options.tile_age_ms_max * model::time::NANOS_PER_MS;
-        self.seal_where(now, |group| {
-            group.opened.is_some_and(|(_, since)| age_nanos <= now.tick.since(since))
-        });
-        let retention_ms = i64::try_from(self.options.retention_ms).unwrap_or(i64::MAX);
-        let oldest_ms = now.wall.0.saturating_sub(retention_ms);
-        let mut expired = false;
-        while let Some(number) = self.tile_files.expire(oldest_ms, now) {
-            self.deletions.push(FileName::Tile(number));
-            self.counts.files_expired += 1;
-            expired = true;
-            for group in self.groups.iter_mut().flatten() {
-                group.forget_file(number);
-            }
-        }
-        self.drop_dead(oldest_ms, expired);
-    }
-
-    /// What was made or recovered before the clock was known counts from here.
-    fn begin_time(&mut self, now: Now) {
-        for group in self.groups.iter_mut().flatten() {
-            group.opened = group.opened.map(|(epoch, _)| (epoch, now.tick));
-            if group.active_ms == WALL_UNKNOWN {
-                group.active_ms = now.wall.0;
-            }
-        }
-    }
-
-    /// Seals the groups with rows that fulfil `wanted`, as far as memory for them reaches.
-    fn seal_where(&mut self, now: Now, wanted: impl Fn(&Group) -> bool) {
-        for at in 0..self.groups.len() {
-            if self.sealed_is_full() {
-                return;
-            }
-            let seals = self.groups[at].as_ref().is_some_and(|g| 0 < g.rows() && wanted(g));
-            if seals {
-                self.log_seal(now, crate::head::index32(at));
-            }
-        }
-    }
-
-    /// Drops groups that were silent past retention, and columns without data within it.
-    fn drop_dead(&mut self, oldest_ms: i64, expired: bool) {
-        for at in 0..self.groups.len() {
-            let group = crate::head::index32(at);
-            let Some(found) = self.groups[at].as_mut() else { continue };
-            let silent = found.rows() == 0 && found.tiles.is_empty() && found.active_ms < oldest_ms;
-            let dead = if silent {
-                found.live_columns()
-            } else if expired {
-                found.dead_columns()
-            } else {
-                continue;
-            };
-            for column in dead {
-                let series = found.columns[column as usize].series;
-                found.drop_column(column);
-                self.index.remove_column(series, ColumnPlace { group, column });
-                self.counts.series_removed += 1;
-                if !silent {
-                    self.catalog.queue(Change::DropColumn(group, column), None);
-                }
-            }
-            if silent {
-                self.group_keys.remove(&found.key);
-                self.index.families.give_back(&found.metadata);
-                self.groups[at] = None;
-                self.catalog.queue(Change::DropGroup(group), None);
-            }
-        }
-        for symbol in std::mem::take(&mut self.index.gone) {
-            self.catalog.forget_symbol(symbol);
-        }
-        self.forget_families();
-        self.forget_exemplars();
-    }
-
     /// Emits all that can go.
     fn pump(&mut self, now: Now, effects: &mut Vec<Effect>) {
         if self.options.wal_segments_max as usize <= self.log.live_segments() {
@@ -649,17 +616,6 @@ impl Store {
         if let Some(op) = op {
             self.requests += 1;
             effects.push(Effect::File(FileRequest { id: FileRequestId(self.requests), op }));
-        }
-    }
-
-    /// Seals the groups whose open tile pins the oldest segment, once for each segment.
-    fn seal_oldest(&mut self, now: Now) {
-        let Some(oldest) = self.log.oldest_epoch() else { return };
-        if self.counts.epoch_sealed < oldest {
-            self.seal_where(now, |group| group.opened.is_some_and(|(epoch, _)| epoch <= oldest));
-            if !self.sealed_is_full() {
-                self.counts.epoch_sealed = oldest;
-            }
         }
     }
 
@@ -735,6 +691,11 @@ impl Store {
     }
 }
 
+/// Most bytes of a row in the log: a segment holds it, and a tile of it stays small.
+fn row_bytes_limit(options: &Options) -> u64 {
+    LogWriter::body_bytes_max(options).min(TILE_BYTES_SEALED as u64)
+}
+
 /// Most bytes that the row takes in the log.
 fn row_bytes_max(group: &Group, cells: &Cells) -> u64 {
     // Not by the columns ever made: the dropped ones of a churning group would fill segments.
@@ -754,6 +715,13 @@ fn unknown_column(group: &Group, row: &Row<'_>) -> Option<u32> {
         let column = word * 64 + unknown.trailing_zeros() as usize;
         (unknown != 0).then(|| u32::try_from(column).unwrap_or(u32::MAX))
     })
+}
+
+/// Samples and staleness markers of a row.
+fn samples_of(cells: &Cells) -> u64 {
+    let words = cells.present.words().len().max(cells.stale.words().len());
+    let of = |word| states(cells, word);
+    (0..words).map(of).map(|(present, stale)| u64::from((present | stale).count_ones())).sum()
 }
 
 fn fits_record(labels: &LabelSet, options: &Options) -> bool {

@@ -12,6 +12,8 @@ mod invariants;
 
 mod kinds;
 
+mod late;
+
 mod annotations;
 
 mod golden;

@@ -11,7 +11,7 @@
 //! - T3: a file is deleted only when all its samples are older than retention and it is not the
 //!   current one.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use model::time::{Now, Tick};
@@ -82,6 +82,8 @@ pub(crate) struct TileFiles {
     current: Option<Current>,
     next_number: u64,
     files: BTreeMap<u64, FileSpan>,
+    /// Those that do not read to their end: what they hold is not known.
+    damaged: BTreeSet<u64>,
     flight: Option<Flight>,
     /// Tiles of the append that failed: it is made again with exactly these.
     failed_tiles: Option<usize>,
@@ -103,6 +105,7 @@ impl TileFiles {
             current: None,
             next_number,
             files,
+            damaged: BTreeSet::new(),
             flight: None,
             failed_tiles: None,
             back_off: BackOff::new(options),
@@ -119,6 +122,26 @@ impl TileFiles {
     pub(crate) fn restore_bytes(&mut self, number: u64, bytes: u64) {
         let empty = FileSpan { max_time_ms: i64::MIN, bytes: 0 };
         self.files.entry(number).or_insert(empty).bytes = bytes;
+    }
+
+    /// A file of before does not read to its end.
+    pub(crate) fn restore_damaged(&mut self, number: u64) {
+        self.damaged.insert(number);
+    }
+
+    /// What the damaged files hold may be of any time up to now, so they stay until that has passed
+    /// retention.
+    pub(crate) fn keep_damaged(&mut self, now_ms: i64) {
+        for number in &self.damaged {
+            if let Some(span) = self.files.get_mut(number) {
+                span.max_time_ms = span.max_time_ms.max(now_ms);
+            }
+        }
+    }
+
+    /// Files that do not read to their end.
+    pub(crate) fn damaged(&self) -> usize {
+        self.damaged.len()
     }
 
     /// Bytes of tiles that wait.
@@ -248,6 +271,7 @@ impl TileFiles {
         };
         let number = *self.files.iter().find(expired)?.0;
         self.files.remove(&number);
+        self.damaged.remove(&number);
         assert!(current != Some(number), "T3: the current file expires");
         Some(number)
     }

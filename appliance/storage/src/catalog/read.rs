@@ -17,7 +17,7 @@ use crate::varint::Cursor;
 /// What one record says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Definition {
-    Group { group: u32, key: u128, columns: u32, labels: LabelSet },
+    Group { group: u32, key: u128, columns: u32, labels: LabelSet, side: bool },
     Column { group: u32, column: u32, kind: ColumnKind, labels: LabelSet },
     Metadata { group: u32, families: Vec<Arc<Family>> },
     DropColumn { group: u32, column: u32 },
@@ -60,13 +60,14 @@ impl Reader {
                 self.symbols.push(std::str::from_utf8(cursor.sized_bytes()?).ok()?.to_owned());
                 return Some(None);
             }
-            Kind::Group => {
+            record @ (Kind::Group | Kind::SideGroup) => {
                 let group = cursor.unsigned32()?;
                 let key = u128::from_le_bytes(cursor.array()?);
                 let columns = cursor.unsigned32()?;
                 let labels = std::str::from_utf8(cursor.sized_bytes()?).ok()?;
                 let labels = LabelSet::from_packed(labels)?;
-                Definition::Group { group, key, columns, labels }
+                let side = record == Kind::SideGroup;
+                Definition::Group { group, key, columns, labels, side }
             }
             record @ (Kind::Column | Kind::TypedColumn) => {
                 let (group, column) = (cursor.unsigned32()?, cursor.unsigned32()?);

@@ -26,6 +26,8 @@ pub(crate) enum Kind {
     Family = 9,
     /// Families that a group describes: all, each time.
     Metadata = 10,
+    /// A side group: as a group, beside the one with its key.
+    SideGroup = 11,
 }
 
 impl Kind {
@@ -41,6 +43,7 @@ impl Kind {
             Kind::TypedColumn,
             Kind::Family,
             Kind::Metadata,
+            Kind::SideGroup,
         ];
         kinds.into_iter().find(|kind| *kind as u8 == byte)
     }

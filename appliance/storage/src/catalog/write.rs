@@ -290,7 +290,7 @@ impl CatalogWriter {
     }
 
     fn put_group(&self, frame: &mut Frame, group: u32, found: &Group) {
-        frame.begin(Kind::Group);
+        frame.begin(if found.side { Kind::SideGroup } else { Kind::Group });
         put(&mut frame.bytes, group.into());
         frame.bytes.extend_from_slice(&found.key.0.to_le_bytes());
         put(&mut frame.bytes, found.columns.len() as u64);

@@ -31,6 +31,8 @@ pub(crate) enum Kind {
     Metadata = 7,
     /// An exemplar of a column.
     Exemplar = 8,
+    /// A side group: as a group, beside the one with its key.
+    SideGroup = 9,
 }
 
 impl Kind {
@@ -44,6 +46,7 @@ impl Kind {
             Kind::TypedColumn,
             Kind::Metadata,
             Kind::Exemplar,
+            Kind::SideGroup,
         ];
         kinds.into_iter().find(|kind| *kind as u8 == byte)
     }
