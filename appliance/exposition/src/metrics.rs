@@ -62,6 +62,17 @@ impl Collected {
         self.add(name, MetricType::Gauge, help, owned(labels), Value::Number(value));
     }
 
+    /// Adds `value` to `name`, of which nobody said what it is, with `labels`.
+    pub fn untyped(
+        &mut self,
+        name: &'static str,
+        help: &'static str,
+        labels: &[(&str, &str)],
+        value: f64,
+    ) {
+        self.add(name, MetricType::Unknown, help, owned(labels), Value::Number(value));
+    }
+
     /// Adds to the histogram `name` with `labels`: cumulative `buckets` by upper bound (`+Inf`
     /// may be left out: it is `count`), and `sum` and `count` of all observations.
     pub fn histogram(

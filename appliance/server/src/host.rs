@@ -13,6 +13,8 @@ pub mod lines;
 pub mod devices;
 pub mod filesystems;
 pub mod kernel;
+pub mod network;
+pub mod system;
 
 /// Adds the machine's metrics, read under `proc` (and `sys` beside it).
 pub fn collect(proc: &Path, sys: &Path, now: TimestampMs, into: &mut Collected) {
@@ -31,6 +33,10 @@ pub fn collect(proc: &Path, sys: &Path, now: TimestampMs, into: &mut Collected) 
         ("filefd", lines::read(proc, "sys/fs/file-nr").map(|text| kernel::file_nr(&text, into))),
         ("diskstats", lines::read(proc, "diskstats").map(|text| devices::disks(&text, into))),
         ("netdev", lines::read(proc, "net/dev").map(|text| devices::network(&text, sys, into))),
+        ("netstat", netstat(proc, into)),
+        ("sockstat", sockstat(proc, into)),
+        ("vmstat", lines::read(proc, "vmstat").map(|text| system::vmstat(&text, into))),
+        ("os", lines::read(Path::new("/etc"), "os-release").map(|t| system::release(&t, into))),
         ("filesystem", lines::read(proc, "self/mounts").map(|text| filesystems::all(&text, into))),
     ];
     for (collector, done) in collectors {
@@ -41,6 +47,20 @@ pub fn collect(proc: &Path, sys: &Path, now: TimestampMs, into: &mut Collected) 
             if done.is_some() { 1.0 } else { 0.0 },
         );
     }
+}
+
+fn netstat(proc: &Path, into: &mut Collected) -> Option<()> {
+    let paired: Vec<String> =
+        ["net/netstat", "net/snmp"].iter().filter_map(|name| lines::read(proc, name)).collect();
+    network::netstat(&paired, lines::read(proc, "net/snmp6").as_deref(), into);
+    (!paired.is_empty()).then_some(())
+}
+
+fn sockstat(proc: &Path, into: &mut Collected) -> Option<()> {
+    let names = ["net/sockstat", "net/sockstat6"];
+    let texts: Vec<String> = names.iter().filter_map(|name| lines::read(proc, name)).collect();
+    network::sockstat(&texts, into);
+    (!texts.is_empty()).then_some(())
 }
 
 /// Present when any of the three files is.

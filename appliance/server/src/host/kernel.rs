@@ -11,7 +11,7 @@ const MODES: [&str; 8] = ["user", "nice", "system", "idle", "iowait", "irq", "so
 
 /// Keys of `/proc/meminfo` and the metrics they become; values are kilobytes unless the key counts
 /// pages.
-const MEMORY: [(&str, &str); 38] = [
+const MEMORY: [(&str, &str); 54] = [
     ("MemTotal", "node_memory_MemTotal_bytes"),
     ("MemFree", "node_memory_MemFree_bytes"),
     ("MemAvailable", "node_memory_MemAvailable_bytes"),
@@ -50,6 +50,22 @@ const MEMORY: [(&str, &str); 38] = [
     ("HugePages_Total", "node_memory_HugePages_Total"),
     ("HugePages_Free", "node_memory_HugePages_Free"),
     ("DirectMap2M", "node_memory_DirectMap2M_bytes"),
+    ("Bounce", "node_memory_Bounce_bytes"),
+    ("NFS_Unstable", "node_memory_NFS_Unstable_bytes"),
+    ("WritebackTmp", "node_memory_WritebackTmp_bytes"),
+    ("VmallocChunk", "node_memory_VmallocChunk_bytes"),
+    ("SecPageTables", "node_memory_SecPageTables_bytes"),
+    ("ShmemHugePages", "node_memory_ShmemHugePages_bytes"),
+    ("ShmemPmdMapped", "node_memory_ShmemPmdMapped_bytes"),
+    ("FileHugePages", "node_memory_FileHugePages_bytes"),
+    ("FilePmdMapped", "node_memory_FilePmdMapped_bytes"),
+    ("Balloon", "node_memory_Balloon_bytes"),
+    ("Zswap", "node_memory_Zswap_bytes"),
+    ("Zswapped", "node_memory_Zswapped_bytes"),
+    ("DirectMap4k", "node_memory_DirectMap4k_bytes"),
+    ("DirectMap1G", "node_memory_DirectMap1G_bytes"),
+    ("HugePages_Rsvd", "node_memory_HugePages_Rsvd"),
+    ("HugePages_Surp", "node_memory_HugePages_Surp"),
 ];
 
 /// `/proc/stat`
