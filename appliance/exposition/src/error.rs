@@ -36,6 +36,27 @@ impl fmt::Display for TextError {
 
 impl std::error::Error for TextError {}
 
+/// Why a body that is no text is refused, and where.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("byte {offset}: {reason}")]
+pub struct BinaryError {
+    /// Byte of the fault, from 0.
+    pub offset: usize,
+    /// What was wrong.
+    pub reason: String,
+}
+
+/// Why a body is refused, and where.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum BodyError {
+    /// A body of text.
+    #[error(transparent)]
+    Text(#[from] TextError),
+    /// A body of protocol buffers.
+    #[error(transparent)]
+    Binary(#[from] BinaryError),
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

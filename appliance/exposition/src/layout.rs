@@ -13,10 +13,12 @@ use std::sync::{Arc, Weak};
 use hashbrown::HashTable;
 use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
+use crate::body::{Format, ReadOptions, read};
 use crate::dialect::{Dialect, DialectParser};
 use crate::entry::{Entry, Sample};
-use crate::error::TextError;
+use crate::error::{BodyError, TextError};
 use crate::metric_type::MetricType;
+use crate::series_text::write_metadata;
 
 /// Bytes of a body that offsets can name.
 const BODY_BYTES_MAX: usize = u32::MAX as usize;
@@ -40,7 +42,10 @@ pub struct Layout {
     other_comments: Box<[u8]>,
     /// Ordinals by series text.
     ordinals: HashTable<u32>,
+    /// Dialect of the arena.
     dialect: Dialect,
+    /// Whether the arena was made of entries, not taken from a body.
+    by_entries: bool,
     hash: u64,
 }
 
@@ -62,10 +67,10 @@ impl Default for Layout {
 }
 
 impl Layout {
-    /// Dialect of the body.
+    /// Dialect of the bodies that may be compared with the layout byte by byte, if there is one.
     #[must_use]
-    pub fn dialect(&self) -> Dialect {
-        self.dialect
+    pub fn dialect(&self) -> Option<Dialect> {
+        (!self.by_entries).then_some(self.dialect)
     }
 
     /// Number of samples.
@@ -167,6 +172,7 @@ impl Layout {
     fn same_content(&self, other: &Layout) -> bool {
         self.hash == other.hash
             && self.dialect == other.dialect
+            && self.by_entries == other.by_entries
             && self.prefix_ends == other.prefix_ends
             && self.series_starts == other.series_starts
             && self.types == other.types
@@ -182,7 +188,7 @@ impl Layout {
 /// Where and why the body is not in its dialect, or has 4 GiB or more.
 pub fn learn(dialect: Dialect, body: &[u8]) -> Result<Layout, TextError> {
     if BODY_BYTES_MAX <= body.len() {
-        return Err(TextError::at(b"", 0, "body of 4 GiB or more".to_owned()));
+        return Err(too_large());
     }
     let mut learner = Learner::sized_for(dialect, body);
     let mut parser = DialectParser::new(dialect, body);
@@ -200,6 +206,47 @@ pub fn learn(dialect: Dialect, body: &[u8]) -> Result<Layout, TextError> {
     Ok(learner.finish(&body[entry_start..]))
 }
 
+/// The layout of a body of any format, made of its entries. As in [`learn`], samples with
+/// timestamps and repeated ones are left out, and so are native histograms.
+///
+/// # Errors
+/// Where and why the body is not in its format, or has 4 GiB or more.
+pub fn learn_entries(
+    format: Format,
+    options: ReadOptions,
+    body: &[u8],
+) -> Result<Layout, BodyError> {
+    if BODY_BYTES_MAX <= body.len() {
+        return Err(too_large().into());
+    }
+    // The lines of metadata that are made here are OpenMetrics.
+    let mut learner = Learner { by_entries: true, ..Learner::default() };
+    learner.dialect = Dialect::OpenMetrics;
+    let mut comments = Vec::new();
+    let mut full = false;
+    read(format, options, body, &mut |entry| match entry {
+        // Texts may be longer than the body that they were made of.
+        Entry::Sample(sample) if learner.has_room(comments.len() + sample.series.len() + 1) => {
+            learner.add_entry(&mut comments, sample);
+        }
+        Entry::Sample(_) => full = true,
+        Entry::Type { .. } => {
+            learner.type_declared = true;
+            write_metadata(entry, &mut comments);
+        }
+        _ => write_metadata(entry, &mut comments),
+    })?;
+    if full || !learner.has_room(comments.len()) {
+        Err(too_large().into())
+    } else {
+        Ok(learner.finish(&comments))
+    }
+}
+
+fn too_large() -> TextError {
+    TextError::at(b"", 0, "body of 4 GiB or more".to_owned())
+}
+
 #[derive(Default)]
 struct Learner {
     arena: Vec<u8>,
@@ -209,6 +256,7 @@ struct Learner {
     other_comments: Vec<u8>,
     ordinals: HashTable<u32>,
     dialect: Dialect,
+    by_entries: bool,
     /// Whether a `# TYPE` line stands between the last sample and the next.
     type_declared: bool,
 }
@@ -227,18 +275,35 @@ impl Learner {
         }
     }
 
+    fn has_room(&self, bytes: usize) -> bool {
+        self.arena.len() + self.other_comments.len() + bytes < BODY_BYTES_MAX
+    }
+
     /// Adds the sample before which, from `entry_start` on, only comments stand.
     fn add(&mut self, body: &[u8], entry_start: usize, sample: &Sample<'_>) {
+        let comments = &body[entry_start..sample.series_start];
+        self.add_prefix(comments, &body[sample.series_start..sample.value_start], sample);
+    }
+
+    /// Adds a sample that has no place in a body; `comments` are those above it, and go.
+    fn add_entry(&mut self, comments: &mut Vec<u8>, sample: &Sample<'_>) {
+        self.add_prefix(comments, sample.series, sample);
+        comments.clear();
+    }
+
+    /// Adds a sample whose prefix is `comments` and `series`.
+    fn add_prefix(&mut self, comments: &[u8], series: &[u8], sample: &Sample<'_>) {
         let in_prefix = std::mem::take(&mut self.type_declared);
         let hash = xxh3_64(sample.series);
         let known = self.ordinals.find(hash, |ordinal| self.series(*ordinal) == sample.series);
         if known.is_some() || sample.timestamp.is_some() {
-            self.other_comments.extend_from_slice(&body[entry_start..sample.series_start]);
+            self.other_comments.extend_from_slice(comments);
             return;
         }
         let ordinal = offset32(self.prefix_ends.len());
-        self.series_starts.push(offset32(self.arena.len() + sample.series_start - entry_start));
-        self.arena.extend_from_slice(&body[entry_start..sample.value_start]);
+        self.series_starts.push(offset32(self.arena.len() + comments.len()));
+        self.arena.extend_from_slice(comments);
+        self.arena.extend_from_slice(series);
         self.prefix_ends.push(offset32(self.arena.len()));
         let metric_type = sample.metric_type;
         let last = self.types.last().map_or(MetricType::Unknown, |last| last.metric_type);
@@ -246,12 +311,12 @@ impl Learner {
             self.types.push(TypeFrom { ordinal, metric_type, in_prefix });
         }
         let (arena, starts, ends) = (&self.arena, &self.series_starts, &self.prefix_ends);
-        self.ordinals
-            .insert_unique(hash, ordinal, |ordinal| xxh3_64(series(arena, starts, ends, *ordinal)));
+        let rehash = |ordinal: &u32| xxh3_64(series_of(arena, starts, ends, *ordinal));
+        self.ordinals.insert_unique(hash, ordinal, rehash);
     }
 
     fn series(&self, ordinal: u32) -> &[u8] {
-        series(&self.arena, &self.series_starts, &self.prefix_ends, ordinal)
+        series_of(&self.arena, &self.series_starts, &self.prefix_ends, ordinal)
     }
 
     fn finish(mut self, tail: &[u8]) -> Layout {
@@ -273,7 +338,7 @@ impl Learner {
             hasher.update(&bytes);
         }
         let (arena, starts, ends) = (&self.arena, &self.series_starts, &self.prefix_ends);
-        self.ordinals.shrink_to_fit(|ordinal| xxh3_64(series(arena, starts, ends, *ordinal)));
+        self.ordinals.shrink_to_fit(|ordinal| xxh3_64(series_of(arena, starts, ends, *ordinal)));
         Layout {
             arena: self.arena.into(),
             prefix_ends: self.prefix_ends.into(),
@@ -282,12 +347,13 @@ impl Learner {
             other_comments: self.other_comments.into(),
             ordinals: self.ordinals,
             dialect: self.dialect,
+            by_entries: self.by_entries,
             hash: hasher.digest(),
         }
     }
 }
 
-fn series<'a>(arena: &'a [u8], starts: &[u32], ends: &[u32], ordinal: u32) -> &'a [u8] {
+fn series_of<'a>(arena: &'a [u8], starts: &[u32], ends: &[u32], ordinal: u32) -> &'a [u8] {
     arena[starts[ordinal as usize] as usize..ends[ordinal as usize] as usize].trim_ascii_end()
 }
 

@@ -10,15 +10,18 @@
 //! - C1: a scan gives the samples that the general parser gives, or its error.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use hashbrown::HashTable;
 use model::bitmap::Bitmap;
+use model::native_histogram::NativeHistogram;
 use model::time::TimestampMs;
 use xxhash_rust::xxh3::xxh3_64;
 
+use crate::body::{Format, ReadOptions, read};
 use crate::dialect::{Dialect, DialectParser};
-use crate::entry::{Entry, Sample};
-use crate::error::TextError;
+use crate::entry::{Entry, Exemplar, HistogramSample, Sample};
+use crate::error::{BodyError, TextError};
 use crate::layout::{Layout, offset32};
 use crate::metric_type::MetricType;
 use crate::number;
@@ -46,6 +49,13 @@ pub struct Scan {
     pub exemplars: Vec<FoundExemplar>,
     /// Exemplars beyond the bound.
     pub exemplars_left_out: usize,
+    /// Native histograms in order of the body; they are strays by nature.
+    pub histograms: Vec<FoundHistogram>,
+    /// Start timestamps of the samples among `values`, by ordinal, where they were asked for.
+    pub starts: Vec<(u32, TimestampMs)>,
+    /// Texts of series and labels where [`scan_entries`] made them; else those are in the body.
+    texts: Vec<u8>,
+    by_entries: bool,
     /// Strays without a timestamp by series text.
     stray_series: HashTable<u32>,
 }
@@ -53,7 +63,7 @@ pub struct Scan {
 /// A sample that has no place among the values of the scan.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Stray {
-    /// Where in the body its name and labels stand; read by `parse_series`.
+    /// Where its name and labels stand; read by `parse_series`.
     pub series: Range<u32>,
     /// Its ordinal if the layout has the series: then it has a timestamp or is a duplicate.
     pub ordinal: Option<u32>,
@@ -63,6 +73,8 @@ pub struct Stray {
     pub timestamp: Option<TimestampMs>,
     /// Type that `parse_series` wants.
     pub metric_type: MetricType,
+    /// When the counting began, where it was asked for.
+    pub start: Option<TimestampMs>,
     /// Whether neither this sample nor an earlier one of the same series has a timestamp; the
     /// first of them counts.
     pub duplicate: bool,
@@ -71,11 +83,11 @@ pub struct Stray {
 /// An exemplar and where it stands.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FoundExemplar {
-    /// Where in the body name and labels of its sample stand; read by `parse_series`.
+    /// Where name and labels of its sample stand; read by `parse_series`.
     pub series: Range<u32>,
     /// Type that `parse_series` wants.
     pub metric_type: MetricType,
-    /// Where in the body its own labels stand; read by `parse_exemplar_labels`.
+    /// Where its own labels stand; read by `parse_exemplar_labels`.
     pub labels: Range<u32>,
     /// What was observed.
     pub value: f64,
@@ -83,11 +95,26 @@ pub struct FoundExemplar {
     pub timestamp: Option<TimestampMs>,
 }
 
+/// A native histogram and its series.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FoundHistogram {
+    /// Where name and labels stand; read by `parse_series`.
+    pub series: Range<u32>,
+    /// The histogram.
+    pub histogram: Arc<NativeHistogram>,
+    /// Its explicit timestamp.
+    pub timestamp: Option<TimestampMs>,
+    /// Type that `parse_series` wants.
+    pub metric_type: MetricType,
+    /// When the counting began.
+    pub start: Option<TimestampMs>,
+}
+
 impl Stray {
-    /// Name and labels as they stand in `body`.
+    /// Name and labels as they stand in `texts`, see [`Scan::take_texts`].
     #[must_use]
-    pub fn series_text<'a>(&self, body: &'a [u8]) -> &'a [u8] {
-        &body[self.series.start as usize..self.series.end as usize]
+    pub fn series_text<'a>(&self, texts: &'a [u8]) -> &'a [u8] {
+        &texts[self.series.start as usize..self.series.end as usize]
     }
 }
 
@@ -106,11 +133,10 @@ pub fn scan(
         return Err(TextError::at(b"", 0, "body of 4 GiB or more".to_owned()));
     }
     scan.reset(layout.samples());
-    let until = layout.samples();
-    let metric_type = MetricType::Unknown;
-    let mut cursor = Cursor { dialect, body, layout, at: 0, ordinal: 0, until, metric_type };
+    let next = Next::new(layout);
+    let mut cursor = Cursor { dialect, body, at: 0, next, metric_type: MetricType::Unknown };
     // What one dialect allows above a sample, the other may refuse.
-    let predicts = dialect == layout.dialect();
+    let predicts = layout.dialect() == Some(dialect);
     loop {
         if predicts {
             cursor.follow(scan);
@@ -119,11 +145,42 @@ pub fn scan(
             break;
         }
     }
-    assert_eq!(
-        scan.samples,
-        scan.seen.count_ones() + scan.strays.len(),
-        "C1: each sample is a value or a stray"
-    );
+    scan.check();
+    Ok(())
+}
+
+/// Reads `body` of any format, entry by entry, into `scan`, whose former content goes. A sample
+/// that the layout predicts costs a comparison of its series text; of histograms nothing is
+/// predicted.
+///
+/// # Errors
+/// Where and why the body is not in its format; `scan` then holds what was read before.
+pub fn scan_entries(
+    format: Format,
+    options: ReadOptions,
+    body: &[u8],
+    layout: &Layout,
+    scan: &mut Scan,
+) -> Result<(), BodyError> {
+    scan.reset(layout.samples());
+    scan.by_entries = true;
+    let mut texts = std::mem::take(&mut scan.texts);
+    let mut next = Next::new(layout);
+    next.starts = options.start_timestamps;
+    let mut full = false;
+    let done = read(format, options, body, &mut |entry| match entry {
+        // The longest text is made of a body, every byte of it escaped.
+        _ if u32::MAX as usize / 2 <= texts.len() + body.len() => full = true,
+        Entry::Sample(sample) => next.take(sample, &mut texts, scan),
+        Entry::Histogram(sample) => scan.histogram(sample, &mut texts),
+        _ => {}
+    });
+    scan.texts = texts;
+    done?;
+    if full {
+        return Err(TextError::at(b"", 0, "series texts of 2 GiB or more".to_owned()).into());
+    }
+    scan.check();
     Ok(())
 }
 
@@ -138,18 +195,61 @@ impl Scan {
         self.unpredicted = 0;
         self.exemplars.clear();
         self.exemplars_left_out = 0;
+        self.histograms.clear();
+        self.starts.clear();
+        self.texts.clear();
+        self.by_entries = false;
     }
 
-    /// Adds the exemplar of a sample, if it has one.
-    fn exemplar(&mut self, sample: &Sample<'_>) {
-        let Some(exemplar) = sample.exemplar else { return };
+    /// What the ranges of strays, exemplars and histograms mean: `body`, or the texts that were
+    /// made. Given back with [`Scan::keep_texts`], so that their memory is used again.
+    #[must_use]
+    pub fn take_texts(&mut self) -> Option<Vec<u8>> {
+        self.by_entries.then(|| std::mem::take(&mut self.texts))
+    }
+
+    /// Takes back what [`Scan::take_texts`] gave.
+    pub fn keep_texts(&mut self, texts: Option<Vec<u8>>) {
+        self.texts = texts.unwrap_or_default();
+    }
+
+    fn check(&self) {
+        assert_eq!(
+            self.samples,
+            self.seen.count_ones() + self.strays.len() + self.histograms.len(),
+            "C1: each sample is a value, a stray or a histogram"
+        );
+    }
+
+    fn histogram(&mut self, sample: &HistogramSample<'_>, texts: &mut Vec<u8>) {
+        self.samples += 1;
+        let series_start = texts.len();
+        texts.extend_from_slice(sample.series);
+        let series = range32(series_start, sample.series);
+        for exemplar in &sample.exemplars {
+            let labels_start = texts.len();
+            texts.extend_from_slice(exemplar.labels);
+            let exemplar = Exemplar { labels_start, ..*exemplar };
+            self.exemplar(series.clone(), sample.metric_type, &exemplar);
+        }
+        self.histograms.push(FoundHistogram {
+            series,
+            histogram: Arc::new(sample.histogram.clone()),
+            timestamp: sample.timestamp,
+            metric_type: sample.metric_type,
+            start: sample.start,
+        });
+    }
+
+    /// Adds an exemplar.
+    fn exemplar(&mut self, series: Range<u32>, metric_type: MetricType, exemplar: &Exemplar<'_>) {
         if EXEMPLARS_MAX <= self.exemplars.len() {
             self.exemplars_left_out += 1;
             return;
         }
         self.exemplars.push(FoundExemplar {
-            series: range32(sample.series_start, sample.series),
-            metric_type: sample.metric_type,
+            series,
+            metric_type,
             labels: range32(exemplar.labels_start, exemplar.labels),
             value: exemplar.value,
             timestamp: exemplar.timestamp,
@@ -167,6 +267,7 @@ impl Scan {
             value: sample.value,
             timestamp: sample.timestamp,
             metric_type: sample.metric_type,
+            start: sample.start,
             duplicate,
         });
     }
@@ -187,13 +288,10 @@ impl Scan {
 struct Cursor<'a> {
     dialect: Dialect,
     body: &'a [u8],
-    layout: &'a Layout,
     /// Where the next entry of the body begins.
     at: usize,
-    /// The sample that is predicted there.
-    ordinal: usize,
-    /// The first ordinal from `ordinal` on that has been seen, else the number of samples.
-    until: usize,
+    /// What is predicted there.
+    next: Next<'a>,
     /// Type of the last `# TYPE` line.
     metric_type: MetricType,
 }
@@ -201,21 +299,23 @@ struct Cursor<'a> {
 impl Cursor<'_> {
     fn at_end(&self) -> bool {
         let rest = &self.body[self.at..];
-        let predicted = self.dialect == self.layout.dialect()
-            && self.ordinal == self.layout.samples()
-            && rest == self.layout.tail();
+        let layout = self.next.layout;
+        let predicted = layout.dialect() == Some(self.dialect)
+            && self.next.ordinal == layout.samples()
+            && rest == layout.tail();
         // An OpenMetrics body ends with a word, which a predicted tail has and an empty rest not.
-        if self.dialect == Dialect::Text { rest.is_empty() || predicted } else { predicted }
+        predicted || (self.dialect == Dialect::Text && rest.is_empty())
     }
 
     /// Goes on as long as the body is as predicted.
     fn follow(&mut self, scan: &mut Scan) {
-        let from = self.ordinal;
-        let values = &mut scan.values[..self.until];
-        self.at = follow(self.body, self.at, self.layout, &mut self.ordinal, values);
-        set_range(&mut scan.seen, from..self.ordinal);
-        scan.samples += self.ordinal - from;
-        let declared = self.layout.type_within(from, self.ordinal);
+        let from = self.next.ordinal;
+        let values = &mut scan.values[..self.next.until];
+        let layout = self.next.layout;
+        self.at = follow(self.body, self.at, layout, &mut self.next.ordinal, values);
+        set_range(&mut scan.seen, from..self.next.ordinal);
+        scan.samples += self.next.ordinal - from;
+        let declared = layout.type_within(from, self.next.ordinal);
         self.metric_type = declared.unwrap_or(self.metric_type);
     }
 
@@ -225,32 +325,81 @@ impl Cursor<'_> {
         let mut parser = DialectParser::resume(self.dialect, body, at, self.metric_type);
         for entry in parser.by_ref() {
             let Entry::Sample(sample) = entry? else { continue };
-            self.place(&sample, scan);
+            self.next.place(body, &sample, scan);
             self.metric_type = sample.metric_type;
             self.at = parser.position();
             return Ok(true);
         }
         Ok(false)
     }
+}
 
-    fn place(&mut self, sample: &Sample<'_>, scan: &mut Scan) {
+/// What a layout predicts next.
+struct Next<'a> {
+    layout: &'a Layout,
+    /// The sample that is predicted.
+    ordinal: usize,
+    /// The first ordinal from `ordinal` on that has been seen, else the number of samples.
+    until: usize,
+    /// Whether start timestamps are wanted.
+    starts: bool,
+}
+
+impl Next<'_> {
+    fn new(layout: &Layout) -> Next<'_> {
+        Next { layout, ordinal: 0, until: layout.samples(), starts: false }
+    }
+
+    /// Takes a sample that has no place in a body; `texts` keeps of it what is not predicted.
+    fn take(&mut self, sample: &Sample<'_>, texts: &mut Vec<u8>, scan: &mut Scan) {
+        let predicted = self.ordinal < self.until
+            && sample.timestamp.is_none()
+            && self.layout.series_text(self.ordinal) == sample.series;
+        if predicted && sample.exemplar.is_none() {
+            scan.samples += 1;
+            self.see(self.ordinal, sample, scan);
+            self.ordinal += 1;
+            return;
+        }
+        let series_start = texts.len();
+        texts.extend_from_slice(sample.series);
+        let labels_start = texts.len();
+        let exemplar = sample.exemplar.map(|exemplar| {
+            texts.extend_from_slice(exemplar.labels);
+            Exemplar { labels_start, ..exemplar }
+        });
+        self.place(texts, &Sample { series_start, exemplar, ..sample.clone() }, scan);
+    }
+
+    fn see(&self, ordinal: usize, sample: &Sample<'_>, scan: &mut Scan) {
+        scan.values[ordinal] = sample.value;
+        scan.seen.set(ordinal);
+        if let Some(start) = sample.start.filter(|_| self.starts) {
+            scan.starts.push((offset32(ordinal), start));
+        }
+    }
+
+    /// Finds the place of a sample of `body` by its series text.
+    fn place(&mut self, body: &[u8], sample: &Sample<'_>, scan: &mut Scan) {
         let ordinal = self.layout.ordinal(sample.series);
         scan.samples += 1;
         // With an exemplar a sample goes this way wherever it stands.
         let as_predicted = sample.exemplar.is_some() && ordinal == Some(self.ordinal);
         scan.unpredicted += usize::from(!as_predicted);
-        scan.exemplar(sample);
+        if let Some(exemplar) = &sample.exemplar {
+            let series = range32(sample.series_start, sample.series);
+            scan.exemplar(series, sample.metric_type, exemplar);
+        }
         match ordinal.filter(|ordinal| sample.timestamp.is_none() && !scan.seen.get(*ordinal)) {
             Some(ordinal) => {
-                scan.values[ordinal] = sample.value;
-                scan.seen.set(ordinal);
+                self.see(ordinal, sample, scan);
                 // A step ahead that passes nothing seen leaves `until` as it is.
                 if ordinal < self.ordinal || self.until <= ordinal {
                     self.until = first_seen(&scan.seen, ordinal + 1);
                 }
                 self.ordinal = ordinal + 1;
             }
-            None => scan.stray(self.body, sample, ordinal),
+            None => scan.stray(body, sample, ordinal),
         }
     }
 }
