@@ -45,7 +45,8 @@ pub enum NativeError {
     Index,
     /// A bucket with less than nothing in it.
     #[error(
-        "bucket number {number} has observation count of {count}: histogram has a bucket whose observation count is negative"
+        "bucket number {number} has observation count of {count}: histogram has a bucket whose \
+         observation count is negative"
     )]
     Negative {
         /// Which bucket, from 1.
@@ -55,7 +56,8 @@ pub enum NativeError {
     },
     /// The buckets do not add up.
     #[error(
-        "{in_buckets} observations found in buckets, but the Count field is {count}: histogram's observation count does not equal the number of observations found in the buckets"
+        "{in_buckets} observations found in buckets, but the Count field is {count}: histogram's \
+         observation count does not equal the number of observations found in the buckets"
     )]
     Count {
         /// Observations in buckets.

@@ -7,13 +7,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use exposition::protobuf::family::HistogramOptions;
 use model::label_set::LabelSet;
 use model::matcher::{MatchOp, Matcher};
 use model::samples::Samples;
 use model::time::TimestampMs;
+use scrape::protocol::Protocol;
 use scrape::relabel::NameScheme;
 use scrape::status::{Health, TargetStatus};
-use scrape::target::{Compression, Fallback, Limits, Scheme, TargetSpec, Url};
+use scrape::target::{Compression, Limits, NativeLimits, Scheme, TargetSpec, Url};
 use shard::effect::Answer;
 use shard::event::Question;
 use storage::compaction::Aggregate;
@@ -100,7 +102,10 @@ fn target(host: &str, port: u16) -> Arc<TargetSpec> {
         honor_timestamps: true,
         track_timestamps_staleness: false,
         compression: Compression::Identity,
-        fallback: Fallback::Text,
+        accept: "*/*".into(),
+        fallback: Some(Protocol::Text0),
+        histograms: HistogramOptions::default(),
+        native: NativeLimits::default(),
         name_scheme: NameScheme::Utf8,
         metric_relabel: Arc::from([]),
         limits: Limits::default(),

@@ -9,6 +9,7 @@
 
 use std::sync::Arc;
 
+use exposition::body::Format;
 use model::bitmap::Bitmap;
 use model::time::{Tick, TimestampMs};
 use storage::cells::{Cell, Cells};
@@ -29,9 +30,6 @@ use crate::slots::Schedule;
 use crate::status::{Health, TargetStatus};
 use crate::target::{Compression, TargetSpec};
 use crate::timed::{Timed, TimedRows};
-
-/// Formats offered, with upstream's weights for this one protocol.
-const ACCEPT: &str = "text/plain;version=0.0.4;q=0.6,*/*;q=0.5";
 
 /// What a target waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -112,6 +110,7 @@ impl Active {
             && old.honor_labels == new.honor_labels
             && old.honor_timestamps == new.honor_timestamps
             && old.name_scheme == new.name_scheme
+            && old.histograms == new.histograms
             && old.limits == new.limits;
         if !same_rules {
             self.memory.forget();
@@ -146,7 +145,8 @@ impl Active {
         let url = || self.spec.url.to_string();
         let body =
             outcome.map_err(|fault| ScrapeError::Fetch { url: url(), fault }).and_then(|fetched| {
-                response::check(&fetched, self.spec.fallback).map(|()| fetched.body)
+                let format = response::format(&fetched, self.spec.fallback)?;
+                Ok((format, fetched.body))
             });
         let ended = match body {
             Ok(body) => self.store_body(slot, stamp, body, &timings, bench, pass),
@@ -212,15 +212,15 @@ impl Active {
         &mut self,
         slot: Slot,
         stamp: TimestampMs,
-        body: &[u8],
+        (format, body): (Format, &[u8]),
         timings: &Timings,
         bench: &mut Bench,
         pass: &mut Pass<'_>,
     ) -> Ended {
-        match self.try_body(slot, stamp, body, timings, bench, pass) {
+        match self.try_body(slot, stamp, (format, body), timings, bench, pass) {
             Err(error) if is_forgotten(&error) => {
                 self.forget_places();
-                self.try_body(slot, stamp, body, timings, bench, pass)
+                self.try_body(slot, stamp, (format, body), timings, bench, pass)
             }
             ended => ended,
         }
@@ -230,7 +230,7 @@ impl Active {
         &mut self,
         slot: Slot,
         stamp: TimestampMs,
-        body: &[u8],
+        (format, body): (Format, &[u8]),
         timings: &Timings,
         bench: &mut Bench,
         pass: &mut Pass<'_>,
@@ -243,7 +243,7 @@ impl Active {
             memory: &mut self.memory,
             timed: &mut self.timed,
         };
-        let timed = bench.read(&mut source, body, pass)?;
+        let timed = bench.read(&mut source, format, body, pass)?;
         let present = bench.cells.present.clone();
         let moved = self.former.as_ref().map(|former| former.moved(&self.memory, &present));
         let fresh = || count_fresh(&present, &self.known);
@@ -527,7 +527,7 @@ fn request(spec: &TargetSpec, options: &Options) -> FetchRequest {
     };
     let timeout_seconds = (number(spec.timeout_ms) / 1e3).to_string();
     let fixed = [
-        ("Accept", ACCEPT),
+        ("Accept", &*spec.accept),
         ("Accept-Encoding", encoding),
         ("User-Agent", &options.user_agent),
         ("X-Prometheus-Scrape-Timeout-Seconds", &timeout_seconds),

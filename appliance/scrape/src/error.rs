@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use exposition::error::TextError;
+use exposition::error::{BodyError, TextError};
 use model::label_name::quote;
 use model::label_set::LabelSet;
 use storage::store::{LimitError, RowError};
@@ -55,6 +55,9 @@ pub enum ScrapeError {
     ContentTypeUnsupported(String),
     /// The body is not in the format.
     #[error(transparent)]
+    Body(#[from] BodyError),
+    /// A series text is none.
+    #[error(transparent)]
     Text(#[from] TextError),
     /// A series without name after metric relabelling.
     #[error("missing metric name (__name__ label)")]
@@ -65,6 +68,9 @@ pub enum ScrapeError {
     /// `sample_limit` passed.
     #[error("sample limit exceeded")]
     SampleLimit,
+    /// `native_histogram_bucket_limit` passed.
+    #[error("histogram bucket limit exceeded")]
+    BucketLimit,
     /// `label_limit` passed.
     #[error(
         "label_limit exceeded (metric: {}, number of labels: {labels}, limit: {limit})",

@@ -7,15 +7,19 @@
 
 use std::sync::Arc;
 
+use exposition::body::{Format, ReadOptions};
 use exposition::dialect::Dialect;
-use exposition::layout::{Layout, LayoutTable, learn};
-use exposition::scan::{Scan, Stray, scan};
+use exposition::layout::{Layout, LayoutTable, learn, learn_entries};
+use exposition::metric_type::MetricType;
+use exposition::scan::{Scan, Stray, scan, scan_entries};
 use model::label_set::LabelSet;
+use model::time::TimestampMs;
 use storage::cells::{Cell, Cells};
-use storage::row::{ColumnKind, GroupId, GroupKey};
+use storage::row::{GroupId, GroupKey};
 
 use crate::error::ScrapeError;
 use crate::memory::{Memory, Place, text_hash};
+use crate::native::{Value, fit, put_histogram, sort_histograms, value_hash};
 use crate::pass::Pass;
 use crate::series::{passes, resolve};
 use crate::target::TargetSpec;
@@ -42,7 +46,17 @@ pub struct Bench {
 struct Fresh {
     hash: u128,
     labels: LabelSet,
-    value: f64,
+    value: Value,
+}
+
+/// A sample that is not among the values of the scan.
+struct Other<'a> {
+    text: &'a [u8],
+    ordinal: Option<u32>,
+    value: Value,
+    timestamp: Option<TimestampMs>,
+    metric_type: MetricType,
+    duplicate: bool,
 }
 
 /// What the report series say of a body.
@@ -99,17 +113,28 @@ impl Bench {
     /// Reads `body` into `cells`; rows of samples with timestamps of their own are given back.
     ///
     /// # Errors
-    /// The body is no text, a limit is passed, or storage takes no more series: nothing is stored.
-    /// `counts` tells as much as was known.
+    /// The body is not in its format, a limit is passed, or storage takes no more series: nothing
+    /// is stored. `counts` tells as much as was known.
     pub fn read(
         &mut self,
         source: &mut Source<'_>,
+        format: Format,
         body: &[u8],
         pass: &mut Pass<'_>,
     ) -> Result<TimedRows, ScrapeError> {
         self.counts = Counts { body_bytes: body.len(), ..Counts::default() };
+        let options = ReadOptions { histograms: source.spec.histograms, start_timestamps: false };
+        // An empty body has no format and no samples: it is what every format makes of nothing.
+        let format = if body.is_empty() { Format::Text(Dialect::Text) } else { format };
+        let followed = options.followed(format);
+        if source.memory.layout().is_some_and(|layout| layout.dialect() != followed) {
+            source.memory.forget();
+        }
         let layout = source.memory.layout().unwrap_or(&self.empty).clone();
-        let read = scan(Dialect::Text, body, &layout, &mut self.scan);
+        let read = match followed {
+            Some(dialect) => scan(dialect, body, &layout, &mut self.scan).map_err(Into::into),
+            None => scan_entries(format, options, body, &layout, &mut self.scan),
+        };
         self.counts.scraped = self.scan.samples;
         read?;
         self.cells.reset(pass.store.columns(source.group).max(source.memory.columns()));
@@ -117,7 +142,9 @@ impl Bench {
         self.counts.kept = filled.placed + filled.duplicates;
         let mut duplicates = filled.duplicates;
         source.memory.make_room(self.scan.samples);
-        duplicates += self.place_strays(source, body)?;
+        let made = self.scan.take_texts();
+        let texts = made.as_deref().unwrap_or(body);
+        duplicates += self.place_strays(source, texts)?;
         let stored = self.counts.kept - duplicates;
         if passes(stored as u64, source.spec.limits.samples) {
             return Err(ScrapeError::SampleLimit);
@@ -126,44 +153,78 @@ impl Bench {
         pass.counters.duplicates += duplicates as u64;
         let rows = self.place_timed(source, pass)?;
         self.counts.added = rows.added;
-        self.relearn(source.memory, &layout, body, pass)?;
+        self.scan.keep_texts(made);
+        self.relearn(source.memory, &layout, (format, options), body, pass)?;
         Ok(rows)
     }
 
-    /// Places strays whose series are known and resolves the others; gives the duplicates.
-    fn place_strays(&mut self, source: &mut Source<'_>, body: &[u8]) -> Result<usize, ScrapeError> {
+    /// Places strays and histograms whose series are known and resolves the others; gives the
+    /// duplicates.
+    fn place_strays(
+        &mut self,
+        source: &mut Source<'_>,
+        texts: &[u8],
+    ) -> Result<usize, ScrapeError> {
         self.fresh.clear();
         self.timed.clear();
         let mut duplicates = 0;
         for at in 0..self.scan.strays.len() {
             let stray = &self.scan.strays[at];
-            if stray.timestamp.is_some() && source.spec.honor_timestamps {
-                self.counts.kept += usize::from(keep_timed(source, body, stray, &mut self.timed)?);
-                continue;
-            }
-            let hash = text_hash(stray.series_text(body));
-            let known = match stray.ordinal {
-                Some(ordinal) => Some(source.memory.place(ordinal)),
-                None => source.memory.stray(hash),
+            let other = Other {
+                text: stray.series_text(texts),
+                ordinal: stray.ordinal,
+                value: Value::Float(stray.value),
+                timestamp: stray.timestamp,
+                metric_type: stray.metric_type,
+                duplicate: stray.duplicate,
             };
-            if known == Some(Place::Dropped) {
-                continue;
-            }
-            if let Some(Place::Column(column)) = known {
-                duplicates += usize::from(!put(&mut self.cells, column, stray.value));
-            } else if stray.duplicate {
-                duplicates += 1;
-            } else {
-                let text = stray.series_text(body);
-                let Some(labels) = resolve(source.spec, text, stray.metric_type)? else {
-                    source.memory.remember_stray(hash, Place::Dropped);
-                    continue;
-                };
-                self.fresh.push(Fresh { hash, labels, value: stray.value });
-            }
-            self.counts.kept += 1;
+            duplicates += usize::from(!self.place_other(source, other)?);
+        }
+        let histograms = std::mem::take(&mut self.scan.histograms);
+        for found in histograms {
+            let other = Other {
+                text: &texts[found.series.start as usize..found.series.end as usize],
+                ordinal: None,
+                value: Value::Histogram(fit(found.histogram, &source.spec.native)?),
+                timestamp: found.timestamp,
+                metric_type: found.metric_type,
+                duplicate: false,
+            };
+            duplicates += usize::from(!self.place_other(source, other)?);
         }
         Ok(duplicates)
+    }
+
+    /// Places one sample; false when it is a duplicate.
+    fn place_other(
+        &mut self,
+        source: &mut Source<'_>,
+        other: Other<'_>,
+    ) -> Result<bool, ScrapeError> {
+        if let Some(timestamp) = other.timestamp.filter(|_| source.spec.honor_timestamps) {
+            self.counts.kept += usize::from(keep_timed(source, other, timestamp, &mut self.timed)?);
+            return Ok(true);
+        }
+        let hash = value_hash(other.text, &other.value);
+        let known = match other.ordinal {
+            Some(ordinal) => Some(source.memory.place(ordinal)),
+            None => source.memory.stray(hash),
+        };
+        let mut first = true;
+        match known {
+            Some(Place::Dropped) => return Ok(true),
+            Some(Place::Column(column)) => first = put(&mut self.cells, column, other.value),
+            None if other.duplicate => first = false,
+            None => match resolve(source.spec, other.text, other.metric_type)? {
+                Some(labels) => self.fresh.push(Fresh { hash, labels, value: other.value }),
+                None => {
+                    source.memory.remember_stray(hash, Place::Dropped);
+                    return Ok(true);
+                }
+            },
+        }
+        self.counts.kept += 1;
+        Ok(first)
     }
 
     /// Makes the columns of new series and sets their cells; gives the duplicates.
@@ -174,7 +235,8 @@ impl Bench {
     ) -> Result<usize, ScrapeError> {
         let mut duplicates = 0;
         for fresh in self.fresh.drain(..) {
-            let column = pass.store.column(source.group, &fresh.labels, ColumnKind::Float)?.0;
+            let kind = fresh.value.kind();
+            let column = pass.store.column(source.group, &fresh.labels, kind)?.0;
             source.memory.remember_stray(fresh.hash, Place::Column(column));
             if self.cells.len() <= column as usize {
                 self.cells.resize(column as usize + 1);
@@ -182,6 +244,7 @@ impl Bench {
             duplicates += usize::from(!put(&mut self.cells, column, fresh.value));
         }
         self.cells.resize(pass.store.columns(source.group).max(self.cells.len()));
+        sort_histograms(&mut self.cells);
         Ok(duplicates)
     }
 
@@ -202,6 +265,7 @@ impl Bench {
         &mut self,
         memory: &mut Memory,
         old: &Layout,
+        (format, options): (Format, ReadOptions),
         body: &[u8],
         pass: &mut Pass<'_>,
     ) -> Result<(), ScrapeError> {
@@ -212,7 +276,11 @@ impl Bench {
         if !memory.note_unpredicted(unpredicted, self.scan.samples - timed) {
             return Ok(());
         }
-        let layout = self.layouts.intern(learn(Dialect::Text, body)?);
+        let layout = match options.followed(format) {
+            Some(dialect) => learn(dialect, body)?,
+            None => learn_entries(format, options, body)?,
+        };
+        let layout = self.layouts.intern(layout);
         let learned = memory.take_layout(layout, |memory, series| match old.ordinal(series) {
             Some(ordinal) => Some(memory.place(u32::try_from(ordinal).ok()?)),
             None => memory.stray(text_hash(series)),
@@ -234,14 +302,17 @@ impl Bench {
 }
 
 /// Sets a cell that has no value yet; false when it has one.
-fn put(cells: &mut Cells, column: u32, value: f64) -> bool {
-    let column = column as usize;
-    if cells.len() <= column {
-        cells.resize(column + 1);
+fn put(cells: &mut Cells, column: u32, value: Value) -> bool {
+    let at = column as usize;
+    if cells.len() <= at {
+        cells.resize(at + 1);
     }
-    let free = !cells.present.get(column);
+    let free = !cells.present.get(at);
     if free {
-        cells.set(column, Cell::Present(value));
+        match value {
+            Value::Float(value) => cells.set(at, Cell::Present(value)),
+            Value::Histogram(histogram) => put_histogram(cells, column, histogram),
+        }
     }
     free
 }
@@ -249,25 +320,23 @@ fn put(cells: &mut Cells, column: u32, value: f64) -> bool {
 /// Takes a sample with a timestamp of its own; false when metric relabelling drops its series.
 fn keep_timed(
     source: &mut Source<'_>,
-    body: &[u8],
-    stray: &Stray,
+    other: Other<'_>,
+    timestamp: TimestampMs,
     timed: &mut Vec<TimedSample>,
 ) -> Result<bool, ScrapeError> {
-    let Some(timestamp) = stray.timestamp else { return Ok(false) };
-    let text = stray.series_text(body);
-    let hash = text_hash(text);
+    let hash = value_hash(other.text, &other.value);
     let mut labels = None;
     match source.timed.is_kept(hash) {
         Some(true) => {}
         Some(false) => return Ok(false),
         None => {
-            labels = resolve(source.spec, text, stray.metric_type)?;
+            labels = resolve(source.spec, other.text, other.metric_type)?;
             if labels.is_none() {
                 source.timed.remember_dropped(hash);
                 return Ok(false);
             }
         }
     }
-    timed.push(TimedSample { hash, timestamp, value: stray.value, labels });
+    timed.push(TimedSample { hash, timestamp, value: other.value, labels });
     Ok(true)
 }

@@ -5,13 +5,15 @@
 
 use std::sync::Arc;
 
+use exposition::protobuf::family::HistogramOptions;
 use model::duration::{format_duration_ms, parse_duration_ms};
 use model::label_name::quote;
 use model::label_set::{Builder, LabelSet};
 use thiserror::Error;
 
+use crate::protocol::{DEFAULT, Escaping, Protocol, accept};
 use crate::relabel::{NameScheme, Rule, apply};
-use crate::target::{Compression, Fallback, Limits, Scheme, TargetSpec, Url};
+use crate::target::{Compression, Limits, NativeLimits, Scheme, TargetSpec, Url};
 
 /// Label of the address.
 pub const ADDRESS: &str = "__address__";
@@ -58,10 +60,19 @@ pub struct JobOptions {
     pub track_timestamps_staleness: bool,
     /// `enable_compression`. Default gzip.
     pub compression: Compression,
+    /// `scrape_protocols`. Default [`DEFAULT`].
+    pub protocols: Vec<Protocol>,
     /// `fallback_scrape_protocol`. Default none.
-    pub fallback: Fallback,
+    pub fallback: Option<Protocol>,
+    /// `scrape_native_histograms`, `always_scrape_classic_histograms` and
+    /// `convert_classic_histograms_to_nhcb`. Default none of them.
+    pub histograms: HistogramOptions,
+    /// `native_histogram_bucket_limit` and `native_histogram_min_bucket_factor`. Default no limit.
+    pub native: NativeLimits,
     /// `metric_name_validation_scheme`. Default UTF-8.
     pub name_scheme: NameScheme,
+    /// `metric_name_escaping_scheme`. Default as they are.
+    pub escaping: Escaping,
     /// `relabel_configs`.
     pub relabel: Arc<[Rule]>,
     /// `metric_relabel_configs`.
@@ -93,8 +104,12 @@ impl JobOptions {
             honor_timestamps: true,
             track_timestamps_staleness: false,
             compression: Compression::Gzip,
-            fallback: Fallback::None,
+            protocols: DEFAULT.to_vec(),
+            fallback: None,
+            histograms: HistogramOptions::default(),
+            native: NativeLimits::default(),
             name_scheme: NameScheme::Utf8,
+            escaping: Escaping::AllowUtf8,
             relabel: Arc::from([]),
             metric_relabel: Arc::from([]),
             limits: Limits::default(),
@@ -157,9 +172,6 @@ pub enum JobError {
         /// Its value.
         value: String,
     },
-    /// Native histograms are asked for; they are not scraped.
-    #[error("unsupported: {0}")]
-    Unsupported(&'static str),
 }
 
 /// The labels of a target before relabelling: those discovered, then the job's where absent.
@@ -175,7 +187,9 @@ pub fn discovered_labels(job: &JobOptions, found: &LabelSet) -> LabelSet {
         (METRICS_PATH, &job.metrics_path),
         (SCHEME, &job.scheme),
     ];
-    let switches = SWITCHES.iter().map(|(name, _)| (*name, "false"));
+    let HistogramOptions { convert, classic, native } = job.histograms;
+    let switches = SWITCHES.iter().zip([convert, classic, native]);
+    let switches = switches.map(|((name, _), on)| (*name, if on { "true" } else { "false" }));
     for (name, value) in defaults.into_iter().chain(switches) {
         if labels.value(name).is_empty() {
             labels.set(name, value);
@@ -211,7 +225,7 @@ pub fn target(job: &JobOptions, found: &LabelSet) -> Result<Option<TargetSpec>, 
             interval: labels.value(INTERVAL).to_owned(),
         });
     }
-    check_switches(&labels)?;
+    let histograms = switches(&labels)?;
     if labels.value(INSTANCE).is_empty() {
         labels.set(INSTANCE, &url.authority);
     }
@@ -227,7 +241,10 @@ pub fn target(job: &JobOptions, found: &LabelSet) -> Result<Option<TargetSpec>, 
         honor_timestamps: job.honor_timestamps,
         track_timestamps_staleness: job.track_timestamps_staleness,
         compression: job.compression,
+        accept: accept(&job.protocols, job.escaping).into(),
         fallback: job.fallback,
+        histograms,
+        native: job.native,
         name_scheme: job.name_scheme,
         metric_relabel: job.metric_relabel.clone(),
         limits: job.limits,
@@ -258,18 +275,15 @@ fn duration_ms(which: &'static str, text: &str) -> Result<u64, JobError> {
     }
 }
 
-/// The switches must be booleans as Go reads them, and off: native histograms are not scraped.
-fn check_switches(labels: &Builder) -> Result<(), JobError> {
-    for (name, switch) in SWITCHES {
-        match labels.value(name) {
-            "" | "0" | "f" | "F" | "false" | "False" | "FALSE" => {}
-            "1" | "t" | "T" | "true" | "True" | "TRUE" => {
-                return Err(JobError::Unsupported(switch));
-            }
-            value => return Err(JobError::Switch { switch, value: value.to_owned() }),
-        }
-    }
-    Ok(())
+/// What the switches say, booleans as Go reads them.
+fn switches(labels: &Builder) -> Result<HistogramOptions, JobError> {
+    let on = |(name, switch): (&str, &'static str)| match labels.value(name) {
+        "" | "0" | "f" | "F" | "false" | "False" | "FALSE" => Ok(false),
+        "1" | "t" | "T" | "true" | "True" | "TRUE" => Ok(true),
+        value => Err(JobError::Switch { switch, value: value.to_owned() }),
+    };
+    let [convert, classic, native] = SWITCHES;
+    Ok(HistogramOptions { convert: on(convert)?, classic: on(classic)?, native: on(native)? })
 }
 
 fn url(job: &JobOptions, labels: &Builder) -> Result<Url, JobError> {

@@ -8,6 +8,7 @@
 pub mod options;
 pub mod relabel;
 pub mod slots;
+pub mod protocol;
 pub mod target;
 pub mod fetch;
 pub mod job;
@@ -16,6 +17,7 @@ pub mod error;
 pub mod response;
 pub mod series;
 pub mod memory;
+pub mod native;
 pub mod metrics;
 pub mod pass;
 pub mod timed;

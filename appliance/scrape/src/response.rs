@@ -1,36 +1,44 @@
 //! Response: whether a response may be read as samples.
 
+use exposition::body::Format;
+use exposition::dialect::Dialect;
+
 use crate::error::ScrapeError;
 use crate::fetch::Fetched;
-use crate::target::Fallback;
+use crate::protocol::Protocol;
 
 const OK: u16 = 200;
 
-/// Whether the body of `fetched` is to be read as Prometheus text. An empty body is, whatever its
-/// Content-Type: it has no samples.
+/// The format in which the body of `fetched` is to be read; an empty body has no samples in any.
 ///
 /// # Errors
 /// The status is not 200, or the Content-Type is missing, malformed or not read and there is no
 /// fallback.
-pub fn check(fetched: &Fetched<'_>, fallback: Fallback) -> Result<(), ScrapeError> {
+pub fn format(fetched: &Fetched<'_>, fallback: Option<Protocol>) -> Result<Format, ScrapeError> {
     if fetched.status != OK {
         let reason = reason(fetched.status);
         return Err(ScrapeError::Status { code: fetched.status, reason });
     }
-    if fetched.body.is_empty() || fallback == Fallback::Text {
-        // Upstream reads any media type that it does not know by the fallback; of those that it
-        // knows, text is the only one read here.
-        return Ok(());
-    }
     let content_type = fetched.content_type;
-    if content_type.is_empty() {
-        return Err(ScrapeError::ContentTypeBlank);
+    let media = media_type(content_type);
+    match media.as_deref() {
+        Some("text/plain") => return Ok(Format::Text(Dialect::Text)),
+        Some("application/openmetrics-text") => return Ok(Format::Text(Dialect::OpenMetrics)),
+        Some("application/vnd.google.protobuf") => return Ok(Format::Protobuf),
+        _ => {}
     }
-    match media_type(content_type) {
-        None => Err(ScrapeError::ContentTypeMalformed(content_type.to_owned())),
-        Some(media) if media == "text/plain" => Ok(()),
-        Some(_) => Err(ScrapeError::ContentTypeUnsupported(content_type.to_owned())),
+    if let Some(fallback) = fallback {
+        return Ok(fallback.format());
     }
+    if fetched.body.is_empty() {
+        return Ok(Format::Text(Dialect::Text));
+    }
+    let owned = content_type.to_owned();
+    Err(match media {
+        _ if content_type.is_empty() => ScrapeError::ContentTypeBlank,
+        None => ScrapeError::ContentTypeMalformed(owned),
+        Some(_) => ScrapeError::ContentTypeUnsupported(owned),
+    })
 }
 
 /// The media type in lower case; `None` where Go's `mime.ParseMediaType` sees an error before the
@@ -96,49 +104,50 @@ mod tests {
     use super::*;
 
     #[track_caller]
-    fn check_text(status: u16, content_type: &str, fallback: Fallback, expected: &str) {
+    fn check(status: u16, content_type: &str, fallback: Option<Protocol>, expected: &str) {
         let fetched = Fetched { status, content_type, body: b"up 1\n", wire_bytes: 5 };
-        let text = check(&fetched, fallback).map_or_else(|error| error.to_string(), |()| "".into());
+        let found = format(&fetched, fallback);
+        let text = found.map_or_else(|error| error.to_string(), |format| format!("{format:?}"));
         assert_eq!(text, expected);
     }
 
     #[test]
     fn status_and_content_type_are_checked_in_upstreams_words() {
-        check_text(200, "text/plain; version=0.0.4; charset=utf-8", Fallback::None, "");
-        check_text(200, "TEXT/PLAIN", Fallback::None, "");
-        check_text(
-            500,
-            "text/plain",
-            Fallback::None,
-            "server returned HTTP status 500 Internal Server Error",
-        );
-        check_text(
+        check(200, "text/plain; version=0.0.4; charset=utf-8", None, "Text(Text)");
+        check(200, "TEXT/PLAIN", None, "Text(Text)");
+        check(200, "application/openmetrics-text; version=1.0.0", None, "Text(OpenMetrics)");
+        check(200, "application/vnd.google.protobuf; proto=x", None, "Protobuf");
+        check(500, "text/plain", None, "server returned HTTP status 500 Internal Server Error");
+        check(
             200,
             "",
-            Fallback::None,
+            None,
             "non-compliant scrape target sending blank Content-Type and no \
              fallback_scrape_protocol specified for target",
         );
-        check_text(
+        check(
             200,
             "text/html",
-            Fallback::None,
+            None,
             "received unsupported Content-Type \"text/html\" and no fallback_scrape_protocol \
              specified for target",
         );
-        check_text(
+        check(
             200,
             "text//plain",
-            Fallback::None,
+            None,
             "cannot parse Content-Type \"text//plain\" and no fallback_scrape_protocol for target",
         );
-        check_text(200, "", Fallback::Text, "");
-        check_text(200, "text/html", Fallback::Text, "");
+        check(200, "", Some(Protocol::Text0), "Text(Text)");
+        check(200, "text/html", Some(Protocol::Protobuf), "Protobuf");
+        check(200, "text//html", Some(Protocol::OpenMetrics0), "Text(OpenMetrics)");
+        // A type that is known is believed.
+        check(200, "text/plain", Some(Protocol::Protobuf), "Text(Text)");
     }
 
     #[test]
     fn an_empty_body_needs_no_content_type() {
         let fetched = Fetched { status: 200, content_type: "", body: b"", wire_bytes: 0 };
-        assert_eq!(check(&fetched, Fallback::None), Ok(()));
+        assert_eq!(format(&fetched, None), Ok(Format::Text(Dialect::Text)));
     }
 }

@@ -6,11 +6,14 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use exposition::protobuf::family::HistogramOptions;
 use model::label_set::LabelSet;
+use model::native_histogram::SCHEMA_MAX;
 use model::time::TimestampMs;
 use storage::row::{GroupKey, Slot};
 use xxhash_rust::xxh3::xxh3_128;
 
+use crate::protocol::Protocol;
 use crate::relabel::{NameScheme, Rule};
 use crate::slots::Schedule;
 
@@ -103,14 +106,20 @@ pub enum Compression {
     Identity,
 }
 
-/// The format that a body is taken to have when its Content-Type says nothing usable.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub enum Fallback {
-    /// The scrape fails.
-    #[default]
-    None,
-    /// Prometheus text, 0.0.4.
-    Text,
+/// How native histograms are kept.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct NativeLimits {
+    /// Most buckets of one; more are merged, and what cannot be merged fails the scrape. 0 is no
+    /// limit.
+    pub buckets: u64,
+    /// Finest schema; finer ones are made as coarse.
+    pub schema: i32,
+}
+
+impl Default for NativeLimits {
+    fn default() -> NativeLimits {
+        NativeLimits { buckets: 0, schema: SCHEMA_MAX }
+    }
 }
 
 /// One target, as configuration, discovery and relabelling made it.
@@ -136,8 +145,14 @@ pub struct TargetSpec {
     pub track_timestamps_staleness: bool,
     /// Whether bodies may come compressed.
     pub compression: Compression,
-    /// What to do without a usable Content-Type.
-    pub fallback: Fallback,
+    /// Value of the Accept header.
+    pub accept: Arc<str>,
+    /// The format of a body without a usable Content-Type; without one the scrape fails.
+    pub fallback: Option<Protocol>,
+    /// What is made of histograms.
+    pub histograms: HistogramOptions,
+    /// How native histograms are kept.
+    pub native: NativeLimits,
     /// Which names are legal.
     pub name_scheme: NameScheme,
     /// Applied to every new series.

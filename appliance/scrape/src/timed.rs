@@ -15,12 +15,13 @@ use hashbrown::HashMap;
 use model::label_set::LabelSet;
 use model::time::TimestampMs;
 use storage::cells::{Cell, Cells};
-use storage::row::{ColumnKind, GroupId, GroupKey, Rank, Row, Slot};
+use storage::row::{GroupId, GroupKey, Rank, Row, Slot};
 use storage::store::{RowError, Store};
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::error::ScrapeError;
 use crate::metrics::Counters;
+use crate::native::{Value, put_histogram, sort_histograms};
 use crate::pass::Pass;
 
 /// Farthest that a sample may lie ahead of the wall clock, milliseconds (upstream's
@@ -54,7 +55,7 @@ pub struct TimedSample {
     /// Its own timestamp.
     pub timestamp: TimestampMs,
     /// Its value.
-    pub value: f64,
+    pub value: Value,
     /// Labels when the series is new.
     pub labels: Option<LabelSet>,
 }
@@ -62,7 +63,7 @@ pub struct TimedSample {
 /// Rows to append: cells by timestamp and group.
 #[derive(Debug, Default)]
 pub struct TimedRows {
-    rows: BTreeMap<(i64, u32), Vec<(u32, f64)>>,
+    rows: BTreeMap<(i64, u32), Vec<(u32, Value)>>,
     /// Series that were not known.
     pub added: usize,
 }
@@ -128,7 +129,7 @@ impl Timed {
                         None => pass.store.group(bunch_key(identity, labels), target)?,
                     };
                     group = Some(home);
-                    let column = pass.store.column(home, labels, ColumnKind::Float)?.0;
+                    let column = pass.store.column(home, labels, sample.value.kind())?.0;
                     let series =
                         TimedSeries { group: home, column, last_ms: i64::MIN, scrape: self.scrape };
                     rows.added +=
@@ -155,7 +156,7 @@ impl Timed {
         } else if series.last_ms < sample.timestamp.0 {
             series.last_ms = sample.timestamp.0;
             let cells = rows.rows.entry((sample.timestamp.0, series.group.0)).or_default();
-            cells.push((series.column, sample.value));
+            cells.push((series.column, sample.value.clone()));
         }
         // A sample of the same time as the last is the last, exposed again.
     }
@@ -175,8 +176,12 @@ impl Timed {
             let group = GroupId(*group);
             cells.reset(pass.store.columns(group));
             for (column, value) in samples {
-                cells.set(*column as usize, Cell::Present(*value));
+                match value {
+                    Value::Float(value) => cells.set(*column as usize, Cell::Present(*value)),
+                    Value::Histogram(value) => put_histogram(cells, *column, value.clone()),
+                }
             }
+            sort_histograms(cells);
             let (slot, timestamp) = (Slot(*timestamp), TimestampMs(*timestamp));
             let row = Row { group, slot, timestamp, rank: Rank::Owner, cells };
             match pass.store.append(pass.now, &row, pass.effects) {

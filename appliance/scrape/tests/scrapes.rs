@@ -14,10 +14,11 @@ use model::time::{NANOS_PER_MS, Now, Tick, TimestampMs};
 use scrape::fetch::{Fetch, FetchFault, Fetched, Timings};
 use scrape::job::{JobOptions, target};
 use scrape::options::Options;
+use scrape::protocol::Protocol;
 use scrape::relabel::{Rule, RuleOptions};
 use scrape::scraper::{Ended, Out, Scraper};
 use scrape::status::Health;
-use scrape::target::{Fallback, TargetSpec};
+use scrape::target::TargetSpec;
 use storage::compaction::Aggregate;
 use storage::names::FileName;
 use storage::options::Options as StoreOptions;
@@ -248,7 +249,7 @@ fn garbage_and_foreign_formats_fail() {
         "received unsupported Content-Type \"text/html\" and no fallback_scrape_protocol specified \
          for target"
     );
-    let mut bed = one(|job| job.fallback = Fallback::Text);
+    let mut bed = one(|job| job.fallback = Some(Protocol::Text0));
     let fetch = bed.wait().remove(0);
     bed.end(&fetch, Ok(Fetched { content_type: "", ..good("a 1\n") }));
     assert_eq!(bed.error(), "");
@@ -544,7 +545,10 @@ fn requests_offer_what_is_read() {
     assert_eq!(
         text,
         [
-            "Accept: text/plain;version=0.0.4;q=0.6,*/*;q=0.5",
+            "Accept: application/openmetrics-text;version=1.0.0;escaping=allow-utf-8;q=0.6,\
+             application/openmetrics-text;version=0.0.1;q=0.5,\
+             text/plain;version=1.0.0;escaping=allow-utf-8;q=0.4,\
+             text/plain;version=0.0.4;q=0.3,*/*;q=0.2",
             "Accept-Encoding: gzip",
             concat!("User-Agent: Cresset/", env!("CARGO_PKG_VERSION")),
             "X-Prometheus-Scrape-Timeout-Seconds: 8",

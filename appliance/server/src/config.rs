@@ -6,6 +6,7 @@
 use std::path::{Path, PathBuf};
 
 use ebpf::collector::Collector;
+use exposition::protobuf::family::HistogramOptions;
 use model::label_set::LabelSet;
 use scrape::relabel::NameScheme;
 
@@ -127,8 +128,7 @@ fn job_defaults(global: &Section<'_>, findings: &mut Findings) -> JobDefaults {
         let text = "global scrape timeout greater than scrape interval";
         findings.push(Fault::wrong(global.place_of("scrape_timeout"), text));
     }
-    job::read_protocols(global, "", findings);
-    global.boolean("always_scrape_classic_histograms", findings);
+    let name_scheme = job::name_scheme(global, findings).unwrap_or(NameScheme::Utf8);
     let none = scrape::target::Limits::default();
     JobDefaults {
         interval_ms,
@@ -136,7 +136,10 @@ fn job_defaults(global: &Section<'_>, findings: &mut Findings) -> JobDefaults {
         limits: job::limits(global, &none, findings),
         target_limit: job::limit(global, "target_limit", 0, findings),
         keep_dropped_targets: job::limit(global, "keep_dropped_targets", 0, findings),
-        name_scheme: job::name_scheme(global, findings).unwrap_or(NameScheme::Utf8),
+        name_scheme,
+        escaping: job::escaping(global, None, name_scheme, "global", findings),
+        protocols: job::protocols(global, "", findings),
+        histograms: job::histograms(global, HistogramOptions::default(), findings),
         extra_scrape_metrics: global.boolean("extra_scrape_metrics", findings).unwrap_or(false),
     }
 }

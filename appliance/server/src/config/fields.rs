@@ -83,7 +83,6 @@ const NO_REMOTE: &str = "remove it: samples are neither sent nor read elsewhere 
 const NO_TLS: &str = "remove it and scrape over http: TLS is not done yet";
 const NO_PROXY: &str = "remove it: targets are reached directly";
 const NO_LOG: &str = "remove it: the log goes to standard error";
-const NO_NATIVE: &str = "set it to false or remove it: native histograms are not scraped yet";
 const NO_DISCOVERY: &str = "remove it and list the targets in static_configs";
 
 /// The whole file.
@@ -127,25 +126,35 @@ const FORMATS: &[Field] = &[
     yes(
         "scrape_protocols",
         "list of formats",
-        "[PrometheusText0.0.4]",
-        "Formats that targets are asked for. Must name PrometheusText0.0.4, which is asked for.",
+        "[OpenMetricsText1.0.0, OpenMetricsText0.0.1, PrometheusText1.0.0, PrometheusText0.0.4]",
+        "Formats that targets are asked for, most wanted first. Where native histograms are \
+         scraped, PrometheusProto is first by default.",
     ),
     yes("metric_name_validation_scheme", "utf8 or legacy", "utf8", "Which names are legal."),
-    only(
+    yes(
         "metric_name_escaping_scheme",
-        &["allow-utf-8", "underscores"],
-        "allow-utf-8",
-        "use allow-utf-8 or underscores: targets escape names as they like",
+        "allow-utf-8, underscores, dots or values",
+        "allow-utf-8; underscores where names are legacy",
+        "What targets are asked to do with names that are not of the classic alphabet.",
     ),
-    only("scrape_native_histograms", &["false"], "false", NO_NATIVE),
-    only("convert_classic_histograms_to_nhcb", &["false"], "false", NO_NATIVE),
-    Field {
-        name: "always_scrape_classic_histograms",
-        form: "boolean",
-        default: "false",
-        support: Support::Yes,
-        doc: "Classic histograms are always scraped.",
-    },
+    yes(
+        "scrape_native_histograms",
+        "boolean",
+        "false",
+        "Whether native histograms are scraped; else the classic ones beside them.",
+    ),
+    yes(
+        "convert_classic_histograms_to_nhcb",
+        "boolean",
+        "false",
+        "Whether classic histograms become native ones with custom buckets.",
+    ),
+    yes(
+        "always_scrape_classic_histograms",
+        "boolean",
+        "false",
+        "Whether classic histograms are kept also where there are native ones.",
+    ),
     yes("extra_scrape_metrics", "boolean", "false", "Three more series about each scrape."),
     no("scrape_failure_log_file", "path", NO_LOG),
 ];
@@ -308,8 +317,7 @@ pub static SCRAPE: Table = Table {
                 "fallback_scrape_protocol",
                 "format",
                 "",
-                "The format of an answer without usable Content-Type: PrometheusText0.0.4 or \
-                 PrometheusText1.0.0.",
+                "The format of an answer without usable Content-Type.",
             ),
             yes("static_configs", "list of static config", "[]", "The targets."),
             yes("relabel_configs", "list of relabel config", "[]", "Rewrites and selects targets."),
@@ -319,8 +327,20 @@ pub static SCRAPE: Table = Table {
                 "[]",
                 "Rewrites and selects series.",
             ),
-            only("native_histogram_bucket_limit", &["0"], "0", NO_NATIVE),
-            only("native_histogram_min_bucket_factor", &["0", "0.0"], "0", NO_NATIVE),
+            yes(
+                "native_histogram_bucket_limit",
+                "count",
+                "0",
+                "Most buckets of a native histogram; it is made coarser until they fit, and the \
+                 scrape fails where that is not possible. 0 is no limit.",
+            ),
+            yes(
+                "native_histogram_min_bucket_factor",
+                "number",
+                "0",
+                "Least growth from one bucket of a native histogram to the next; finer ones are \
+                 made coarser.",
+            ),
         ],
         FORMATS,
         LIMITS,

@@ -5,12 +5,15 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use exposition::native::schema_for;
+use exposition::protobuf::family::HistogramOptions;
 use model::label_name::quote;
 use model::label_set::{Builder, LabelSet};
 use model::regex::GoRegex;
 use scrape::job::JobOptions;
+use scrape::protocol::{DEFAULT, Escaping, NATIVE, Protocol};
 use scrape::relabel::{NameScheme, Rule, RuleOptions};
-use scrape::target::{Compression, Fallback, Limits};
+use scrape::target::{Compression, Limits};
 
 use crate::config::credentials::Credentials;
 use crate::config::fault::Fault;
@@ -33,6 +36,12 @@ pub struct JobDefaults {
     pub keep_dropped_targets: u64,
     /// `metric_name_validation_scheme`
     pub name_scheme: NameScheme,
+    /// `metric_name_escaping_scheme`
+    pub escaping: Escaping,
+    /// `scrape_protocols`, where it is written
+    pub protocols: Option<Vec<Protocol>>,
+    /// The switches of histograms
+    pub histograms: HistogramOptions,
     /// `extra_scrape_metrics`
     pub extra_scrape_metrics: bool,
 }
@@ -52,16 +61,6 @@ pub struct ScrapeConfig {
     pub keep_dropped_targets: u64,
 }
 
-/// Formats that upstream knows, in the order of its errors.
-const PROTOCOLS: [&str; 5] = [
-    "OpenMetricsText0.0.1",
-    "OpenMetricsText1.0.0",
-    "PrometheusProto",
-    "PrometheusText0.0.4",
-    "PrometheusText1.0.0",
-];
-const TEXT_PROTOCOL: &str = "PrometheusText0.0.4";
-
 /// Reads one of `scrape_configs`.
 pub fn read(
     node: &Node,
@@ -79,11 +78,16 @@ pub fn read(
         findings.push(Fault::wrong(section.place_of("job_name"), "job_name is empty"));
     }
     let (interval_ms, timeout_ms) = times(&section, &name, defaults, findings);
-    let name_scheme = name_scheme(&section, findings).unwrap_or(defaults.name_scheme);
+    let own_scheme = name_scheme(&section, findings);
+    let name_scheme = own_scheme.unwrap_or(defaults.name_scheme);
     let mut job = JobOptions::new(&name, interval_ms, timeout_ms);
     job.name_scheme = name_scheme;
+    let inherited = own_scheme.is_none().then_some(defaults.escaping);
+    job.escaping = escaping(&section, inherited, name_scheme, "scrape config", findings);
     read_options(&mut job, &section, defaults, findings);
-    read_protocols(&section, &name, findings);
+    job.protocols = protocols(&section, &name, findings)
+        .or_else(|| defaults.protocols.clone())
+        .unwrap_or_else(|| default_protocols(job.histograms.native));
     job.fallback = fallback(&section, &name, findings);
     job.relabel = rules(&section, "relabel_configs", "target", name_scheme, findings);
     job.metric_relabel = rules(&section, "metric_relabel_configs", "metric", name_scheme, findings);
@@ -176,9 +180,13 @@ fn read_options(
     job.compression = if gzip { Compression::Gzip } else { Compression::Identity };
     job.follow_redirects = flag("follow_redirects", true);
     job.extra_scrape_metrics = flag("extra_scrape_metrics", defaults.extra_scrape_metrics);
-    // Read for their form only: what they ask for is so anyway.
-    flag("always_scrape_classic_histograms", true);
+    // Read for its form only: what it asks for is so anyway.
     flag("enable_http2", true);
+    job.histograms = histograms(section, defaults.histograms, findings);
+    job.native.buckets = section.count("native_histogram_bucket_limit", findings).unwrap_or(0);
+    if let Some(factor) = section.number("native_histogram_min_bucket_factor", findings) {
+        job.native.schema = schema_for(factor);
+    }
     job.limits = limits(section, &defaults.limits, findings);
 }
 
@@ -216,11 +224,67 @@ pub fn name_scheme(section: &Section<'_>, findings: &mut Findings) -> Option<Nam
     }
 }
 
-/// Checks `scrape_protocols`: known, each once, the text format among them.
-pub fn read_protocols(section: &Section<'_>, job: &str, findings: &mut Findings) {
-    if section.get("scrape_protocols").is_none() {
-        return;
+/// The switches of histograms: the section's own, else `global`'s.
+pub fn histograms(
+    section: &Section<'_>,
+    global: HistogramOptions,
+    findings: &mut Findings,
+) -> HistogramOptions {
+    let mut flag = |name, global| section.boolean(name, findings).unwrap_or(global);
+    HistogramOptions {
+        native: flag("scrape_native_histograms", global.native),
+        classic: flag("always_scrape_classic_histograms", global.classic),
+        convert: flag("convert_classic_histograms_to_nhcb", global.convert),
     }
+}
+
+/// What targets are to do with names: the section's own word, else the inherited one, else what
+/// goes with the scheme of names.
+pub fn escaping(
+    section: &Section<'_>,
+    inherited: Option<Escaping>,
+    name_scheme: NameScheme,
+    of_what: &str,
+    findings: &mut Findings,
+) -> Escaping {
+    let by_scheme = match name_scheme {
+        NameScheme::Utf8 => Escaping::AllowUtf8,
+        NameScheme::Legacy => Escaping::Underscores,
+    };
+    let name = section.text("metric_name_escaping_scheme", findings).unwrap_or("");
+    if name.is_empty() {
+        return inherited.unwrap_or(by_scheme);
+    }
+    let place = section.place_of("metric_name_escaping_scheme");
+    let Some(escaping) = Escaping::find(name) else {
+        let known = Escaping::ALL.map(|escaping| format!("'{}'", escaping.name()));
+        let text = format!(
+            "unknown {of_what} name escaping method specified, must be one of {}, or {}, got {}",
+            known[..3].join(", "),
+            known[3],
+            quote(name)
+        );
+        findings.push(Fault::wrong(place, text));
+        return by_scheme;
+    };
+    if escaping == Escaping::AllowUtf8 && name_scheme == NameScheme::Legacy {
+        let text = "utf8 metric names requested but validation scheme is not set to UTF8";
+        findings.push(Fault::wrong(place, text));
+    }
+    escaping
+}
+
+fn default_protocols(native: bool) -> Vec<Protocol> {
+    if native { NATIVE.to_vec() } else { DEFAULT.to_vec() }
+}
+
+/// `scrape_protocols`, where it is written: known ones, each once.
+pub fn protocols(
+    section: &Section<'_>,
+    job: &str,
+    findings: &mut Findings,
+) -> Option<Vec<Protocol>> {
+    section.get("scrape_protocols")?;
     let place = section.place_of("scrape_protocols");
     let asked = section.texts("scrape_protocols", findings);
     let of_job = if job.is_empty() {
@@ -228,50 +292,41 @@ pub fn read_protocols(section: &Section<'_>, job: &str, findings: &mut Findings)
     } else {
         format!("scrape config with job name {}", quote(job))
     };
-    let listed = asked.join(" ");
+    let found: Vec<Protocol> = asked.iter().filter_map(|name| Protocol::find(name)).collect();
     if asked.is_empty() {
         let text = format!("scrape_protocols cannot be empty for {of_job}");
         findings.push(Fault::wrong(place, text));
-    } else if let Some(unknown) = asked.iter().find(|name| !PROTOCOLS.contains(&name.as_str())) {
-        let text = format!("{} for {of_job}", unknown_protocol(unknown));
+    } else if let Some(unknown) = asked.iter().find(|name| Protocol::find(name).is_none()) {
+        let text = format!("scrape_protocols: {} for {of_job}", unknown_protocol(unknown));
         findings.push(Fault::wrong(place, text));
-    } else if asked.iter().enumerate().any(|(at, name)| asked[..at].contains(name)) {
+    } else if found.iter().enumerate().any(|(at, protocol)| found[..at].contains(protocol)) {
+        let listed = asked.join(" ");
         let text = format!("duplicated protocol in scrape_protocols, got [{listed}] for {of_job}");
         findings.push(Fault::wrong(place, text));
-    } else if !asked.iter().any(|name| name == TEXT_PROTOCOL) {
-        let what = format!("value [{listed}] of field scrape_protocols");
-        let remedy = format!("add {TEXT_PROTOCOL}: it is the only format that is read yet");
-        findings.push(Fault::unsupported(place, what, remedy));
+    } else {
+        return Some(found);
     }
+    None
 }
 
 fn unknown_protocol(name: &str) -> String {
-    format!("unknown scrape protocol {name}, supported: [{}]", PROTOCOLS.join(" "))
+    let known = Protocol::ALL.map(Protocol::name).join(" ");
+    format!("unknown scrape protocol {name}, supported: [{known}]")
 }
 
-fn fallback(section: &Section<'_>, job: &str, findings: &mut Findings) -> Fallback {
-    let Some(name) = section.text("fallback_scrape_protocol", findings) else {
-        return Fallback::None;
-    };
-    let place = section.place_of("fallback_scrape_protocol");
-    match name {
-        "" => Fallback::None,
-        TEXT_PROTOCOL | "PrometheusText1.0.0" => Fallback::Text,
-        known if PROTOCOLS.contains(&known) => {
-            let what = format!("value {known} of field fallback_scrape_protocol");
-            findings.push(Fault::unsupported(place, what, format!("use {TEXT_PROTOCOL}")));
-            Fallback::None
-        }
-        unknown => {
-            let text = format!(
-                "invalid fallback_scrape_protocol for scrape config with job name {}: {}",
-                quote(job),
-                unknown_protocol(unknown)
-            );
-            findings.push(Fault::wrong(place, text));
-            Fallback::None
-        }
+fn fallback(section: &Section<'_>, job: &str, findings: &mut Findings) -> Option<Protocol> {
+    let name =
+        section.text("fallback_scrape_protocol", findings).filter(|name| !name.is_empty())?;
+    let found = Protocol::find(name);
+    if found.is_none() {
+        let text = format!(
+            "invalid fallback_scrape_protocol for scrape config with job name {}: {}",
+            quote(job),
+            unknown_protocol(name)
+        );
+        findings.push(Fault::wrong(section.place_of("fallback_scrape_protocol"), text));
     }
+    found
 }
 
 fn rules(

@@ -140,6 +140,16 @@ impl<'a> Section<'a> {
         value
     }
 
+    /// A number with or without fraction.
+    pub fn number(&self, name: &str, findings: &mut Findings) -> Option<f64> {
+        let node = self.get(name)?;
+        let value = scalar_text(node).and_then(|text| text.replace('_', "").parse().ok());
+        if value.is_none() {
+            findings.push(cannot_unmarshal(node.place, &node.kind, "float64"));
+        }
+        value
+    }
+
     /// Milliseconds of the duration of `name`.
     pub fn duration_ms(&self, name: &str, findings: &mut Findings) -> Option<u64> {
         let node = self.get(name)?;
