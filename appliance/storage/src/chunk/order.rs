@@ -14,7 +14,7 @@ pub(crate) fn float(place: i64) -> f64 {
     f64::from_bits(mirror(place).cast_unsigned())
 }
 
-/// Turns the magnitude of negative floats round; its own inverse.
+/// Inverts the magnitude of negative floats; undoes itself.
 fn mirror(bits: i64) -> i64 {
     bits ^ ((bits >> 63).cast_unsigned() >> 1).cast_signed()
 }

@@ -18,7 +18,6 @@ use crate::varint::{put, put_signed};
 const CELLS_SPARE: usize = 1024;
 /// Layouts compared with before one is written again: buckets come and go between few.
 const LAYOUTS_COMPARED: usize = 8;
-
 /// Up to so many histograms a stretch is also tried by rows: short columns cost their heads.
 const ROWS_FEW: usize = 8;
 
