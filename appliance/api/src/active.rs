@@ -121,7 +121,8 @@ pub struct Described<'a> {
     pub received: Now,
 }
 
-/// The list. The connections bound it: each has at most one query.
+/// The list. Query threads and the queue before them bound it: who finds no room there is refused
+/// and leaves it at once.
 #[derive(Debug, Default)]
 pub struct ActiveQueries {
     by_id: watch::Sender<BTreeMap<u64, Arc<ActiveQuery>>>,

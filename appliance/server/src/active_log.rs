@@ -22,8 +22,8 @@ pub const FILE_NAME: &str = "queries.active";
 
 /// Bytes of a place: upstream's.
 const PLACE_BYTES: usize = 1000;
-/// Bytes of a log that are read at start: what 1,000 queries at once leave.
-const READ_BYTES_MAX: u64 = 1 + 1000 * 1000;
+/// Bytes of a log that are read at start: what 10,000 queries at once leave.
+const READ_BYTES_MAX: u64 = 1 + 10_000 * 1000;
 
 /// The file and its empty places.
 #[derive(Debug)]

@@ -65,7 +65,7 @@ impl Durations {
     #[must_use]
     pub fn quantiles(&self, now: Tick) -> [(f64, f64); 3] {
         let turn = now.0 / WINDOW_NANOS + 1;
-        let oldest = turn.saturating_sub(float_windows() - 1);
+        let oldest = turn.saturating_sub(window_count() - 1);
         let recent = |window: &&Window| {
             (oldest.max(1)..=turn).contains(&window.turn.load(Ordering::Relaxed))
         };
@@ -104,13 +104,13 @@ impl Durations {
     }
 }
 
-const fn float_windows() -> u64 {
+const fn window_count() -> u64 {
     WINDOWS as u64
 }
 
 /// The window of a turn.
 fn place(turn: u64) -> usize {
-    usize::try_from(turn % float_windows()).unwrap_or(0)
+    usize::try_from(turn % window_count()).unwrap_or(0)
 }
 
 /// The size that counts `nanos`: below 8 each number, above its octave and the next three bits.
