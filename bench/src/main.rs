@@ -30,7 +30,7 @@ struct Entry {
     run: fn(&Flags) -> anyhow::Result<()>,
 }
 
-const SCENARIOS: [Entry; 5] = [
+const SCENARIOS: [Entry; 6] = [
     Entry {
         name: "scrape",
         what: "CPU, memory and disk of scraping 100 x 1,000 series at 5 s, beside Prometheus",
@@ -40,6 +40,11 @@ const SCENARIOS: [Entry; 5] = [
         name: "crash",
         what: "kill -9 twenty times under 200 x 1,000 series at 1 s: durable rows are kept, once",
         run: |flags| flags.none().and_then(|()| scenario::crash::run()),
+    },
+    Entry {
+        name: "power",
+        what: "a disk image copied at random moments (--copies N --seed S): each copy opens whole",
+        run: scenario::power::run,
     },
     Entry {
         name: "hostile",

@@ -109,12 +109,16 @@ impl Server {
         Ok(())
     }
 
-    /// Asks it to end and waits; an error unless it exits with 0.
-    pub(crate) fn stop(mut self) -> anyhow::Result<()> {
+    /// Sends it a signal.
+    pub(crate) fn signal(&self, signal: rustix::process::Signal) -> anyhow::Result<()> {
         let raw = i32::try_from(self.child.id()).context("a pid fits an i32")?;
         let pid = rustix::process::Pid::from_raw(raw).context("a pid is not 0")?;
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM)
-            .context("send SIGTERM")?;
+        rustix::process::kill_process(pid, signal).context("send a signal")
+    }
+
+    /// Asks it to end and waits; an error unless it exits with 0.
+    pub(crate) fn stop(mut self) -> anyhow::Result<()> {
+        self.signal(rustix::process::Signal::TERM)?;
         let asked = Instant::now();
         while asked.elapsed() < READY_WITHIN {
             if let Some(status) = self.child.try_wait().context("look at the server")? {

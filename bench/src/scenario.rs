@@ -2,6 +2,7 @@
 
 pub(crate) mod agree;
 pub(crate) mod crash;
+pub(crate) mod power;
 pub(crate) mod differ;
 pub(crate) mod hostile;
 pub(crate) mod scrape;

@@ -16,7 +16,7 @@ const TARGETS: u64 = 200;
 const SERIES: usize = 1_000;
 const KILLS: u64 = 20;
 /// Rows that the shards report as durable; see the storage crate's metrics.
-const ROWS_DURABLE: &str = "cresset_storage_rows_durable_total";
+pub(crate) const ROWS_DURABLE: &str = "cresset_storage_rows_durable_total";
 
 const UP: &str = "up{job=\"crash\"}[1h]";
 /// Rows of scrapes that succeeded, without the target's own samples.
@@ -81,7 +81,7 @@ fn kill_after(server: Server, run_for: Duration, rows_at_start: f64) -> anyhow::
 
 /// Rows held: each has one `up` sample. Fails when a slot of a target is there twice, or when a
 /// row lacks its samples.
-fn rows_held(server: &Server, before_ms: u64) -> anyhow::Result<f64> {
+pub(crate) fn rows_held(server: &Server, before_ms: u64) -> anyhow::Result<f64> {
     let mut rows = 0.0;
     for series in client::query_at(&server.address, UP, before_ms)? {
         let target = series["metric"]["target"].as_str().unwrap_or_default().to_owned();
