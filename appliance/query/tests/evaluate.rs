@@ -226,6 +226,13 @@ fn joins_name_what_is_not_unique() {
 }
 
 #[test]
+fn numbers_are_not_trimmed() {
+    check("1 </ 2", "error operator \"</\" not allowed for Scalar operations");
+    check("c + (time() >/ 2)", "error operator \">/\" not allowed for Scalar operations");
+    check("c </ 2", "");
+}
+
+#[test]
 fn aggregations_keep_what_they_are_asked_for() {
     check("sum by (job) ({job=~\"x|y\"})", "{job=\"x\"} 270; {job=\"y\"} 4");
     check("sum without (one) (c)", r#"{job="y"} 4"#);

@@ -24,7 +24,7 @@ use crate::evaluate::labels::differ_without_metadata;
 use crate::evaluate::leaf::{Sink, stream_range, stream_selector, stream_subquery};
 use crate::evaluate::mapper::Mapper;
 use crate::evaluate::merge::{has_same_labels, join_same_labels};
-use crate::evaluate::operator::between_scalars;
+use crate::evaluate::operator::{between_scalars, trims};
 use crate::evaluate::range::RangeCall;
 use crate::evaluate::relabel::{JoinLabels, Replace};
 use crate::evaluate::set::combine_sets;
@@ -586,6 +586,11 @@ fn scalar_values(context: &mut Context<'_>, node: &Node, grid: &Grid) -> Result<
         NodeKind::Binary(binary) => {
             let left = scalar(context, &binary.left, grid)?;
             let right = scalar(context, &binary.right, grid)?;
+            if trims(binary.op) {
+                let op = binary.op.text();
+                let text = format!("operator \"{op}\" not allowed for Scalar operations");
+                return Err(Fault::Execution(text));
+            }
             let pairs = left.into_iter().zip(right);
             pairs.map(|(left, right)| between_scalars(binary.op, left, right)).collect()
         }
