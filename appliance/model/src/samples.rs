@@ -58,7 +58,7 @@ impl Samples {
 
     /// Puts the samples from `start` on in order of time, each time once: of several the one with
     /// the least `preference`, then the first. `preference` is asked by index from `start`.
-    pub fn settle(&mut self, start: usize, preference: impl Fn(usize) -> u8) {
+    pub fn settle<P: Ord>(&mut self, start: usize, preference: impl Fn(usize) -> P) {
         let times = &self.timestamps_ms[start..];
         if times.windows(2).all(|pair| pair[0] < pair[1]) {
             return;
@@ -73,6 +73,23 @@ impl Samples {
         self.truncate(start);
         for at in 0..settled.len() {
             self.push_from(&settled, at);
+        }
+    }
+
+    /// Keeps of the samples from `start` on those whose time fulfils `keep`.
+    pub fn retain(&mut self, start: usize, keep: impl Fn(i64) -> bool) {
+        if self.timestamps_ms[start..].iter().all(|time| keep(*time)) {
+            return;
+        }
+        let mut kept = Samples::default();
+        for at in start..self.len() {
+            if keep(self.timestamps_ms[at]) {
+                kept.push_from(self, at);
+            }
+        }
+        self.truncate(start);
+        for at in 0..kept.len() {
+            self.push_from(&kept, at);
         }
     }
 
@@ -112,6 +129,18 @@ mod tests {
         assert_eq!(samples.timestamps_ms, [1, 20, 30]);
         assert_eq!(samples.values, [1.0, 2.0, 4.0]);
         assert_eq!(samples.histograms, [(2, histogram)]);
+    }
+
+    #[test]
+    fn retaining_keeps_what_stands_before_and_what_is_wanted() {
+        let mut samples = Samples::default();
+        for time in [5, 1, 2, 3] {
+            samples.push(TimestampMs(time), 0.5);
+        }
+        samples.histograms = vec![(1, Arc::default()), (3, Arc::default())];
+        samples.retain(1, |time| time != 1);
+        assert_eq!(samples.timestamps_ms, [5, 2, 3]);
+        assert_eq!(samples.histograms, [(2, Arc::default())]);
     }
 
     #[test]

@@ -154,24 +154,11 @@ pub struct Keep {
     pub otherwise_ms: Option<i64>,
 }
 
-/// A group whose tiles a block holds: rows up to this slot are in it, though the tiles go.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SealedGroup {
-    /// Number of the group.
-    pub group: u32,
-    /// Largest slot of its tiles.
-    pub slot_max: i64,
-    /// Largest number of its tiles.
-    pub tile_number: u32,
-}
-
 /// What came of a job.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Outcome {
     /// The block, its file durable under its name; `None` when no sample was left.
     pub block: Option<BlockSummary>,
-    /// Groups of the tiles that went into it, in order.
-    pub groups: Vec<SealedGroup>,
     /// Parts of the inputs that did not check and were left out, a text each; the first 100.
     pub damages: Vec<String>,
     /// Bytes read.

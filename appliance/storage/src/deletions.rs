@@ -28,6 +28,11 @@ impl Deletions {
         self.queue.push_back(file);
     }
 
+    /// Whether `file` is still to be deleted.
+    pub(crate) fn waits(&self, file: FileName) -> bool {
+        self.queue.contains(&file)
+    }
+
     /// When to call [`Deletions::pump`] after a failure.
     pub(crate) fn deadline(&self) -> Option<Tick> {
         self.back_off.at().filter(|_| self.flight.is_none())

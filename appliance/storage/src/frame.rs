@@ -1,4 +1,4 @@
-//! Frame: the envelope of records in the log and the catalog.
+//! Frame: the envelope of records in the log, the catalog and the manifest.
 //!
 //! Path: `log`, `catalog` → **frame**.
 //! Format: docs/format/wal.md, version 1.
@@ -25,6 +25,7 @@ const CHECKED_FROM: usize = 8;
 pub(crate) enum Kind {
     Log = 1,
     Catalog = 2,
+    Manifest = 3,
 }
 
 /// Header on disk; little endian.

@@ -567,6 +567,22 @@ impl Group {
         }
     }
 
+    /// Largest slot and number of the tiles of these files.
+    pub(crate) fn sealed_in(&self, files: &[(u64, u64)]) -> Option<(i64, u32)> {
+        let is_in = |tile: &&Arc<TileRef>| match tile.place {
+            Place::File { number, .. } => files.iter().any(|(file, _)| *file == number),
+            Place::Memory(_) => false,
+        };
+        let tiles = self.tiles.iter().filter(is_in);
+        tiles.map(|tile| (tile.slot_max, tile.number)).reduce(|a, b| (a.0.max(b.0), a.1.max(b.1)))
+    }
+
+    /// Tiles up to this slot and number are in blocks.
+    pub(crate) fn are_sealed(&mut self, slot: i64, tile_number: u32) {
+        self.sealed_slot = self.sealed_slot.max(Some(slot));
+        self.tile_number = self.tile_number.max(tile_number.saturating_add(1));
+    }
+
     /// Forgets the tiles of a file that goes.
     pub(crate) fn forget_file(&mut self, number: u64) {
         let is_gone = |tile: &Arc<TileRef>| match tile.place {

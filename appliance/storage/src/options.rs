@@ -4,6 +4,8 @@
 
 use thiserror::Error;
 
+use crate::compaction::Tier;
+
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
 const HOUR_MS: u64 = 3_600_000;
@@ -54,6 +56,22 @@ pub struct Options {
     /// How far behind its group's newest row a row may come though its time is sealed. Range 0..=
     /// 365 d. Default 0, as Prometheus: it is refused.
     pub out_of_order_time_window_ms: u64,
+    /// Bytes of blocks and tile files of this shard at which the oldest go; 0 for no bound. Range
+    /// 0..=2^60. Default 0.
+    pub retention_bytes: u64,
+    /// Whether tile files become blocks. Default false: queries must be able to ask blocks.
+    pub compaction: bool,
+    /// Bytes of memory that a compaction takes for what it reads. Range 1 MiB..=16 GiB. Default
+    /// 64 MiB: a window of 200,000 series in one pass.
+    pub compaction_bytes_max: u64,
+    /// How long the files that a block replaces stay: queries that began before may still read
+    /// them. Range 0..=24 h. Default 10 minutes, five times as long as a query may take.
+    pub replaced_keep_ms: u64,
+    /// Tombstones that may be there at once. Range 1..=100000. Default 1000: every selection looks
+    /// at all of them.
+    pub tombstones_max: u32,
+    /// How long which series are kept at which resolution; none: raw, for the retention.
+    pub tiers: Vec<Tier>,
     /// Series of this shard. Range 1..=2^31. Default 20 million.
     pub series_max: u32,
     /// Groups of this shard. Range 1..=2^24. Default 1 million.
@@ -89,6 +107,12 @@ impl Default for Options {
             append_bytes_max: 4 * MIB,
             retention_ms: 15 * 24 * HOUR_MS,
             out_of_order_time_window_ms: 0,
+            retention_bytes: 0,
+            compaction: false,
+            compaction_bytes_max: 64 * MIB,
+            replaced_keep_ms: 600_000,
+            tombstones_max: 1000,
+            tiers: Vec::new(),
             series_max: 20_000_000,
             groups_max: 1_000_000,
             exemplars_max: 100_000,
@@ -136,6 +160,10 @@ impl Options {
             ("append_bytes_max", self.append_bytes_max, 64 * KIB, 64 * MIB),
             ("retention_ms", self.retention_ms, HOUR_MS, 100 * year_ms),
             ("out_of_order_time_window_ms", self.out_of_order_time_window_ms, 0, year_ms),
+            ("retention_bytes", self.retention_bytes, 0, 1 << 60),
+            ("compaction_bytes_max", self.compaction_bytes_max, MIB, 16 * 1024 * MIB),
+            ("replaced_keep_ms", self.replaced_keep_ms, 0, 24 * HOUR_MS),
+            ("tombstones_max", self.tombstones_max.into(), 1, 100_000),
             ("series_max", self.series_max.into(), 1, 1 << 31),
             ("groups_max", self.groups_max.into(), 1, 1 << 24),
             ("exemplars_max", self.exemplars_max.into(), 0, 100_000_000),

@@ -1,16 +1,18 @@
 //! Recovery: makes the store of what the disk holds. It asks for bytes and is fed; no I/O.
 //!
 //! Path: server → **recovery** → `store`.
-//! Order: the newest complete catalog, the directories of the tile files, the log.
-//! Formats: docs/format/{catalog,tile,wal}.md.
+//! Order: the newest manifest, the newest complete catalog, the directories of the tile files, the
+//! log.
+//! Formats: docs/format/{manifest,catalog,tile,wal}.md.
 //!
 //! Invariants
 //! - V1: a tile counts only if a later append began after its own ended, or if all of it checks.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use thiserror::Error;
 
+use crate::blocks::Blocks;
 use crate::catalog::read as catalog;
 use crate::catalog::record::FRAME_BYTES_MAX;
 use crate::effect::LogPosition;
@@ -19,6 +21,7 @@ use crate::log::read::{self as log, Sequence, Verdict};
 use crate::log::record::{Kind, read_column, read_exemplar, read_group, read_metadata, read_seal};
 use crate::log::row_read::Decoder;
 use crate::log::write::{Epoch, LiveSegment};
+use crate::manifest::{self, MANIFEST_BYTES_MAX, Manifest};
 use crate::names::{FileName, SegmentId};
 use crate::options::{Options, OptionsError};
 use crate::restore;
@@ -98,6 +101,12 @@ pub enum OpenError {
         /// Catalogs that were found, none of them whole.
         catalogs: usize,
     },
+    /// No manifest is whole, although one was: blocks rest on it. To go on would take them away.
+    #[error("no manifest is whole, {manifests} were found: which blocks live is lost")]
+    Manifest {
+        /// Manifests that were found, none of them whole.
+        manifests: usize,
+    },
     /// A frame or tile of the live generation is of a version that this program does not know.
     #[error("{file}, offset {offset}: version {version} is unknown")]
     Version {
@@ -130,6 +139,7 @@ struct Unproven {
 
 #[derive(Debug)]
 enum Phase {
+    Manifest,
     Catalog,
     Tiles,
     Prove,
@@ -142,6 +152,10 @@ pub struct Recovery {
     options: Options,
     store: Option<Store>,
     phase: Phase,
+    /// Newest first.
+    manifests: VecDeque<Place>,
+    /// The live one and its number.
+    manifest: Option<(u64, Manifest)>,
     /// Newest first.
     catalogs: VecDeque<Place>,
     catalog_reader: catalog::Reader,
@@ -163,6 +177,9 @@ pub struct Recovery {
 /// What was there.
 #[derive(Clone, Debug, Default)]
 struct Listing {
+    manifests: Vec<u64>,
+    /// Number and bytes.
+    blocks: BTreeMap<u64, u64>,
     catalogs: Vec<u64>,
     tiles: Vec<u64>,
     segments: Vec<u64>,
@@ -181,6 +198,7 @@ impl Recovery {
         let mut names = Listing::default();
         let (mut catalogs, mut tile_files, mut segments) =
             (VecDeque::new(), VecDeque::new(), VecDeque::new());
+        let mut manifests = VecDeque::new();
         let total_bytes = found.iter().map(|(_, bytes)| *bytes).sum();
         for (file, file_bytes) in found {
             let place =
@@ -190,7 +208,14 @@ impl Recovery {
                     names.catalogs.push(number);
                     catalogs.push_front(place(number, WINDOW_BYTES));
                 }
-                FileName::Manifest(_) | FileName::Block(_) => {}
+                FileName::Manifest(number) => {
+                    names.manifests.push(number);
+                    let bytes = usize::try_from(file_bytes).unwrap_or(usize::MAX);
+                    manifests.push_front(place(number, bytes.min(MANIFEST_BYTES_MAX)));
+                }
+                FileName::Block(number) => {
+                    names.blocks.insert(number, file_bytes);
+                }
                 FileName::Tile(number) => {
                     names.tiles.push(number);
                     tile_files.push_back(place(number, DIRECTORY_WINDOW_BYTES));
@@ -205,6 +230,9 @@ impl Recovery {
                 }
             }
         }
+        if manifests.is_empty() && !names.blocks.is_empty() {
+            return Err(OpenError::Manifest { manifests: 0 });
+        }
         if catalogs.is_empty() && !tile_files.is_empty() {
             return Err(OpenError::Catalog { catalogs: 0 });
         }
@@ -212,7 +240,9 @@ impl Recovery {
         let mut recovery = Recovery {
             store: None,
             options,
-            phase: Phase::Catalog,
+            phase: Phase::Manifest,
+            manifests,
+            manifest: None,
             catalogs,
             catalog_reader: catalog::Reader::default(),
             catalog_complete: false,
@@ -239,9 +269,10 @@ impl Recovery {
             live.map(|id| LiveSegment { id: SegmentId(*id), epoch: epoch_of(*id), first: 0 });
         let names = restore::Taken {
             catalogs: self.listing.catalogs.clone(),
-            next_tile: self.listing.tiles.last().map_or(1, |last| last + 1),
+            next_tile: self.next_tile(),
             next_segment: SegmentId(self.listing.segments.last().map_or(1, |last| last + 1)),
             live: live.collect(),
+            blocks: self.blocks(),
         };
         restore::empty(self.options.clone(), names)
     }
@@ -252,6 +283,7 @@ impl Recovery {
     /// After [`Step::Done`] there is no next.
     pub fn step(&mut self) -> Step {
         let place = match self.phase {
+            Phase::Manifest => self.manifests.front(),
             Phase::Catalog => self.catalogs.front(),
             Phase::Tiles | Phase::Prove => self.tile_files.front(),
             Phase::Log => self.segments.front(),
@@ -268,6 +300,7 @@ impl Recovery {
             return Step::Read { file, offset, bytes_max };
         }
         match self.phase {
+            Phase::Manifest => self.manifests_are_read(),
             Phase::Catalog => {
                 restore::catalog_is_read(self.store_mut());
                 self.phase = Phase::Tiles;
@@ -288,6 +321,7 @@ impl Recovery {
     fn finish(&mut self) -> Step {
         let mut store = self.store.take().expect("recovery is over after `Done`");
         let mut report = std::mem::take(&mut self.report);
+        self.give_up_files(&mut store);
         restore::log_is_read(&mut store, self.sequence.first(), self.sequence.last());
         store.counts.damages = report.damages.len() as u64;
         report.groups = store.group_keys.len() as u64;
@@ -301,6 +335,7 @@ impl Recovery {
     /// [`OpenError::Hole`], [`OpenError::Catalog`], [`OpenError::Version`]: a human must look.
     pub fn feed(&mut self, bytes: &[u8]) -> Result<(), OpenError> {
         match self.phase {
+            Phase::Manifest => return self.feed_manifest(bytes),
             Phase::Catalog => return self.feed_catalog(bytes),
             Phase::Tiles => return self.feed_tiles(bytes),
             Phase::Prove => self.feed_proof(bytes),
@@ -318,6 +353,91 @@ impl Recovery {
     fn damage(&mut self, text: String) {
         if self.report.damages.len() < DAMAGES_MAX {
             self.report.damages.push(text);
+        }
+    }
+
+    fn feed_manifest(&mut self, bytes: &[u8]) -> Result<(), OpenError> {
+        let Some(place) = self.manifests.pop_front() else { return Ok(()) };
+        self.read_bytes += place.file_bytes;
+        let (file, number) = (place.file, place.number);
+        match Manifest::read(number, bytes) {
+            Ok(manifest) => {
+                let newest = self.listing.manifests.last() == Some(&number);
+                self.check_blocks(&manifest, newest)?;
+                self.manifest = Some((number, manifest));
+                self.manifests.clear();
+            }
+            Err(reason) => {
+                if let Some(version) = manifest::other_version(number, bytes) {
+                    return Err(OpenError::Version { file, offset: 0, version });
+                }
+                self.damage(format!("{file}: {reason}, its writing was cut off"));
+                // The first manifest is written before the first block, when none is named.
+                let first = number == 1 && self.listing.blocks.is_empty();
+                if self.manifests.is_empty() && !first {
+                    return Err(self.no_manifest());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn no_manifest(&self) -> OpenError {
+        OpenError::Manifest { manifests: self.listing.manifests.len() }
+    }
+
+    /// Whether the blocks of the manifest are there. Those of an older one than the newest all
+    /// are, or the newest was whole once and is damaged.
+    fn check_blocks(&mut self, manifest: &Manifest, newest: bool) -> Result<(), OpenError> {
+        for (number, block) in &manifest.blocks {
+            if self.listing.blocks.get(number) == Some(&block.summary.bytes) {
+                continue;
+            }
+            if !newest {
+                return Err(self.no_manifest());
+            }
+            let file = FileName::Block(*number);
+            let bytes = block.summary.bytes;
+            self.damage(format!("{file}: it is gone, or has not the {bytes} bytes it had"));
+        }
+        Ok(())
+    }
+
+    /// The manifest is known: tile files whose samples are in blocks are passed over.
+    fn manifests_are_read(&mut self) {
+        self.phase = Phase::Catalog;
+        let replaced = |number: u64| {
+            self.manifest.as_ref().is_some_and(|(_, manifest)| manifest.replaced.contains(&number))
+        };
+        self.tile_files.retain(|place| !replaced(place.number));
+        self.store = Some(self.empty_store());
+    }
+
+    fn next_tile(&self) -> u64 {
+        let manifest = self.manifest.as_ref();
+        let replaced = manifest.and_then(|(_, manifest)| manifest.replaced.last());
+        self.listing.tiles.last().max(replaced).map_or(1, |last| last + 1)
+    }
+
+    fn blocks(&self) -> Blocks {
+        let taken = self.listing.blocks.keys().last().copied().unwrap_or(0);
+        let (number, manifest) = self.manifest.clone().unwrap_or_default();
+        let mut blocks = Blocks::new(&self.options, number, manifest, taken);
+        let others = self.listing.manifests.iter().copied().filter(|other| *other != number);
+        blocks.restore_older(others.collect());
+        blocks
+    }
+
+    /// Has the files deleted that the manifest does without.
+    fn give_up_files(&self, store: &mut Store) {
+        let manifest = self.manifest.as_ref().map(|(_, manifest)| manifest);
+        let lives = |number: &u64| manifest.is_some_and(|m| m.blocks.contains_key(number));
+        for number in self.listing.blocks.keys().filter(|number| !lives(number)) {
+            store.deletions.push(FileName::Block(*number));
+        }
+        let replaced = |number: &u64| manifest.is_some_and(|m| m.replaced.contains(number));
+        for number in self.listing.tiles.iter().filter(|number| replaced(number)) {
+            store.deletions.push(FileName::Tile(*number));
         }
     }
 

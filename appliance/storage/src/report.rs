@@ -29,6 +29,7 @@ impl Store {
             exemplars: self.exemplars.heap_bytes() as u64,
             metadata: self.index.families.heap_bytes() as u64,
             log: self.log.backlog_bytes(),
+            blocks: self.blocks.heap_bytes() as u64,
         }
     }
 
@@ -86,6 +87,8 @@ impl Store {
         self.collect_head(into);
         self.collect_log(into);
         self.collect_files(into);
+        self.collect_compactions(into);
+        self.collect_blocks(into);
         self.collect_refusals(into);
         self.collect_exemplars(into);
         self.collect_memory(into);
@@ -204,6 +207,87 @@ impl Store {
         );
     }
 
+    fn collect_compactions(&self, into: &mut Collected) {
+        let counts = &self.blocks.counts;
+        for (name, help, value) in [
+            (
+                "prometheus_tsdb_compactions_triggered_total",
+                "Compactions asked for.",
+                counts.compactions_triggered,
+            ),
+            ("prometheus_tsdb_compactions_total", "Compactions done.", counts.compactions),
+            (
+                "prometheus_tsdb_compactions_failed_total",
+                "Compactions that failed or were refused; each is asked for again.",
+                counts.compactions_failed,
+            ),
+            (
+                "cresset_storage_compaction_read_bytes_total",
+                "Bytes that compactions read.",
+                counts.read_bytes,
+            ),
+            (
+                "cresset_storage_compaction_written_bytes_total",
+                "Bytes of the blocks that compactions wrote.",
+                counts.written_bytes,
+            ),
+            (
+                "cresset_storage_compaction_samples_total",
+                "Samples that compactions read.",
+                counts.samples,
+            ),
+            (
+                "cresset_storage_compaction_damages_total",
+                "Parts of tile files that did not check and were left out.",
+                counts.damages,
+            ),
+            ("cresset_storage_manifests_total", "Manifests written.", counts.manifests),
+        ] {
+            into.counter(name, help, &[], float_of(value));
+        }
+    }
+
+    fn collect_blocks(&self, into: &mut Collected) {
+        let counts = &self.blocks.counts;
+        for (name, help, value) in [
+            (
+                "prometheus_tsdb_time_retentions_total",
+                "Blocks that passed retention by time.",
+                counts.expired,
+            ),
+            (
+                "prometheus_tsdb_size_retentions_total",
+                "Blocks that went because of their bytes.",
+                counts.expired_by_size,
+            ),
+            (
+                "cresset_storage_deletions_refused_total",
+                "Deletions refused because too many wait for compaction.",
+                counts.deletions_refused,
+            ),
+        ] {
+            into.counter(name, help, &[], float_of(value));
+        }
+        let mut gauge = |name, help, value: u64| into.gauge(name, help, &[], float_of(value));
+        let blocks = self.blocks.live().count() as u64;
+        gauge("prometheus_tsdb_blocks_loaded", "Live blocks.", blocks);
+        gauge(
+            "prometheus_tsdb_storage_blocks_bytes",
+            "Bytes of the live blocks.",
+            self.blocks.bytes(),
+        );
+        gauge(
+            "cresset_storage_blocks_quarantined",
+            "Blocks with damage, which take part in no compaction.",
+            self.blocks.quarantined(),
+        );
+        gauge(
+            "cresset_storage_tombstones",
+            "Deletions that compaction has not taken away everywhere.",
+            self.blocks.tombstones().len() as u64,
+        );
+    }
+
     fn collect_refusals(&self, into: &mut Collected) {
         let counts = &self.counts;
         for (reason, value) in [
@@ -301,6 +385,7 @@ impl Store {
             ("exemplars", memory.exemplars),
             ("metadata", memory.metadata),
             ("log", memory.log),
+            ("blocks", memory.blocks),
         ] {
             let help = "Bytes of memory of the store by purpose.";
             let labels = [("purpose", purpose)];

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use model::label_set::LabelSet;
 
+use crate::blocks::Blocks;
 use crate::catalog::read::Definition;
 use crate::catalog::write::{CatalogWriter, Change};
 use crate::head::{NONE, index32};
@@ -26,6 +27,7 @@ pub(crate) struct Taken {
     pub(crate) next_tile: u64,
     pub(crate) next_segment: SegmentId,
     pub(crate) live: Vec<LiveSegment>,
+    pub(crate) blocks: Blocks,
 }
 
 /// A store that knows nothing but these.
@@ -35,6 +37,7 @@ pub(crate) fn empty(options: Options, taken: Taken) -> Store {
     let next_catalog = taken.catalogs.last().map_or(1, |last| last + 1);
     store.log = LogWriter::new(options, 0, taken.next_segment, taken.live);
     store.catalog = CatalogWriter::new(options, next_catalog, taken.catalogs);
+    store.blocks = taken.blocks;
     store.tile_files = TileFiles::new(options, taken.next_tile, std::collections::BTreeMap::new());
     store
 }
@@ -235,6 +238,11 @@ pub(crate) fn catalog_is_read(store: &mut Store) {
 
 /// All tiles are there: what no tile has belongs to the open one.
 pub(crate) fn tiles_are_known(store: &mut Store) {
+    for (group, (slot, tile)) in store.blocks.sealed() {
+        if let Some(Some(found)) = store.groups.get_mut(group as usize) {
+            found.are_sealed(slot, tile);
+        }
+    }
     for group in store.groups.iter_mut().flatten() {
         group.tiles_are_known();
     }

@@ -51,6 +51,14 @@ pub enum Rank {
     Owner = 1,
 }
 
+/// Where a sample comes from, as a number that settles two of one time and series: the less wins.
+/// The owner's rank is less than the stand-in's, then the group that was made first: what the rule
+/// of rank and first durable gives, whatever order tiles and blocks are merged in. The number is
+/// on disk in blocks.
+pub(crate) fn origin(group: u32, is_owner: bool) -> u64 {
+    u64::from(!is_owner) << 32 | u64::from(group)
+}
+
 /// Key that names a group on every node: the hash of its identity labels.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct GroupKey(pub u128);

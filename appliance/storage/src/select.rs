@@ -22,6 +22,7 @@ use crate::selection::{
 };
 use crate::tile::histograms::HistogramColumn;
 use crate::tile::place::TileRef;
+use crate::tombstones::{Tombstone, intervals};
 
 /// Groups of the shard by number.
 type Groups = [Option<Box<Group>>];
@@ -29,6 +30,7 @@ type Groups = [Option<Box<Group>>];
 /// What all columns of a group share in one selection.
 struct Shared {
     shard: u32,
+    group: u32,
     tiles: Arc<[Arc<TileRef>]>,
     /// Rows of the open tile that overlap, and their times and ranks.
     rows: Vec<usize>,
@@ -37,13 +39,14 @@ struct Shared {
 }
 
 impl Shared {
-    fn new(shard: u32, group: &Group, after_ms: i64, until_ms: i64) -> Shared {
+    fn new((shard, number): (u32, u32), group: &Group, after_ms: i64, until_ms: i64) -> Shared {
         let overlapping = group.tiles.iter().filter(|tile| tile.overlaps(after_ms, until_ms));
         let inside = |time: i64| after_ms < time && time <= until_ms;
         let rows: Vec<usize> =
             (0..group.rows()).filter(|row| inside(group.timestamps_ms[*row])).collect();
         Shared {
             shard,
+            group: number,
             tiles: overlapping.map(Arc::clone).collect(),
             timestamps_ms: rows.iter().map(|row| group.timestamps_ms[*row]).collect(),
             owner: gather(group.owner, &rows),
@@ -58,8 +61,8 @@ impl Shared {
         if self.tiles.iter().any(overlaps) {
             let tiles = Arc::clone(&self.tiles);
             let kind = group.kind(column);
-            let shard = self.shard;
-            into.push(Piece::Sealed(SealedPiece { tiles, shard, numbers, column, kind }));
+            let (shard, group) = (self.shard, self.group);
+            into.push(Piece::Sealed(SealedPiece { tiles, group, shard, numbers, column, kind }));
         }
         if self.rows.is_empty() {
             return;
@@ -71,7 +74,8 @@ impl Shared {
         }
         let values = self.open_values(group, column, present, stale);
         let (timestamps_ms, owner) = (Arc::clone(&self.timestamps_ms), self.owner);
-        into.push(Piece::Open(OpenPiece { timestamps_ms, owner, values }));
+        let group = self.group;
+        into.push(Piece::Open(OpenPiece { timestamps_ms, group, owner, values }));
     }
 
     fn open_values(&self, group: &Group, column: u32, present: u128, stale: u128) -> OpenValues {
@@ -105,6 +109,7 @@ pub(crate) fn select(
     shard: u32,
     index: &Index,
     groups: &Groups,
+    tombstones: &[Tombstone],
     request: &SelectRequest,
 ) -> Result<Vec<SelectedSeries>, SelectError> {
     let found = matching::select(index, &request.matchers);
@@ -114,9 +119,9 @@ pub(crate) fn select(
         let mut pieces = Vec::new();
         for place in index.columns_of(series) {
             let Some(group) = &groups[place.group as usize] else { continue };
-            let shared = shared
-                .entry(place.group)
-                .or_insert_with(|| Shared::new(shard, group, request.after.0, request.until.0));
+            let shared = shared.entry(place.group).or_insert_with(|| {
+                Shared::new((shard, place.group), group, request.after.0, request.until.0)
+            });
             shared.pieces(group, place.column, &mut pieces);
         }
         if pieces.is_empty() {
@@ -125,7 +130,10 @@ pub(crate) fn select(
         if request.series_max <= selected.len() {
             return Err(SelectError::TooManySeries { series_max: request.series_max });
         }
-        selected.push(SelectedSeries { labels: index.labels_of(series), pieces });
+        let labels = index.labels_of(series);
+        let range = (request.after.0.saturating_add(1), request.until.0);
+        let deleted = intervals(tombstones, 0, &labels, range);
+        selected.push(SelectedSeries { labels, pieces, deleted });
     }
     Ok(selected)
 }

@@ -16,18 +16,23 @@ use model::staleness::stale_nan;
 use model::time::TimestampMs;
 use thiserror::Error;
 
+use crate::block::cache::BlockCache;
+use crate::block::chunks;
+use crate::block::gather::Gathered;
 use crate::block::reference::BlockRef;
+use crate::block::series::ChunkPlace;
 use crate::chunk::kind::{Column, all_rows};
 use crate::chunk::read as chunk;
 use crate::chunk::read_values::Scratch;
 use crate::compaction::Aggregate;
 use crate::decimal::{self, Code};
 use crate::names::FileName;
-use crate::row::ColumnKind;
+use crate::row::{ColumnKind, origin};
 use crate::tile::histograms::{self, HistogramColumn};
 use crate::tile::place::{Place, TileRef};
 use crate::tile::read::{self, Directory};
 use crate::tile_read::{DecodeError, TileRead};
+use crate::tombstones::{Intervals, is_deleted};
 
 /// What one selector asks for.
 #[derive(Clone, Debug)]
@@ -84,6 +89,8 @@ pub struct SelectedSeries {
     pub labels: LabelSet,
     /// Its samples, by time; pieces may overlap.
     pub pieces: Vec<Piece>,
+    /// Closed time ranges that are deleted.
+    pub(crate) deleted: Intervals,
 }
 
 /// Some samples of one series.
@@ -93,6 +100,18 @@ pub enum Piece {
     Sealed(SealedPiece),
     /// Of an open tile, copied.
     Open(OpenPiece),
+    /// Of a block.
+    Block(BlockPiece),
+}
+
+/// Chunks of one series of a block.
+#[derive(Clone, Debug)]
+pub struct BlockPiece {
+    pub(crate) block: Arc<BlockRef>,
+    /// In order of time; those of one aggregate, or of two for an average.
+    pub(crate) chunks: Vec<ChunkPlace>,
+    /// What is wanted, where samples were downsampled.
+    pub(crate) aggregate: Aggregate,
 }
 
 /// One column of consecutive sealed tiles of a group.
@@ -100,6 +119,8 @@ pub enum Piece {
 pub struct SealedPiece {
     /// The group's tiles that overlap the request; shared by all its columns.
     pub(crate) tiles: Arc<[Arc<TileRef>]>,
+    /// Group that they are of.
+    pub(crate) group: u32,
     /// Shard that they are of: shards number their files alike, and one cache may serve them all.
     pub(crate) shard: u32,
     /// Numbers of the tiles that may have the column, both included.
@@ -113,6 +134,8 @@ pub struct SealedPiece {
 pub struct OpenPiece {
     /// Shared by all columns of the group.
     pub(crate) timestamps_ms: Arc<[i64]>,
+    /// Group that they are of.
+    pub(crate) group: u32,
     /// Rows of the owner's rank.
     pub(crate) owner: u128,
     pub(crate) values: OpenValues,
@@ -148,12 +171,21 @@ pub struct TileCache {
     histogram_scratch: histograms::ReadScratch,
     histograms: HistogramColumn,
     output: Output,
+    /// Pages of blocks.
+    pub blocks: BlockCache,
 }
 
 impl SelectedSeries {
+    /// Takes the samples of the same label set from elsewhere too; the two are settled when they
+    /// are decoded.
+    pub fn absorb(&mut self, other: SelectedSeries) {
+        self.pieces.extend(other.pieces);
+        self.deleted.extend(other.deleted);
+    }
+
     /// Appends the samples with `after < timestamp <= until` in order of time, each time once,
     /// staleness markers included. Where several samples have one time, the higher
-    /// rank wins, then the first piece.
+    /// rank wins, then the group that was made first.
     ///
     /// # Errors
     /// See [`DecodeError`]; `samples` is then as it was.
@@ -167,11 +199,14 @@ impl SelectedSeries {
     ) -> Result<(), DecodeError> {
         let start = samples.len();
         let mut out = std::mem::take(&mut cache.output);
-        out.begin(after.0, until.0);
+        out.begin(after.0, until.0, &self.deleted);
         let read = self.decode_into(tiles, cache, samples, &mut out);
         if read.is_ok() {
-            samples.settle(start, |at| u8::from(!out.owner[at]));
+            samples.settle(start, |at| out.origins[at]);
             out.join_starts(samples, start);
+            if !out.deleted.is_empty() {
+                samples.retain(start, |time_ms| !is_deleted(&out.deleted, time_ms));
+            }
         } else {
             samples.truncate(start);
         }
@@ -190,6 +225,7 @@ impl SelectedSeries {
             match piece {
                 Piece::Open(open) => open.decode(samples, out),
                 Piece::Sealed(sealed) => sealed.decode(tiles, cache, samples, out)?,
+                Piece::Block(block) => block.decode(tiles, &mut cache.blocks, samples, out)?,
             }
         }
         Ok(())
@@ -201,41 +237,37 @@ impl SelectedSeries {
 struct Output {
     after_ms: i64,
     until_ms: i64,
-    /// Whether each sample is of the owner's rank.
-    owner: Vec<bool>,
-    /// Start timestamps as the samples of a series of their own, and whether each is of the
-    /// owner's rank.
+    /// Where each sample comes from.
+    origins: Vec<u64>,
+    /// Start timestamps as the samples of a series of their own, and where each comes from.
     starts: Samples,
-    starts_owner: Vec<bool>,
+    starts_origins: Vec<u64>,
+    /// What is deleted of the series.
+    deleted: Intervals,
 }
 
 impl Output {
-    fn begin(&mut self, after_ms: i64, until_ms: i64) {
+    fn begin(&mut self, after_ms: i64, until_ms: i64, deleted: &Intervals) {
         (self.after_ms, self.until_ms) = (after_ms, until_ms);
-        self.owner.clear();
+        self.deleted.clone_from(deleted);
+        self.origins.clear();
         self.starts.clear();
-        self.starts_owner.clear();
+        self.starts_origins.clear();
     }
 
-    fn floats(&mut self, times: &[i64], owner: u128, column: &Column, samples: &mut Samples) {
+    fn floats(&mut self, rows: &Rows<'_>, column: &Column, samples: &mut Samples) {
         let range = (self.after_ms, self.until_ms);
-        add(range, times, owner, column, samples, &mut self.owner);
+        add(range, rows, column, samples, &mut self.origins);
     }
 
-    fn starts(&mut self, times: &[i64], owner: u128, column: &Column) {
+    fn starts(&mut self, rows: &Rows<'_>, column: &Column) {
         let range = (self.after_ms, self.until_ms);
-        add(range, times, owner, column, &mut self.starts, &mut self.starts_owner);
+        add(range, rows, column, &mut self.starts, &mut self.starts_origins);
     }
 
-    fn histograms(
-        &mut self,
-        times: &[i64],
-        owner: u128,
-        column: &HistogramColumn,
-        samples: &mut Samples,
-    ) {
+    fn histograms(&mut self, rows: &Rows<'_>, column: &HistogramColumn, samples: &mut Samples) {
         let mut present = column.values.iter();
-        for (row, time) in times.iter().enumerate() {
+        for (row, time) in rows.times.iter().enumerate() {
             let value = if column.present >> row & 1 == 1 { present.next() } else { None };
             let is_stale = column.stale >> row & 1 == 1;
             let inside = self.after_ms < *time && *time <= self.until_ms;
@@ -248,7 +280,30 @@ impl Output {
             }
             let float = if is_stale { stale_nan() } else { 0.0 };
             samples.push(TimestampMs(*time), float);
-            self.owner.push(owner >> row & 1 == 1);
+            self.origins.push(rows.origin(row));
+        }
+    }
+
+    fn gathered(&mut self, found: &Gathered, samples: &mut Samples) {
+        let mut histograms = found.histograms.iter().peekable();
+        let values = found.timestamps_ms.iter().zip(&found.values).zip(&found.origins);
+        for (at, ((time, value), origin)) in values.enumerate() {
+            let histogram = histograms.next_if(|(place, _)| *place as usize == at);
+            if *time <= self.after_ms || self.until_ms < *time {
+                continue;
+            }
+            if let Some((_, histogram)) = histogram {
+                let at = u32::try_from(samples.len()).expect("samples are bounded below 2^32");
+                samples.histograms.push((at, Arc::clone(histogram)));
+            }
+            samples.push(TimestampMs(*time), *value);
+            self.origins.push(*origin);
+        }
+        for (time, origin, start) in &found.loose_starts {
+            if self.after_ms < *time && *time <= self.until_ms {
+                self.starts.push(TimestampMs(*time), float_of(*start));
+                self.starts_origins.push(*origin);
+            }
         }
     }
 
@@ -257,7 +312,7 @@ impl Output {
         if self.starts.is_empty() && samples.start_timestamps_ms.is_empty() {
             return;
         }
-        self.starts.settle(0, |at| u8::from(!self.starts_owner[at]));
+        self.starts.settle(0, |at| self.starts_origins[at]);
         samples.start_timestamps_ms.resize(start, 0);
         let mut known = self.starts.timestamps_ms.iter().zip(&self.starts.values).peekable();
         for time in &samples.timestamps_ms[start..] {
@@ -269,22 +324,36 @@ impl Output {
     }
 }
 
+/// Rows that a column has cells in.
+struct Rows<'a> {
+    times: &'a [i64],
+    group: u32,
+    /// Rows of the owner's rank.
+    owner: u128,
+}
+
+impl Rows<'_> {
+    fn origin(&self, row: usize) -> u64 {
+        origin(self.group, self.owner >> row & 1 == 1)
+    }
+}
+
 /// Appends the cells of a column whose times are in the range.
 fn add(
     (after_ms, until_ms): (i64, i64),
-    times: &[i64],
-    owner: u128,
+    rows: &Rows<'_>,
     column: &Column,
     samples: &mut Samples,
-    ranks: &mut Vec<bool>,
+    origins: &mut Vec<u64>,
 ) {
+    let times = rows.times;
     let inside = |time: i64| after_ms < time && time <= until_ms;
     let all = all_rows(times.len());
     let whole = times.iter().all(|time| inside(*time));
     if whole && column.present == all {
         samples.timestamps_ms.extend_from_slice(times);
         samples.values.extend_from_slice(&column.values);
-        ranks.extend((0..times.len()).map(|row| owner >> row & 1 == 1));
+        origins.extend((0..times.len()).map(|row| rows.origin(row)));
         return;
     }
     let mut present = column.values.iter();
@@ -295,18 +364,18 @@ fn add(
         let value = if is_stale { Some(stale_nan()) } else { value };
         if let Some(value) = value.filter(|_| inside(*time)) {
             samples.push(TimestampMs(*time), value);
-            ranks.push(owner >> row & 1 == 1);
+            origins.push(rows.origin(row));
         }
     }
 }
 
 impl OpenPiece {
     fn decode(&self, samples: &mut Samples, out: &mut Output) {
-        let (times, owner) = (&self.timestamps_ms, self.owner);
+        let rows = Rows { times: &self.timestamps_ms, group: self.group, owner: self.owner };
         match &self.values {
-            OpenValues::Floats(column) => out.floats(times, owner, column, samples),
-            OpenValues::Histograms(column) => out.histograms(times, owner, column, samples),
-            OpenValues::Starts(column) => out.starts(times, owner, column),
+            OpenValues::Floats(column) => out.floats(&rows, column, samples),
+            OpenValues::Histograms(column) => out.histograms(&rows, column, samples),
+            OpenValues::Starts(column) => out.starts(&rows, column),
         }
     }
 }
@@ -344,21 +413,46 @@ impl SealedPiece {
         let directory = cache.directory(tiles, self.shard, tile)?;
         let Some(place) = directory.find(self.column) else { return Ok(()) };
         read_part(tiles, tile, place.offset, place.bytes as usize, &mut cache.chunk)?;
-        let (times, owner) = (&directory.timestamps_ms, directory.owner);
-        let rows = times.len();
+        let times = &directory.timestamps_ms;
+        let rows = Rows { times, group: self.group, owner: directory.owner };
+        let count = times.len();
         let read = if self.kind == ColumnKind::Histogram {
             let scratch = &mut cache.histogram_scratch;
-            histograms::read(&cache.chunk, rows, scratch, &mut cache.histograms)
+            histograms::read(&cache.chunk, count, scratch, &mut cache.histograms)
         } else {
-            chunk::read(&cache.chunk, rows, &mut cache.scratch, &mut cache.column)
+            chunk::read(&cache.chunk, count, &mut cache.scratch, &mut cache.column)
         };
         read.map_err(|reason| damaged(tile, place.offset, reason))?;
         match self.kind {
-            ColumnKind::Float => out.floats(times, owner, &cache.column, samples),
-            ColumnKind::Histogram => out.histograms(times, owner, &cache.histograms, samples),
-            ColumnKind::Start => out.starts(times, owner, &cache.column),
+            ColumnKind::Float => out.floats(&rows, &cache.column, samples),
+            ColumnKind::Histogram => out.histograms(&rows, &cache.histograms, samples),
+            ColumnKind::Start => out.starts(&rows, &cache.column),
         }
         Ok(())
+    }
+}
+
+impl BlockPiece {
+    fn decode(
+        &self,
+        files: &dyn TileRead,
+        cache: &mut BlockCache,
+        samples: &mut Samples,
+        out: &mut Output,
+    ) -> Result<(), DecodeError> {
+        let mut decoded = std::mem::take(&mut cache.gathered);
+        decoded.clear();
+        let read =
+            chunks::decode(files, cache, &self.block, (&self.chunks, self.aggregate), &mut decoded);
+        if read.is_ok() {
+            out.gathered(&decoded, samples);
+        }
+        cache.gathered = decoded;
+        match read {
+            // Its samples have passed retention, or stand in another block, since.
+            Err(DecodeError::Read { cause, .. }) if cause.kind() == ErrorKind::NotFound => Ok(()),
+            read => read,
+        }
     }
 }
 
@@ -429,6 +523,11 @@ fn read_part(
             })
         }
     }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a time in milliseconds is below 2^53")]
+fn float_of(start_ms: i64) -> f64 {
+    start_ms as f64
 }
 
 fn damaged(tile: &TileRef, start: u32, reason: &'static str) -> DecodeError {

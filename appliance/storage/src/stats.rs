@@ -30,6 +30,8 @@ pub struct MemoryBytes {
     pub metadata: u64,
     /// Log records that wait for the disk.
     pub log: u64,
+    /// Outlines of blocks that were read, and what the manifest says.
+    pub blocks: u64,
 }
 
 impl MemoryBytes {
@@ -45,6 +47,7 @@ impl MemoryBytes {
             + self.exemplars
             + self.metadata
             + self.log
+            + self.blocks
     }
 }
 

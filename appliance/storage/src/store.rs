@@ -11,6 +11,7 @@ use model::label_set::LabelSet;
 use model::time::{Now, Tick};
 use thiserror::Error;
 
+use crate::blocks::Blocks;
 use crate::catalog::write::{CatalogWriter, Change};
 use crate::cells::Cells;
 use crate::deletions::Deletions;
@@ -23,12 +24,13 @@ use crate::last_row::states;
 use crate::log::record::{self, ENTRY_BYTES_MAX, Kind, ROW_HEAD_BYTES_MAX};
 use crate::log::row_write::put_entries;
 use crate::log::write::LogWriter;
+use crate::manifest::Manifest;
 use crate::metrics::Counts;
 use crate::names::SegmentId;
 use crate::options::{Options, TILE_ROWS_MAX};
 use crate::row::{ColumnIndex, ColumnKind, GroupId, GroupKey, Row};
 use crate::select;
-use crate::selection::{LabelRequest, SelectError, SelectRequest, Selected};
+use crate::selection::{LabelRequest, SelectError};
 use crate::tile::place::{Place, TileRef};
 use crate::tile::read;
 use crate::tile::write::Builder;
@@ -124,6 +126,7 @@ pub struct Store {
     pub(crate) catalog: CatalogWriter,
     pub(crate) tile_files: TileFiles,
     pub(crate) deletions: Deletions,
+    pub(crate) blocks: Blocks,
     pub(crate) exemplars: Exemplars,
     pub(crate) counts: Counts,
     builder: Builder,
@@ -159,6 +162,7 @@ impl Store {
             catalog,
             tile_files,
             deletions: Deletions::new(&options),
+            blocks: Blocks::new(&options, 0, Manifest::default(), 0),
             exemplars: Exemplars::new(options.exemplars_max),
             counts: Counts::default(),
             builder: Builder::default(),
@@ -562,7 +566,8 @@ impl Store {
                 self.on_file_done(now, id, result.is_ok());
                 self.fault = result.err().or(self.fault.take());
             }
-            Event::Compacted { .. } | Event::Due => {}
+            Event::Compacted { id, result } => self.on_compacted(now, id, result),
+            Event::Due => {}
         }
         self.sweep(now);
         self.pump(now, effects);
@@ -573,7 +578,10 @@ impl Store {
         let log = &mut self.log;
         if let Some(files) = self.catalog.on_done(now, request, succeeded, |epoch| log.unpin(epoch))
         {
-            files.into_iter().for_each(|file| self.deletions.push(file));
+            let free = self.blocks.hold(files);
+            free.into_iter().for_each(|file| self.deletions.push(file));
+        } else if let Some(applied) = self.blocks.on_done(now, request, succeeded) {
+            self.on_manifest(now, applied);
         } else if let Some(stored) = self.tile_files.on_done(now, request, succeeded) {
             stored.into_iter().for_each(|tile| self.on_stored(tile));
         } else {
@@ -608,6 +616,9 @@ impl Store {
         let op = self.tile_files.pump(now, request, position, mark);
         self.request(op, effects);
         let request = FileRequestId(self.requests + 1);
+        let op = self.pump_blocks(now, request, effects);
+        self.request(op, effects);
+        let request = FileRequestId(self.requests + 1);
         let op = self.deletions.pump(now, request);
         self.request(op, effects);
     }
@@ -629,6 +640,7 @@ impl Store {
             self.catalog.deadline(),
             self.tile_files.deadline(),
             self.deletions.deadline(),
+            self.blocks.deadline(),
         ];
         parts.into_iter().flatten().min()
     }
@@ -655,15 +667,6 @@ impl Store {
     pub fn flush(&mut self, now: Now, effects: &mut Vec<Effect>) {
         self.log.flush();
         self.pump(now, effects);
-    }
-
-    /// Series that fulfil the request, each label set once, in order of their making.
-    ///
-    /// # Errors
-    /// See [`SelectError`].
-    pub fn select(&self, request: &SelectRequest) -> Result<Selected, SelectError> {
-        let series = select::select(self.options.shard, &self.index, &self.groups, request)?;
-        Ok(Selected { series, blocks: Vec::new() })
     }
 
     /// Values of label `name` among the wanted series; sorted.

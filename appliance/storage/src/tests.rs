@@ -17,3 +17,5 @@ mod late;
 mod annotations;
 
 mod golden;
+
+mod blocks;

@@ -17,6 +17,7 @@ use std::sync::Arc;
 use model::time::{Now, Tick};
 
 use crate::back_off::BackOff;
+use crate::compact::plan::ClosedFile;
 use crate::effect::{FileOp, FileRequestId};
 use crate::log::write::Epoch;
 use crate::names::FileName;
@@ -254,6 +255,31 @@ impl TileFiles {
             span.max_time_ms = span.max_time_ms.max(tile.max_time_ms);
         }
         Some(stored)
+    }
+
+    /// Files that nothing is appended to any more and whose window is over, by number.
+    pub(crate) fn closed(&self, now: Now) -> Vec<ClosedFile> {
+        let window = now.wall.0.div_euclid(self.file_ms);
+        let failed = self.failed_tiles.is_some() || self.back_off.at().is_some();
+        let is_open = |number: u64| {
+            let current = self.current.filter(|current| current.number == number);
+            let open = |c: Current| window <= c.window || self.flight.is_some() || failed;
+            current.is_some_and(open)
+        };
+        let is_over = |span: &FileSpan| span.max_time_ms.div_euclid(self.file_ms) < window;
+        let files = self.files.iter().filter(|(number, span)| !is_open(**number) && is_over(span));
+        files
+            .map(|(number, span)| ClosedFile {
+                number: *number,
+                bytes: span.bytes,
+                max_time_ms: span.max_time_ms,
+            })
+            .collect()
+    }
+
+    /// A file's samples are in a block.
+    pub(crate) fn replaced(&mut self, number: u64) {
+        self.files.remove(&number);
     }
 
     /// Takes away the oldest file if all its samples are before `oldest_ms`.

@@ -49,6 +49,7 @@ impl Store {
             }
         }
         self.drop_dead(oldest_ms, expired);
+        self.sweep_blocks(now);
     }
 
     /// What was made or recovered before the clock was known counts from here.
@@ -77,7 +78,7 @@ impl Store {
     }
 
     /// Drops groups that were silent past retention, and columns without data within it.
-    fn drop_dead(&mut self, oldest_ms: i64, expired: bool) {
+    pub(crate) fn drop_dead(&mut self, oldest_ms: i64, expired: bool) {
         for at in 0..self.groups.len() {
             let group = index32(at);
             let Some(found) = self.groups[at].as_ref() else { continue };

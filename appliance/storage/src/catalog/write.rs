@@ -147,6 +147,11 @@ impl CatalogWriter {
         self.durable
     }
 
+    /// Number and durable bytes of the catalog, when it holds all that is known.
+    pub(crate) fn whole(&self) -> Option<(u64, u64)> {
+        (self.stage == Stage::Steady).then_some((self.number, self.offset))
+    }
+
     /// Bytes of memory behind it.
     pub(crate) fn heap_bytes(&self) -> usize {
         let flight = self.flight.as_ref().or(self.failed.as_ref()).map_or(0, |f| f.bytes.len());

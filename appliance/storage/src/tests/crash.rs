@@ -61,6 +61,7 @@ fn options() -> Options {
         wal_segments_max: 2,
         tile_rows: 6,
         tile_file_ms: 60_000,
+        compaction: true,
         ..Options::default()
     }
 }

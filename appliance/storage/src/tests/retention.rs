@@ -21,6 +21,7 @@ fn options() -> Options {
         segment_bytes: 1 << 20,
         tile_rows: 2,
         tile_file_ms: 60_000,
+        compaction: false,
         retention_ms: HOUR_MS,
         ..Options::default()
     }

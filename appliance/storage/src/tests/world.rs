@@ -1,5 +1,6 @@
 //! A store on a disk in memory: effects are done one by one, when a test says so.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 
@@ -9,7 +10,8 @@ use model::samples::Samples;
 use model::time::{Now, Tick, TimestampMs};
 
 use crate::cells::{Cell, Cells};
-use crate::compaction::Aggregate;
+use crate::compact::job::{Job, Step as JobStep};
+use crate::compaction::{Aggregate, CompactionPlan, Outcome};
 use crate::effect::{
     Effect, Event, FileAnswer, FileError, FileOp, FileRequest, LogPosition, LogWrite,
 };
@@ -17,7 +19,7 @@ use crate::names::{FileName, SegmentId};
 use crate::options::Options;
 use crate::recovery::{OpenError, Recovery, Report, Step};
 use crate::row::{ColumnIndex, ColumnKind, GroupId, GroupKey, Rank, Row, Slot};
-use crate::selection::{SelectRequest, TileCache};
+use crate::selection::{SelectRequest, SelectedSeries, TileCache};
 use crate::store::{Appended, RowError, Store};
 use crate::tile_read::TileRead;
 
@@ -69,6 +71,7 @@ pub(super) struct World {
     pub(super) prepares: VecDeque<SegmentId>,
     pub(super) recycled: Vec<Vec<u8>>,
     pub(super) retired: Vec<SegmentId>,
+    pub(super) compaction: Option<Box<CompactionPlan>>,
     pub(super) report: Report,
 }
 
@@ -94,6 +97,7 @@ impl World {
             prepares: VecDeque::new(),
             recycled: Vec::new(),
             retired: Vec::new(),
+            compaction: None,
             report,
         };
         world.event(Event::Due);
@@ -115,7 +119,10 @@ impl World {
                     self.recycled.extend(bytes);
                 }
                 Effect::File(request) => self.requests.push_back(request),
-                Effect::Compact(_) => {}
+                Effect::Compact(plan) => {
+                    assert!(self.compaction.is_none(), "one job in flight");
+                    self.compaction = Some(plan);
+                }
             }
         }
     }
@@ -172,6 +179,16 @@ impl World {
         true
     }
 
+    /// Ends the job in flight after at most `steps` of it, with success if that was all of it;
+    /// whether there was one.
+    pub(super) fn compact(&mut self, steps: usize) -> bool {
+        let Some(plan) = self.compaction.take() else { return false };
+        let id = plan.id;
+        let result = run_job(&plan, &mut self.disk, steps).ok_or_else(failure);
+        self.event(Event::Compacted { id, result });
+        true
+    }
+
     pub(super) fn apply(&mut self, op: &FileOp) {
         match op {
             FileOp::Append { file, offset, bytes } => self.disk.write(*file, *offset, bytes),
@@ -190,7 +207,7 @@ impl World {
         let mut effects = Vec::new();
         self.store.flush(self.now, &mut effects);
         self.take(effects);
-        while self.prepare() || self.commit(true) || self.file(true) {}
+        while self.prepare() || self.commit(true) || self.file(true) || self.compact(usize::MAX) {}
     }
 
     pub(super) fn group(&mut self, group: u32) -> GroupId {
@@ -236,6 +253,38 @@ impl World {
     }
 }
 
+/// Turns a job on the disk; `None` when it did not end within these steps.
+pub(super) fn run_job(
+    plan: &CompactionPlan,
+    disk: &mut Disk,
+    steps: usize,
+) -> Option<Box<Outcome>> {
+    let mut job = Job::new(plan);
+    let mut written = 0;
+    for _ in 0..steps {
+        match job.step().unwrap_or_else(|error| panic!("{error}")) {
+            JobStep::Read { file, offset, bytes_max } => {
+                let content = &disk.files[&file];
+                let start = usize::try_from(offset).unwrap().min(content.len());
+                let end = (start + bytes_max).min(content.len());
+                let part = content[start..end].to_vec();
+                job.feed(&part);
+            }
+            JobStep::Write { file, offset, bytes } => {
+                assert_eq!(offset, written, "writes come in order");
+                if offset == 0 {
+                    disk.files.insert(file, Vec::new());
+                }
+                written += bytes.len() as u64;
+                disk.write(file, offset, &bytes);
+            }
+            JobStep::Sync { .. } => {}
+            JobStep::Done(outcome) => return Some(outcome),
+        }
+    }
+    None
+}
+
 pub(super) fn recover(options: &Options, disk: &Disk) -> Result<(Store, Report), OpenError> {
     let mut recovery = Recovery::new(options.clone(), disk.listing())?;
     loop {
@@ -265,7 +314,19 @@ pub(super) fn contents(store: &Store, disk: &Disk) -> Contents {
     let selected = store.select(&request("__name__", MatchOp::Regex, ".*")).unwrap();
     let mut cache = TileCache::default();
     let mut contents = Contents::new();
-    for series in selected.series {
+    let mut all: BTreeMap<String, SelectedSeries> = BTreeMap::new();
+    let mut found = selected.series;
+    for block in &selected.blocks {
+        let wanted = request("__name__", MatchOp::Regex, ".*");
+        found.extend(block.select(disk, &mut cache.blocks, &wanted).unwrap());
+    }
+    for series in found {
+        match all.entry(series.labels.to_string()) {
+            Entry::Vacant(place) => drop(place.insert(series)),
+            Entry::Occupied(mut place) => place.get_mut().absorb(series),
+        }
+    }
+    for series in all.into_values() {
         let mut found = Samples::default();
         let (after, until) = (TimestampMs::MIN, TimestampMs::MAX);
         series.decode(disk, &mut cache, after, until, &mut found).unwrap();

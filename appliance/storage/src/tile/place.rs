@@ -30,6 +30,8 @@ pub(crate) struct TileRef {
     pub(crate) head_bytes: u32,
     pub(crate) min_time_ms: i64,
     pub(crate) max_time_ms: i64,
+    /// Largest slot of its rows.
+    pub(crate) slot_max: i64,
     pub(crate) place: Place,
 }
 
@@ -41,6 +43,7 @@ impl TileRef {
             head_bytes: u32::try_from(summary.head_bytes).expect("a tile is below 2^30 bytes"),
             min_time_ms: summary.min_time_ms,
             max_time_ms: summary.max_time_ms,
+            slot_max: summary.slot_max,
             place,
         }
     }

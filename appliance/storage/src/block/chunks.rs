@@ -1,0 +1,114 @@
+//! Chunks: decodes chunks of one series of a block, by way of a cache.
+//!
+//! Path: `selection` → **chunks** → `reader`.
+
+use std::sync::Arc;
+
+use crate::block::cache::{BlockCache, CachedPages};
+use crate::block::counter;
+use crate::block::gather::Gathered;
+use crate::block::layout::PageKind;
+use crate::block::reader::{self, Pages};
+use crate::block::reference::BlockRef;
+use crate::block::samples;
+use crate::block::series::{ChunkPlace, TAG_AGGREGATE, TAG_AGGREGATE_SHIFT};
+use crate::compaction::Aggregate;
+use crate::tile_read::{DecodeError, TileRead};
+
+/// Number of an aggregate in the tag of a chunk; of an average, that of the sum.
+pub(crate) fn number(aggregate: Aggregate) -> u8 {
+    match aggregate {
+        Aggregate::Count => 1,
+        Aggregate::Sum | Aggregate::Average => 2,
+        Aggregate::Min => 3,
+        Aggregate::Max => 4,
+        Aggregate::Counter => 5,
+    }
+}
+
+/// Whether a chunk of this tag is asked for.
+pub(crate) fn is_wanted(tag: u8, aggregate: Aggregate) -> bool {
+    let found = (tag & TAG_AGGREGATE) >> TAG_AGGREGATE_SHIFT;
+    let count = aggregate == Aggregate::Average && found == number(Aggregate::Count);
+    found == 0 || found == number(aggregate) || count
+}
+
+/// Adds the samples of the chunks to `gathered`, not settled.
+pub(crate) fn decode(
+    files: &dyn TileRead,
+    cache: &mut BlockCache,
+    block: &BlockRef,
+    (chunks, aggregate): (&[ChunkPlace], Aggregate),
+    gathered: &mut Gathered,
+) -> Result<(), DecodeError> {
+    let is_raw = |chunk: &ChunkPlace| chunk.tag & TAG_AGGREGATE == 0;
+    let (raw, made): (Vec<&ChunkPlace>, Vec<&ChunkPlace>) =
+        chunks.iter().partition(|chunk| is_raw(chunk));
+    for chunk in raw {
+        decode_one(files, cache, block, chunk, gathered)?;
+    }
+    if made.is_empty() {
+        return Ok(());
+    }
+    let mut lists: [Vec<Vec<(i64, f64)>>; 2] = Default::default();
+    for chunk in made {
+        let mut part = Gathered::default();
+        decode_one(files, cache, block, chunk, &mut part)?;
+        let samples = part.timestamps_ms.iter().copied().zip(part.values.iter().copied());
+        let found = (chunk.tag & TAG_AGGREGATE) >> TAG_AGGREGATE_SHIFT;
+        lists[usize::from(found != number(aggregate))].push(samples.collect());
+    }
+    let [wanted, counts] = &lists;
+    match aggregate {
+        Aggregate::Counter => {
+            let (samples, _) = counter::join(wanted.iter().map(Vec::as_slice));
+            samples.iter().for_each(|(time, value)| gathered.push(*time, *value, 0));
+        }
+        Aggregate::Average => {
+            let sums = wanted.iter().flatten().zip(counts.iter().flatten());
+            for ((time, sum), (other, count)) in sums {
+                if time == other && *count != 0.0 {
+                    gathered.push(*time, sum / count, 0);
+                }
+            }
+        }
+        _ => {
+            let samples = wanted.iter().flatten();
+            samples.for_each(|(time, value)| gathered.push(*time, *value, 0));
+        }
+    }
+    Ok(())
+}
+
+fn decode_one(
+    files: &dyn TileRead,
+    cache: &mut BlockCache,
+    block: &BlockRef,
+    place: &ChunkPlace,
+    gathered: &mut Gathered,
+) -> Result<(), DecodeError> {
+    let mut chunk = std::mem::take(&mut cache.chunk);
+    let mut scratch = std::mem::take(&mut cache.scratch);
+    let mut decoded = std::mem::take(&mut cache.decoded);
+    let known = cache.times(block, place.time);
+    let mut pages = CachedPages::new(files, cache, block)?;
+    let read = (|| {
+        let entry = reader::time_entry(&mut pages, place.time)?;
+        let times = match known {
+            Some(times) => times,
+            None => {
+                let times = reader::times(&mut pages, &entry, &mut scratch.offsets)?;
+                pages.cache.keep_times(block, place.time, &times);
+                times
+            }
+        };
+        reader::chunk(&mut pages, place, &mut chunk)?;
+        samples::read(place.tag, times.len(), &chunk, &mut scratch, &mut decoded)
+            .map_err(|reason| pages.damaged(PageKind::Values, place.page as usize, reason))?;
+        Ok((times, entry.origin))
+    })();
+    let read: Result<(Arc<[i64]>, u64), DecodeError> = read;
+    let added = read.map(|(times, origin)| samples::add(&times, &decoded, origin, gathered));
+    (cache.chunk, cache.scratch, cache.decoded) = (chunk, scratch, decoded);
+    added
+}

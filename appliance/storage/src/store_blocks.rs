@@ -1,0 +1,147 @@
+//! Store and blocks: what a store does around its blocks.
+//!
+//! Path: `store` → **store_blocks** → `blocks`.
+//! Order of a compaction: the block's file durable, the manifest durable, then the groups forget
+//! the tiles, columns without data outside blocks go from the index, the files go.
+
+use std::sync::Arc;
+
+use model::matcher::Matcher;
+use model::time::{Now, TimestampMs};
+
+use crate::block::reference::BlockRef;
+use crate::blocks::{Applied, DeleteError, SealedGroups};
+use crate::compaction::{Inputs, JobId, Outcome};
+use crate::effect::{Effect, FileError, FileOp, FileRequestId};
+use crate::names::FileName;
+use crate::select;
+use crate::selection::{SelectError, SelectRequest, Selected};
+use crate::store::Store;
+
+impl Store {
+    /// Series that fulfil the request, each label set once, in order of their making, and the
+    /// blocks that are to be asked too.
+    ///
+    /// # Errors
+    /// See [`SelectError`].
+    pub fn select(&self, request: &SelectRequest) -> Result<Selected, SelectError> {
+        let (shard, tombstones) = (self.options.shard, self.blocks.tombstones());
+        let series = select::select(shard, &self.index, &self.groups, tombstones, request)?;
+        let blocks = self.blocks.overlapping(request.after, request.until);
+        Ok(Selected { series, blocks })
+    }
+
+    /// Blocks that a question about labels between these times, both included, is to ask too.
+    #[must_use]
+    pub fn blocks(&self, from: TimestampMs, to: TimestampMs) -> Vec<Arc<BlockRef>> {
+        self.blocks.overlapping(from.saturating_add(-1), to)
+    }
+
+    /// Deletes the samples of the series that fulfil all `matchers` between two times, both
+    /// included: hidden at once, durable when [`Store::deleted`] has reached the number that is
+    /// given back, and taken away by compaction. Samples newer than all there are stay possible.
+    ///
+    /// # Errors
+    /// See [`DeleteError`].
+    pub fn delete(
+        &mut self,
+        matchers: Vec<Matcher>,
+        from: TimestampMs,
+        to: TimestampMs,
+    ) -> Result<u64, DeleteError> {
+        let newest = self.counts.max_time_ms.max(self.blocks.max_time_ms());
+        let Some(newest) = newest.filter(|newest| from.0 <= *newest) else {
+            return Ok(self.blocks.deleted());
+        };
+        self.blocks.delete(matchers, from, TimestampMs(to.0.min(newest)))
+    }
+
+    /// Newest deletion that is durable.
+    #[must_use]
+    pub fn deleted(&self) -> u64 {
+        self.blocks.deleted()
+    }
+
+    /// Has what is deleted taken away from blocks for good, in the background.
+    pub fn clean_tombstones(&mut self) {
+        self.blocks.clean();
+    }
+
+    /// Retention and planning, now and then.
+    pub(crate) fn sweep_blocks(&mut self, now: Now) {
+        self.blocks.expire(self.time.now_ms(now), self.tile_files.file_bytes());
+        let head = self.groups.iter().flatten().filter_map(|group| {
+            let tiles = group.tiles.iter().map(|tile| tile.min_time_ms);
+            tiles.chain(group.timestamps_ms.iter().copied()).min()
+        });
+        let oldest_ms = head.min();
+        self.blocks.forget_tombstones(oldest_ms);
+        self.plan_compaction(now);
+    }
+
+    /// Begins the next compaction, if one is to be made.
+    pub(crate) fn plan_compaction(&mut self, now: Now) {
+        let files = self.tile_files.closed(now);
+        let trusted_ms = self.time.now_ms(now);
+        self.blocks.plan(now, trusted_ms, &files, self.catalog.whole());
+    }
+
+    /// The next manifest and the next job.
+    pub(crate) fn pump_blocks(
+        &mut self,
+        now: Now,
+        request: FileRequestId,
+        effects: &mut Vec<Effect>,
+    ) -> Option<FileOp> {
+        while let Some(file) = self.blocks.next_replaced(now) {
+            self.deletions.push(file);
+        }
+        if let Some(plan) = self.blocks.pump_job() {
+            effects.push(Effect::Compact(plan));
+        }
+        let (deletions, groups) = (&self.deletions, &self.groups);
+        let is_gone = |file: u64| !deletions.waits(FileName::Tile(file));
+        let lives = |group: u32| groups.get(group as usize).is_some_and(Option::is_some);
+        self.blocks.pump_manifest(now, request, is_gone, lives)
+    }
+
+    /// A job is answered.
+    pub(crate) fn on_compacted(
+        &mut self,
+        now: Now,
+        id: JobId,
+        result: Result<Box<Outcome>, FileError>,
+    ) {
+        let groups = self.blocks.inputs(id).map_or(Vec::new(), |inputs| self.sealed_in(&inputs));
+        self.blocks.on_compacted(now, id, result, groups);
+        for catalog in self.blocks.hold(Vec::new()) {
+            self.deletions.push(catalog);
+        }
+    }
+
+    fn sealed_in(&self, inputs: &Inputs) -> SealedGroups {
+        let Inputs::Tiles { files, .. } = inputs else { return Vec::new() };
+        let groups = self.groups.iter().enumerate();
+        let sealed = groups.filter_map(|(at, group)| {
+            let sealed = group.as_ref()?.sealed_in(files)?;
+            Some((crate::head::index32(at), sealed))
+        });
+        sealed.collect()
+    }
+
+    /// A manifest is durable: what it does without goes.
+    pub(crate) fn on_manifest(&mut self, now: Now, applied: Applied) {
+        for file in &applied.tile_files {
+            self.tile_files.replaced(*file);
+            for group in self.groups.iter_mut().flatten() {
+                group.forget_file(*file);
+            }
+        }
+        if !applied.tile_files.is_empty() {
+            let quiet_ms = i64::try_from(2 * self.options.tile_file_ms).unwrap_or(i64::MAX);
+            self.drop_dead(now.wall.0.saturating_sub(quiet_ms), true);
+        }
+        applied.delete.into_iter().for_each(|file| self.deletions.push(file));
+        self.plan_compaction(now);
+    }
+}
