@@ -186,9 +186,10 @@ fn failure(error: QueryError) -> Failure {
         QueryError::Parse(_) => Failure::parameter("query", text),
         QueryError::Timeout => Failure::new(Kind::Timeout, text),
         QueryError::Canceled => Failure::new(Kind::Canceled, text),
-        QueryError::Execution(_) | QueryError::TooManySamples | QueryError::Memory { .. } => {
-            Failure::new(Kind::Execution, text)
-        }
+        QueryError::Execution(_)
+        | QueryError::TooManySamples
+        | QueryError::Memory { .. }
+        | QueryError::SharedMemory { .. } => Failure::new(Kind::Execution, text),
         QueryError::Source(SourceError::TooManySeries { .. }) => {
             Failure::new(Kind::Execution, text)
         }

@@ -21,6 +21,9 @@ mod window;
 mod histogram_fold;
 mod windowed;
 
+mod exact;
+mod sorted;
+
 mod rate;
 mod regression;
 
@@ -55,8 +58,13 @@ mod sort;
 
 mod aggregate;
 mod enrich;
-mod leaf;
+
 mod mapper;
+
+mod leaf;
+
+mod flow;
+
 mod tree;
 
 mod result;
@@ -67,10 +75,12 @@ use model::time::TimestampMs;
 use thiserror::Error;
 
 use crate::annotation::Severity;
+use crate::crew::{Alone, Crew};
 use crate::evaluate::budget::{Bounds, Budget};
 use crate::evaluate::context::{Context, Found, Settings};
 use crate::evaluate::fault::Fault;
 use crate::evaluate::labels::differ_without_metadata;
+use crate::memory::MemoryPool;
 use crate::meter::Meter;
 use crate::parse::options::Options;
 use crate::plan::frame::Frame;
@@ -125,6 +135,10 @@ pub struct EngineOptions {
     pub per_step_stats: bool,
     /// Which experimental syntax is accepted. Default [`Options::STABLE`].
     pub parse: Options,
+    /// Threads that help with the series of a query. Default [`Alone`].
+    pub crew: Arc<dyn Crew>,
+    /// Memory that all queries share. Default as much as there is.
+    pub memory: Arc<MemoryPool>,
 }
 
 impl Default for EngineOptions {
@@ -139,6 +153,8 @@ impl Default for EngineOptions {
             type_and_unit_labels: false,
             per_step_stats: false,
             parse: Options::STABLE,
+            crew: Arc::new(Alone),
+            memory: Arc::new(MemoryPool::new(u64::MAX)),
         }
     }
 }
@@ -239,6 +255,15 @@ pub enum QueryError {
         /// The budget.
         bytes_max: u64,
     },
+    /// The queries that run need more than the memory that they share (`execution`).
+    #[error(
+        "queries together need more than {bytes_max} bytes of memory in query execution: ask for \
+         less, or again when fewer run"
+    )]
+    SharedMemory {
+        /// What they share.
+        bytes_max: u64,
+    },
     /// The store failed.
     #[error("expanding series: {0}")]
     Source(#[from] SourceError),
@@ -320,7 +345,7 @@ fn lookback_of(query: &Query) -> i64 {
 }
 
 fn context_of<'a>(
-    query: &Query,
+    query: &'a Query,
     plan: &Plan,
     source: &'a dyn Source,
     check: &'a dyn Fn() -> Result<(), Fault>,
@@ -329,7 +354,7 @@ fn context_of<'a>(
     let options = &query.options;
     let bounds =
         Bounds { samples_max: options.samples_max, memory_bytes_max: options.memory_bytes_max };
-    let mut budget = Budget::new(bounds, meter);
+    let mut budget = Budget::new(bounds, Arc::clone(&options.memory), meter);
     if options.per_step_stats {
         budget.count_steps(plan.grid.count)?;
     }
@@ -352,7 +377,7 @@ fn context_of<'a>(
         };
         budget.take_bytes(series.len() as u64 * SERIES_BYTES)?;
         let differ = differ_without_metadata(series.iter().map(|series| &series.labels));
-        found.push(Found { series, differ });
+        found.push(Found { series: Arc::new(series), differ });
     }
     Ok(Context {
         settings: Settings {
@@ -367,6 +392,7 @@ fn context_of<'a>(
         budget,
         notes: crate::annotation::Annotations::default(),
         check,
+        crew: &*options.crew,
     })
 }
 
@@ -376,6 +402,7 @@ impl QueryError {
             Fault::Execution(text) => QueryError::Execution(text),
             Fault::Samples => QueryError::TooManySamples,
             Fault::Memory => QueryError::Memory { bytes_max },
+            Fault::SharedMemory { bytes_max } => QueryError::SharedMemory { bytes_max },
             Fault::Timeout => QueryError::Timeout,
             Fault::Canceled => QueryError::Canceled,
             Fault::Source(error) => QueryError::Source(error),

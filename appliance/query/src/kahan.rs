@@ -27,11 +27,13 @@ impl Sum {
     }
 }
 
-/// Adds `value` to `sum` and what rounding took to `compensation`.
+/// Adds `value` to `sum` and what rounding took to `compensation`. What rounding takes of a sum of
+/// two is a float, and Knuth's two-sum finds it without asking which of them is larger.
 #[inline]
 pub(crate) fn add(value: f64, sum: f64, compensation: f64) -> (f64, f64) {
     let total = sum + value;
-    let lost = if value.abs() <= sum.abs() { (sum - total) + value } else { (value - total) + sum };
+    let part = total - sum;
+    let lost = (sum - (total - part)) + (value - part);
     (total, if total.is_infinite() { 0.0 } else { compensation + lost })
 }
 
@@ -83,7 +85,37 @@ impl Mean {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    /// The addition as Prometheus writes it.
+    fn add_by_size(value: f64, sum: f64, compensation: f64) -> (f64, f64) {
+        let total = sum + value;
+        let lost =
+            if value.abs() <= sum.abs() { (sum - total) + value } else { (value - total) + sum };
+        (total, if total.is_infinite() { 0.0 } else { compensation + lost })
+    }
+
+    proptest! {
+        #[test]
+        fn both_ways_to_add_are_one(
+            bits in prop::collection::vec(any::<u64>(), 1..20),
+            near: bool,
+        ) {
+            let (mut left, mut right) = ((0.0, 0.0), (0.0, 0.0));
+            for bits in bits {
+                let bits = if near { bits & !(0x7c << 56) | 0x3c << 56 } else { bits };
+                let value = f64::from_bits(bits);
+                left = add(value, left.0, left.1);
+                right = add_by_size(value, right.0, right.1);
+                let total = |sum: (f64, f64)| sum.0 + sum.1;
+                prop_assert_eq!(left.0.to_bits(), right.0.to_bits());
+                let same = total(left).to_bits() == total(right).to_bits();
+                prop_assert!(same || total(left).is_nan() && total(right).is_nan());
+            }
+        }
+    }
 
     fn sum(values: &[f64]) -> f64 {
         values.iter().fold(Sum::NOTHING, |sum, value| sum.add(*value)).total()

@@ -14,6 +14,10 @@ pub mod print;
 pub mod calendar;
 pub mod grid;
 pub mod source;
+
+pub mod crew;
+pub mod memory;
+
 pub mod value;
 
 pub mod annotation;

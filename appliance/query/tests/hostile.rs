@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use model::label_set::LabelSet;
 use model::samples::Samples;
 use model::time::TimestampMs;
+use query::crew::{Crew, Task};
 use query::evaluate::{Control, EngineOptions, LOOKBACK_MS_DEFAULT, Query, Stop, evaluate};
 use query::parse::options::Options;
 use query::source::{Column, LabelQuery, Selection, Series, Source, SourceError};
@@ -74,6 +75,17 @@ impl Source for Store {
             selection.matchers.iter().all(|matcher| matcher.matches_labels(labels))
         });
         let mut series = Vec::new();
+        if selection.matchers.iter().any(|matcher| &*matcher.value == "huge") {
+            // A million series, made as far as they are borne.
+            for id in 0..1_000_000 {
+                if selection.series_max <= series.len() {
+                    return Err(SourceError::TooManySeries { series_max: selection.series_max });
+                }
+                let labels = LabelSet::new([("__name__", "huge"), ("id", &id.to_string())]);
+                let column = Arc::new(Made { gap_ms: MINUTE_MS, seed: id });
+                series.push(Series { labels, column });
+            }
+        }
         for (labels, column) in matching {
             if selection.series_max <= series.len() {
                 return Err(SourceError::TooManySeries { series_max: selection.series_max });
@@ -100,6 +112,21 @@ impl Control for Checks {
     fn stop(&self) -> Option<Stop> {
         let checks = self.0.fetch_add(1, Ordering::Relaxed);
         (self.1 <= checks).then_some(Stop::Timeout)
+    }
+}
+
+/// Three threads that help, each new for its task.
+#[derive(Debug)]
+struct Spawning;
+
+impl Crew for Spawning {
+    fn width(&self) -> usize {
+        4
+    }
+
+    fn offer(&self, task: Task) -> Result<(), Task> {
+        drop(std::thread::spawn(task));
+        Ok(())
     }
 }
 
@@ -157,6 +184,11 @@ fn check_selections(tester: &Tester) {
     tester.check("count({__name__=~\".+\"})", 0, "an answer");
     tester.check("{__name__=~\".+\"} or {id=~\".+\"} or {same=~\".+\"}", 0, MEMORY);
     tester.check("{__name__=~\".+\"}", STEPS, MEMORY);
+    tester.check("huge", 0, MEMORY);
+    tester.check("count(huge)", STEPS, MEMORY);
+    tester.check("sum(rate(some[5m]))", 10_000_000, MEMORY);
+    tester.check("vector(1)", 10_000_000, MEMORY);
+    tester.check("time()", 10_000_000, MEMORY);
     tester.check("many", STEPS, MEMORY);
     tester.check("abs(many)", STEPS, MEMORY);
     tester.check("sum(rate(many[1h]))", STEPS, "query processing would load too many samples");
@@ -239,6 +271,9 @@ fn hostile_queries_end_within_their_budgets() {
     check_labels(&tester);
     check_patterns(&tester);
     check_texts(&tester);
+    tester.options.crew = Arc::new(Spawning);
+    check_selections(&tester);
+    check_results(&tester);
     tester.checks_max = 10;
     let timeout = "query timed out in expression evaluation";
     for function in ["quantile_over_time(0.5,", "sum_over_time(", "deriv(", "mad_over_time("] {

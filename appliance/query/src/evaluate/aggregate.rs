@@ -117,6 +117,7 @@ impl Aggregator {
                     context.budget.take_bytes(Fold::heap_bytes(self.steps))?;
                     folds.push(Fold::new(self.op, self.steps));
                 }
+                context.budget.take_bytes(folds[group].histogram_bytes(streamed.column))?;
                 let notes = &mut context.notes;
                 folds[group].add(streamed.column, streamed.labels, drops, self.span, notes);
             }

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use crate::annotation::Annotations;
 use crate::evaluate::fault::Fault;
+use crate::memory::{MemoryPool, Share};
 use crate::meter::Meter;
 
 /// Bytes that a step of a grid takes while a series is computed: its value, its window, its bits.
@@ -24,11 +26,43 @@ pub(crate) struct Held {
     bytes: u64,
 }
 
+/// What the computing of one series cost. It is counted where the series is used, in the order of
+/// series, so that it does not matter on which thread it was computed.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Cost {
+    /// Bytes of the samples that were decoded, and of the histograms made of them.
+    pub(crate) decoded_bytes: u64,
+    /// Samples of the largest window.
+    pub(crate) largest: u64,
+    /// Samples looked at by every step.
+    pub(crate) total: u64,
+    /// Samples looked at, each once.
+    pub(crate) read: u64,
+    /// Samples of results, one after the other.
+    pub(crate) results: u64,
+    /// `total` by step, where that is asked for.
+    pub(crate) by_step: Vec<u64>,
+}
+
+/// What the computing of a series tells and asks.
+pub(crate) struct Work<'a> {
+    /// What it cost.
+    pub(crate) cost: &'a mut Cost,
+    /// Warnings and infos.
+    pub(crate) notes: &'a mut Annotations,
+    /// Says why it must end.
+    pub(crate) check: &'a dyn Fn() -> Result<(), Fault>,
+    /// Bytes that may be taken.
+    pub(crate) room: u64,
+}
+
 /// Counts what a query holds and touched.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Budget {
     bounds: Bounds,
     held: Held,
+    /// What is held of the memory that all queries share.
+    share: Share,
     peak_samples: u64,
     total: u64,
     read: u64,
@@ -42,10 +76,35 @@ pub(crate) struct Budget {
 
 impl Budget {
     /// A budget of which nothing is taken, shown by `meter`.
-    pub(crate) fn new(bounds: Bounds, meter: Arc<Meter>) -> Budget {
-        let held = Held::default();
+    pub(crate) fn new(bounds: Bounds, pool: Arc<MemoryPool>, meter: Arc<Meter>) -> Budget {
+        let (held, share) = (Held::default(), Share::new(pool));
         let (by_step, inside) = (Vec::new(), false);
-        Budget { bounds, held, peak_samples: 0, total: 0, read: 0, by_step, inside, meter }
+        Budget { bounds, held, share, peak_samples: 0, total: 0, read: 0, by_step, inside, meter }
+    }
+
+    /// Counts what a series cost.
+    ///
+    /// # Errors
+    /// There would be too many samples or bytes.
+    pub(crate) fn count(&mut self, cost: &Cost) -> Result<(), Fault> {
+        self.pass_bytes(cost.decoded_bytes)?;
+        for (step, samples) in cost.by_step.iter().enumerate() {
+            self.touch_step(step, *samples);
+        }
+        self.pass_samples(cost.largest)?;
+        self.touch(cost.total, cost.read);
+        self.take_samples(cost.results)
+    }
+
+    /// Bytes that the batches of other threads may take beside the query's own; `None` where the
+    /// memory that queries share has no more.
+    pub(crate) fn lend(&self, bytes: u64) -> Option<Share> {
+        self.share.beside(bytes)
+    }
+
+    /// The fault of a share that cannot grow.
+    fn shared_fault(&self) -> Fault {
+        Fault::SharedMemory { bytes_max: self.share.pool_bytes_max() }
     }
 
     /// Counts samples by step, too.
@@ -97,6 +156,7 @@ impl Budget {
     pub(crate) fn release_to(&mut self, before: Held) {
         self.held = before;
         self.meter.hold(self.held.samples, self.held.bytes);
+        self.share.fit(before.bytes);
     }
 
     /// Takes `samples`.
@@ -128,16 +188,22 @@ impl Budget {
     pub(crate) fn take_bytes(&mut self, bytes: u64) -> Result<(), Fault> {
         self.held.bytes = self.held.bytes.saturating_add(bytes);
         self.meter.hold(self.held.samples, self.held.bytes);
-        if self.bounds.memory_bytes_max < self.held.bytes { Err(Fault::Memory) } else { Ok(()) }
+        if self.bounds.memory_bytes_max < self.held.bytes {
+            return Err(Fault::Memory);
+        }
+        if self.share.fit(self.held.bytes) { Ok(()) } else { Err(self.shared_fault()) }
     }
 
     /// Counts `bytes` that are held only for a moment on top of what is held.
     ///
     /// # Errors
     /// There would be too many.
-    pub(crate) fn pass_bytes(&self, bytes: u64) -> Result<(), Fault> {
+    pub(crate) fn pass_bytes(&mut self, bytes: u64) -> Result<(), Fault> {
         let held = self.held.bytes.saturating_add(bytes);
-        if self.bounds.memory_bytes_max < held { Err(Fault::Memory) } else { Ok(()) }
+        if self.bounds.memory_bytes_max < held {
+            return Err(Fault::Memory);
+        }
+        if self.share.fit(held) { Ok(()) } else { Err(self.shared_fault()) }
     }
 
     /// Bytes that may still be taken.
@@ -149,7 +215,7 @@ impl Budget {
     ///
     /// # Errors
     /// There would be too many bytes.
-    pub(crate) fn admit_steps(&self, steps: usize) -> Result<(), Fault> {
+    pub(crate) fn admit_steps(&mut self, steps: usize) -> Result<(), Fault> {
         self.pass_bytes((steps as u64).saturating_mul(STEP_BYTES))
     }
 
@@ -190,8 +256,8 @@ mod tests {
 
     #[test]
     fn samples_and_bytes_are_bounded() {
-        let mut budget =
-            Budget::new(Bounds { samples_max: 10, memory_bytes_max: 100 }, Arc::default());
+        let bounds = Bounds { samples_max: 10, memory_bytes_max: 100 };
+        let mut budget = Budget::new(bounds, Arc::new(MemoryPool::new(1 << 20)), Arc::default());
         let before = budget.held();
         assert!(budget.take_samples(10).is_ok());
         assert!(matches!(budget.pass_samples(1), Err(Fault::Samples)));
@@ -212,12 +278,27 @@ mod tests {
     fn the_meter_shows_what_is_held_and_was_read() {
         let meter = Arc::<Meter>::default();
         let bounds = Bounds { samples_max: 10, memory_bytes_max: 100 };
-        let mut budget = Budget::new(bounds, Arc::clone(&meter));
+        let mut budget =
+            Budget::new(bounds, Arc::new(MemoryPool::new(1 << 20)), Arc::clone(&meter));
         let before = budget.held();
         assert!(budget.take_samples(3).is_ok() && budget.take_bytes(24).is_ok());
         budget.touch(9, 5);
         assert_eq!((meter.samples(), meter.bytes(), meter.samples_read()), (3, 24, 5));
         budget.release_to(before);
         assert_eq!((meter.samples(), meter.bytes(), meter.samples_read()), (0, 0, 5));
+    }
+
+    #[test]
+    fn queries_together_are_bounded() {
+        let pool = Arc::new(MemoryPool::new(2 << 20));
+        let bounds = Bounds { samples_max: 10, memory_bytes_max: 1 << 30 };
+        let mut one = Budget::new(bounds, Arc::clone(&pool), Arc::default());
+        let mut two = Budget::new(bounds, Arc::clone(&pool), Arc::default());
+        assert!(one.take_bytes(1 << 20).is_ok());
+        assert!(two.take_bytes(1).is_ok());
+        let refused = two.take_bytes(1 << 20);
+        assert!(matches!(refused, Err(Fault::SharedMemory { bytes_max }) if bytes_max == 2 << 20));
+        drop(one);
+        assert!(two.take_bytes(0).is_ok());
     }
 }

@@ -1,8 +1,11 @@
 //! Context: what every part of one evaluation shares.
 
+use std::sync::Arc;
+
 use model::label_set::LabelSet;
 
 use crate::annotation::Annotations;
+use crate::crew::Crew;
 use crate::evaluate::budget::Budget;
 use crate::evaluate::column::{Column, StepSeries, StepVector};
 use crate::evaluate::fault::Fault;
@@ -29,7 +32,7 @@ pub(crate) struct Settings {
 /// Series that a selector found.
 pub(crate) struct Found {
     /// Handles.
-    pub(crate) series: Vec<Series>,
+    pub(crate) series: Arc<Vec<Series>>,
     /// Without name, type and unit their labels still differ.
     pub(crate) differ: bool,
 }
@@ -48,7 +51,12 @@ pub(crate) struct Context<'a> {
     pub(crate) notes: Annotations,
     /// Says why the query must end.
     pub(crate) check: &'a dyn Fn() -> Result<(), Fault>,
+    /// Threads that may help.
+    pub(crate) crew: &'a dyn Crew,
 }
+
+/// Where a computed series goes.
+pub(crate) type Sink<'s, 'c> = dyn FnMut(&mut Context<'c>, Streamed<'_>) -> Result<(), Fault> + 's;
 
 /// One series on its way from where it was computed to where it is used.
 pub(crate) struct Streamed<'a> {

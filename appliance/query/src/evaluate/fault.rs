@@ -11,6 +11,11 @@ pub(crate) enum Fault {
     Samples,
     /// Too many bytes at once.
     Memory,
+    /// Too many bytes at once by all queries together.
+    SharedMemory {
+        /// Bytes that they may hold.
+        bytes_max: u64,
+    },
     /// Ended by the deadline.
     Timeout,
     /// Ended from outside.

@@ -65,6 +65,17 @@ impl Fold {
         steps as u64 * 25
     }
 
+    /// Bytes that the group will take for histograms where it held none so far.
+    pub(crate) fn histogram_bytes(&self, column: &Column) -> u64 {
+        if !matches!(self.op, AggregateOp::Sum | AggregateOp::Avg) || column.histograms.is_empty() {
+            return 0;
+        }
+        let slots = if self.wides.is_empty() { self.values.len() as u64 * 8 } else { 0 };
+        let first = |step: usize| self.wides.get(step).is_none_or(Option::is_none);
+        let folds = column.iter_histograms().filter(|(step, _)| first(*step));
+        slots + folds.map(|(_, histogram)| HistogramFold::heap_bytes(histogram)).sum::<u64>()
+    }
+
     /// Folds a series into the group.
     pub(crate) fn add(
         &mut self,

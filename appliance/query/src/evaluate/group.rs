@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use foldhash::fast::FixedState;
 use model::label_set::{LabelSet, METRIC_NAME};
 
 use crate::evaluate::labels::{is_among, is_metadata, write_key};
@@ -11,7 +12,7 @@ use crate::evaluate::labels::{is_among, is_metadata, write_key};
 pub(crate) struct Groups {
     names: Vec<String>,
     without: bool,
-    ordinals: HashMap<String, usize>,
+    ordinals: HashMap<String, usize, FixedState>,
     labels: Vec<LabelSet>,
     key: String,
 }
@@ -22,7 +23,7 @@ impl Groups {
         Groups {
             names: names.to_vec(),
             without,
-            ordinals: HashMap::new(),
+            ordinals: HashMap::default(),
             labels: Vec::new(),
             key: String::new(),
         }

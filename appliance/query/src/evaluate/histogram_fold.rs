@@ -2,6 +2,7 @@
 
 use model::native_histogram::{CounterResetHint, NativeHistogram};
 
+use crate::evaluate::column::histogram_samples;
 use crate::native::wide::{Adding, Incompatible, Told, Wide};
 
 /// Beyond this an addition might overflow, and is tried on a copy first.
@@ -40,6 +41,11 @@ impl HistogramFold {
         };
         fold.note_hint(first);
         fold
+    }
+
+    /// Bytes behind a fold that begins with `first`: its buckets, and what rounding took of each.
+    pub(crate) fn heap_bytes(first: &NativeHistogram) -> u64 {
+        size_of::<HistogramFold>() as u64 + 2 * 16 * histogram_samples(first)
     }
 
     fn note_hint(&mut self, histogram: &NativeHistogram) {

@@ -31,6 +31,9 @@ pub(crate) fn fill_steps(
     column: &mut Column,
 ) {
     column.reset(grid.count);
+    if pick == Pick::Value && samples.histograms.is_empty() {
+        return fill_floats(samples, grid, moved, lookback_ms, column);
+    }
     let times = &samples.timestamps_ms;
     let mut next = 0;
     for step in 0..grid.count {
@@ -42,6 +45,35 @@ pub(crate) fn fill_steps(
             continue;
         }
         put(samples, next - 1, pick, step, column);
+    }
+}
+
+/// The same of floats, 64 steps at a time.
+fn fill_floats(
+    samples: &Samples,
+    grid: &Grid,
+    moved: Moved,
+    lookback_ms: i64,
+    column: &mut Column,
+) {
+    let (times, values) = (&samples.timestamps_ms[..], &samples.values[..]);
+    assert_eq!(times.len(), values.len(), "every value has its time");
+    let mut next = 0;
+    let words = column.present.words_mut().iter_mut();
+    for ((at, word), filled) in words.enumerate().zip(column.values.chunks_mut(64)) {
+        for (bit, slot) in filled.iter_mut().enumerate() {
+            let reference = moved.reference_ms(grid.time_ms(at * 64 + bit));
+            while next < times.len() && times[next] <= reference {
+                next += 1;
+            }
+            if next == 0 {
+                continue;
+            }
+            let value = values[next - 1];
+            let is_valid = reference.saturating_sub(lookback_ms) < times[next - 1];
+            *word |= u64::from(is_valid && !is_stale(value)) << bit;
+            *slot = value;
+        }
     }
 }
 

@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 
+use foldhash::fast::FixedState;
 use model::bitmap::Bitmap;
 use model::label_set::LabelSet;
 
@@ -24,7 +25,7 @@ const SERIES_PER_CHECK: usize = 64;
 pub(crate) struct Signatures {
     names: Vec<String>,
     on: bool,
-    ordinals: HashMap<String, usize>,
+    ordinals: HashMap<String, usize, FixedState>,
     key: String,
 }
 
@@ -34,7 +35,7 @@ impl Signatures {
         let mut names = matching.labels.clone();
         names.sort_unstable();
         names.dedup();
-        Signatures { names, on: matching.on, ordinals: HashMap::new(), key: String::new() }
+        Signatures { names, on: matching.on, ordinals: HashMap::default(), key: String::new() }
     }
 
     /// The ordinal of the signature of each series.

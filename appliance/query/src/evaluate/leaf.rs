@@ -1,17 +1,21 @@
 //! Leaves: selectors and range functions, computed series by series from the store.
 //!
-//! Each series is computed from its own samples alone, so that ranges of series can be computed
+//! Each series is computed from its own samples alone, so that batches of series can be computed
 //! on several threads, each with its own [`Bench`].
 
 use std::sync::Arc;
 
 use model::label_set::LabelSet;
 use model::native_histogram::{CounterResetHint, NativeHistogram};
+use model::samples::Samples;
 use model::staleness::is_stale;
 use model::time::TimestampMs;
 
-use crate::evaluate::column::{Column, histogram_samples};
-use crate::evaluate::context::{Context, Streamed};
+use crate::annotation::Annotations;
+use crate::ast::Span;
+use crate::evaluate::budget::Work;
+use crate::evaluate::column::{Column, StepVector, histogram_samples};
+use crate::evaluate::context::{Context, Settings};
 use crate::evaluate::extended::{Smoothed, fill_smoothed_steps};
 use crate::evaluate::fault::Fault;
 use crate::evaluate::instant::{Pick, fill_steps};
@@ -19,12 +23,41 @@ use crate::evaluate::range::{RangeCall, RangeScratch};
 use crate::evaluate::window::Tracks;
 use crate::grid::Grid;
 use crate::native::reset::detect_reset;
-use crate::plan::node::{Extension, Matrix, RangeFunction, Selector};
+use crate::plan::node::{Extension, Matrix, Moved, RangeFunction, Selector};
 use crate::source::Series;
-use model::samples::Samples;
 
-/// Where a computed series goes.
-pub(crate) type Sink<'s, 'c> = dyn FnMut(&mut Context<'c>, Streamed<'_>) -> Result<(), Fault> + 's;
+/// Where the series of a flow come from. It owns what it needs, so that it can go to other threads.
+pub(crate) struct Leaf {
+    kind: LeafKind,
+    grid: Grid,
+    settings: Settings,
+    counts_steps: bool,
+}
+
+enum LeafKind {
+    /// An instant selector.
+    Selector(Instant),
+    /// A range function of a selector.
+    Range { selected: Selected, call: RangeCall },
+    /// A range function of a subquery's vector on its own grid.
+    Steps { vector: StepVector, inner: Grid, call: RangeCall },
+}
+
+/// Series of the store and what is looked at of each.
+struct Selected {
+    series: Arc<Vec<Series>>,
+    /// Open and closed end of the time range.
+    range: (i64, i64),
+    stats_only: bool,
+}
+
+struct Instant {
+    selected: Selected,
+    span: Span,
+    moved: Moved,
+    smoothed: bool,
+    pick: Pick,
+}
 
 /// Memory that is used again for every series.
 #[derive(Default)]
@@ -32,7 +65,241 @@ pub(crate) struct Bench {
     samples: Samples,
     tracks: Tracks,
     scratch: RangeScratch,
-    column: Column,
+    /// The column that was computed last.
+    pub(crate) column: Column,
+    /// Metric that was last told not to look like a counter.
+    told: String,
+}
+
+impl Selected {
+    fn new(context: &Context<'_>, selector: &Selector, range: (i64, i64)) -> Selected {
+        let series = Arc::clone(&context.found[selector.selected].series);
+        Selected { series, range, stats_only: selector.stats_only }
+    }
+
+    fn decode(&self, at: usize, samples: &mut Samples, work: &mut Work<'_>) -> Result<(), Fault> {
+        decode(&self.series[at], self.range, self.stats_only, samples)?;
+        let histograms = samples.histograms.iter().map(|(_, histogram)| bytes_of(histogram));
+        work.cost.decoded_bytes = samples.heap_bytes() + histograms.sum::<u64>();
+        if work.room < work.cost.decoded_bytes { Err(Fault::Memory) } else { Ok(()) }
+    }
+}
+
+impl Leaf {
+    /// The steps of an instant selector.
+    pub(crate) fn selector(
+        context: &Context<'_>,
+        selector: &Selector,
+        pick: Pick,
+        grid: &Grid,
+    ) -> Leaf {
+        let lookback_ms = context.settings.lookback_ms;
+        let smoothed = selector.extension == Extension::Smoothed;
+        let ahead_ms = if smoothed { lookback_ms } else { 0 };
+        let after = selector.moved.reference_ms(grid.start_ms).saturating_sub(lookback_ms);
+        let until = selector.moved.reference_ms(grid.last_ms()).saturating_add(ahead_ms);
+        let selected = Selected::new(context, selector, (after, until));
+        let (span, moved) = (selector.span, selector.moved);
+        let instant = Instant { selected, span, moved, smoothed, pick };
+        Leaf::new(context, LeafKind::Selector(instant), grid)
+    }
+
+    /// A range function of a selector.
+    ///
+    /// # Errors
+    /// The function does not know the selector's modifiers.
+    pub(crate) fn range(
+        context: &Context<'_>,
+        matrix: &Matrix,
+        call: RangeCall,
+        grid: &Grid,
+    ) -> Result<Leaf, Fault> {
+        call.check_extension()?;
+        let selected = Selected::new(context, &matrix.selector, reach_of(context, matrix, grid));
+        Ok(Leaf::new(context, LeafKind::Range { selected, call }, grid))
+    }
+
+    /// A range function of the vector of a subquery.
+    pub(crate) fn steps(
+        context: &Context<'_>,
+        vector: StepVector,
+        inner: Grid,
+        call: RangeCall,
+        grid: &Grid,
+    ) -> Leaf {
+        Leaf::new(context, LeafKind::Steps { vector, inner, call }, grid)
+    }
+
+    fn new(context: &Context<'_>, kind: LeafKind, grid: &Grid) -> Leaf {
+        let counts_steps = context.budget.counts_steps();
+        Leaf { kind, grid: *grid, settings: context.settings, counts_steps }
+    }
+
+    /// The times of the columns.
+    pub(crate) fn grid(&self) -> &Grid {
+        &self.grid
+    }
+
+    /// Number of series.
+    pub(crate) fn series(&self) -> usize {
+        match &self.kind {
+            LeafKind::Selector(instant) => instant.selected.series.len(),
+            LeafKind::Range { selected, .. } => selected.series.len(),
+            LeafKind::Steps { vector, .. } => vector.len(),
+        }
+    }
+
+    /// Labels of a series, and whether its metric name is to go.
+    pub(crate) fn labels(&self, at: usize) -> (&LabelSet, bool) {
+        match &self.kind {
+            LeafKind::Selector(Instant { selected, pick, .. }) => {
+                (&selected.series[at].labels, *pick != Pick::Value)
+            }
+            LeafKind::Range { selected, call } => (&selected.series[at].labels, call.drops_name()),
+            LeafKind::Steps { vector, call, .. } => {
+                (&vector[at].labels, call.drops_name() || vector[at].drop_name)
+            }
+        }
+    }
+
+    /// Computes the column of a series; `false` where it is empty.
+    ///
+    /// # Errors
+    /// The store fails, a bound is passed, an argument is none, or the work is to end.
+    pub(crate) fn compute(
+        &self,
+        at: usize,
+        bench: &mut Bench,
+        work: &mut Work<'_>,
+    ) -> Result<bool, Fault> {
+        match &self.kind {
+            LeafKind::Selector(instant) => self.pick(instant, at, bench, work),
+            LeafKind::Range { selected, call } => {
+                selected.decode(at, &mut bench.samples, work)?;
+                bench.tracks.take(&mut bench.samples);
+                self.call(call, at, bench, work)
+            }
+            LeafKind::Steps { vector, inner, call } => {
+                bench.tracks.take_steps(&vector[at].column, inner);
+                self.call(call, at, bench, work)
+            }
+        }
+    }
+
+    fn pick(
+        &self,
+        instant: &Instant,
+        at: usize,
+        bench: &mut Bench,
+        work: &mut Work<'_>,
+    ) -> Result<bool, Fault> {
+        instant.selected.decode(at, &mut bench.samples, work)?;
+        let (grid, lookback_ms) = (&self.grid, self.settings.lookback_ms);
+        let column = &mut bench.column;
+        if instant.smoothed {
+            bench.tracks.take(&mut bench.samples);
+            let place = (instant.span, &instant.selected.series[at].labels);
+            let smoothed = Smoothed { grid, moved: instant.moved, lookback_ms, place };
+            fill_smoothed_steps(&bench.tracks, &smoothed, column, work.notes);
+        } else {
+            fill_steps(&bench.samples, grid, instant.moved, lookback_ms, instant.pick, column);
+        }
+        let samples = column.samples();
+        (work.cost.total, work.cost.read, work.cost.results) = (samples, samples, samples);
+        if self.counts_steps {
+            work.cost.by_step = samples_by_step(column);
+        }
+        Ok(samples != 0)
+    }
+
+    fn call(
+        &self,
+        call: &RangeCall,
+        at: usize,
+        bench: &mut Bench,
+        work: &mut Work<'_>,
+    ) -> Result<bool, Fault> {
+        if bench.tracks.is_empty() {
+            return Ok(false);
+        }
+        let Bench { tracks, scratch, column, told, .. } = bench;
+        let (labels, _) = self.labels(at);
+        if self.counts_steps {
+            work.cost.by_step.resize(self.grid.count, 0);
+        }
+        call.fill(work, (tracks, labels), &self.grid, scratch, column)?;
+        let samples = column.samples();
+        work.cost.results = samples;
+        let histograms = column.iter_histograms().map(|(_, histogram)| bytes_of(histogram));
+        work.cost.decoded_bytes += histograms.sum::<u64>();
+        if work.room < work.cost.decoded_bytes {
+            return Err(Fault::Memory);
+        }
+        if samples == 0 {
+            return Ok(false);
+        }
+        if column.present.words().iter().any(|word| *word != 0) {
+            self.note_counter(call, labels, told, work.notes);
+        }
+        Ok(true)
+    }
+
+    /// Tells that a metric whose rate is taken does not look like a counter.
+    fn note_counter(
+        &self,
+        call: &RangeCall,
+        labels: &LabelSet,
+        told: &mut String,
+        notes: &mut Annotations,
+    ) {
+        let name = labels.metric_name();
+        let asks = matches!(call.function, RangeFunction::Rate | RangeFunction::Increase);
+        if !asks || name.is_empty() {
+            return;
+        }
+        let quote = model::label_name::quote;
+        if self.settings.type_and_unit {
+            let kind = labels.value("__type__");
+            if kind != "counter" && kind != "histogram" {
+                let text = format!(
+                    "metric might not be a counter, __type__ label is not set to \"counter\" or \
+                     \"histogram\", got {}: {}",
+                    quote(kind),
+                    quote(name)
+                );
+                notes.inform(call.span, text);
+            }
+            return;
+        }
+        let counts = ["_total", "_sum", "_count", "_bucket"].iter().any(|end| name.ends_with(end));
+        // Neighbours are mostly of one metric.
+        if counts || told == name {
+            return;
+        }
+        name.clone_into(told);
+        let text = format!(
+            "metric might not be a counter, name does not end in _total/_sum/_count/_bucket: {}",
+            quote(name)
+        );
+        notes.inform(call.span, text);
+    }
+}
+
+/// Bytes behind a histogram.
+fn bytes_of(histogram: &NativeHistogram) -> u64 {
+    histogram_samples(histogram) * 16
+}
+
+/// Samples of a column step by step.
+fn samples_by_step(column: &Column) -> Vec<u64> {
+    let mut by_step = vec![0; column.steps()];
+    for step in column.present.iter_ones() {
+        by_step[step] = 1;
+    }
+    for (step, histogram) in column.iter_histograms() {
+        by_step[step] = histogram_samples(histogram);
+    }
+    by_step
 }
 
 /// Series between two looks at the deadline.
@@ -70,119 +337,6 @@ fn find_resets(samples: &mut Samples) {
     }
 }
 
-/// Streams the steps of an instant selector.
-///
-/// # Errors
-/// The store fails, a bound is passed, or the query is to end.
-pub(crate) fn stream_selector<'c>(
-    context: &mut Context<'c>,
-    selector: &Selector,
-    pick: Pick,
-    grid: &Grid,
-    sink: &mut Sink<'_, 'c>,
-) -> Result<(), Fault> {
-    let lookback_ms = context.settings.lookback_ms;
-    let smoothed = selector.extension == Extension::Smoothed;
-    let ahead_ms = if smoothed { lookback_ms } else { 0 };
-    let after = selector.moved.reference_ms(grid.start_ms).saturating_sub(lookback_ms);
-    let until = selector.moved.reference_ms(grid.last_ms()).saturating_add(ahead_ms);
-    let series = std::mem::take(&mut context.found[selector.selected].series);
-    let mut bench = Bench::default();
-    for (at, one) in series.iter().enumerate() {
-        if at % SERIES_PER_CHECK == 0 {
-            (context.check)()?;
-        }
-        decode(one, (after, until), selector.stats_only, &mut bench.samples)?;
-        context.budget.pass_bytes(bench.samples.heap_bytes())?;
-        if smoothed {
-            bench.tracks.take(&mut bench.samples);
-            let place = (selector.span, &one.labels);
-            let smoothed = Smoothed { grid, moved: selector.moved, lookback_ms, place };
-            let column = &mut bench.column;
-            fill_smoothed_steps(&bench.tracks, &smoothed, column, &mut context.notes);
-        } else {
-            let column = &mut bench.column;
-            fill_steps(&bench.samples, grid, selector.moved, lookback_ms, pick, column);
-        }
-        let samples = bench.column.samples();
-        if samples == 0 {
-            continue;
-        }
-        context.budget.take_samples(samples)?;
-        context.budget.touch(samples, samples);
-        if context.budget.counts_steps() {
-            touch_steps(context, &bench.column);
-        }
-        let drop_name = pick != Pick::Value;
-        let column = &mut bench.column;
-        sink(context, Streamed { labels: &one.labels, drop_name, column })?;
-    }
-    context.found[selector.selected].series = series;
-    Ok(())
-}
-
-/// Counts the samples of a column step by step.
-fn touch_steps(context: &mut Context<'_>, column: &Column) {
-    for step in column.present.iter_ones() {
-        context.budget.touch_step(step, 1);
-    }
-    for (step, histogram) in column.iter_histograms() {
-        context.budget.touch_step(step, histogram_samples(histogram));
-    }
-}
-
-/// Streams a range function over a selector.
-///
-/// # Errors
-/// As [`stream_selector`], and an argument out of bounds.
-pub(crate) fn stream_range<'c>(
-    context: &mut Context<'c>,
-    matrix: &Matrix,
-    call: &RangeCall,
-    grid: &Grid,
-    sink: &mut Sink<'_, 'c>,
-) -> Result<(), Fault> {
-    call.check_extension()?;
-    let (after, until) = reach_of(context, matrix, grid);
-    let selected = matrix.selector.selected;
-    let series = std::mem::take(&mut context.found[selected].series);
-    let mut bench = Bench::default();
-    for (at, one) in series.iter().enumerate() {
-        if at % SERIES_PER_CHECK == 0 {
-            (context.check)()?;
-        }
-        decode(one, (after, until), matrix.selector.stats_only, &mut bench.samples)?;
-        context.budget.pass_bytes(bench.samples.heap_bytes())?;
-        bench.tracks.take(&mut bench.samples);
-        stream_tracks(context, call, (&one.labels, false), grid, &mut bench, sink)?;
-    }
-    context.found[selected].series = series;
-    Ok(())
-}
-
-/// Streams a range function over the columns of a subquery.
-///
-/// # Errors
-/// As [`stream_range`].
-pub(crate) fn stream_subquery<'c>(
-    context: &mut Context<'c>,
-    vector: &[crate::evaluate::column::StepSeries],
-    inner: &Grid,
-    call: &RangeCall,
-    grid: &Grid,
-    sink: &mut Sink<'_, 'c>,
-) -> Result<(), Fault> {
-    let mut bench = Bench::default();
-    for (at, one) in vector.iter().enumerate() {
-        if at % SERIES_PER_CHECK == 0 {
-            (context.check)()?;
-        }
-        bench.tracks.take_steps(&one.column, inner);
-        stream_tracks(context, call, (&one.labels, one.drop_name), grid, &mut bench, sink)?;
-    }
-    Ok(())
-}
-
 fn reach_of(context: &Context<'_>, matrix: &Matrix, grid: &Grid) -> (i64, i64) {
     let selector = &matrix.selector;
     let lookback_ms = context.settings.lookback_ms;
@@ -193,60 +347,6 @@ fn reach_of(context: &Context<'_>, matrix: &Matrix, grid: &Grid) -> (i64, i64) {
         selector.moved.reference_ms(grid.start_ms).saturating_sub(back),
         selector.moved.reference_ms(grid.last_ms()).saturating_add(ahead),
     )
-}
-
-fn stream_tracks<'c>(
-    context: &mut Context<'c>,
-    call: &RangeCall,
-    (labels, drops): (&LabelSet, bool),
-    grid: &Grid,
-    bench: &mut Bench,
-    sink: &mut Sink<'_, 'c>,
-) -> Result<(), Fault> {
-    if bench.tracks.is_empty() {
-        return Ok(());
-    }
-    let Bench { tracks, scratch, column, .. } = bench;
-    call.fill(context, (tracks, labels), grid, scratch, column)?;
-    let samples = column.samples();
-    if samples == 0 {
-        return Ok(());
-    }
-    context.budget.take_samples(samples)?;
-    note_counter(context, call, labels, column);
-    let drop_name = call.drops_name() || drops;
-    sink(context, Streamed { labels, drop_name, column })
-}
-
-/// Tells that a metric whose rate is taken does not look like a counter.
-fn note_counter(context: &mut Context<'_>, call: &RangeCall, labels: &LabelSet, column: &Column) {
-    let name = labels.metric_name();
-    let asks = matches!(call.function, RangeFunction::Rate | RangeFunction::Increase);
-    if !asks || name.is_empty() || column.present.count_ones() == 0 {
-        return;
-    }
-    let quote = model::label_name::quote;
-    if context.settings.type_and_unit {
-        let kind = labels.value("__type__");
-        if kind != "counter" && kind != "histogram" {
-            let text = format!(
-                "metric might not be a counter, __type__ label is not set to \"counter\" or \
-                 \"histogram\", got {}: {}",
-                quote(kind),
-                quote(name)
-            );
-            context.notes.inform(call.span, text);
-        }
-        return;
-    }
-    let counts = ["_total", "_sum", "_count", "_bucket"].iter().any(|end| name.ends_with(end));
-    if !counts {
-        let text = format!(
-            "metric might not be a counter, name does not end in _total/_sum/_count/_bucket: {}",
-            quote(name)
-        );
-        context.notes.inform(call.span, text);
-    }
 }
 
 /// The samples of a range vector selector at one time: the value of an instant query.
@@ -263,7 +363,7 @@ pub(crate) fn collect_matrix(
     let (after, until) = reach_of(context, matrix, &grid);
     let end = matrix.selector.moved.reference_ms(time_ms);
     let selected = matrix.selector.selected;
-    let series = std::mem::take(&mut context.found[selected].series);
+    let series = Arc::clone(&context.found[selected].series);
     let mut bench = Bench::default();
     for (at, one) in series.iter().enumerate() {
         if at % SERIES_PER_CHECK == 0 {
@@ -275,6 +375,5 @@ pub(crate) fn collect_matrix(
         let start = end.saturating_sub(matrix.range_ms);
         each(context, &one.labels, &bench.tracks, (start, end))?;
     }
-    context.found[selected].series = series;
     Ok(())
 }

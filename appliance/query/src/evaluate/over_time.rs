@@ -4,21 +4,19 @@ use std::sync::Arc;
 
 use crate::annotation::Annotations;
 use crate::evaluate::column::Column;
+use crate::evaluate::exact::{Multiples, Rounded, Running, Unit, Whole, sum_of, unit_of};
 use crate::evaluate::histogram_fold::HistogramFold;
 use crate::evaluate::instant::seconds;
 use crate::evaluate::native::{info_reconciled, warn_collision, warn_layouts};
 use crate::evaluate::quantile::quantile;
 use crate::evaluate::rate::has_histograms;
-use crate::evaluate::windowed::Windowed;
-use crate::kahan::{Mean, Sum, add};
+use crate::evaluate::sorted::Sorted;
+use crate::evaluate::windowed::{Windowed, count_of, fold_windows};
+use crate::kahan::{Mean, Sum};
 
-/// What is computed of the floats of each window.
+/// Which deviation of the floats in each window is meant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fold {
-    /// `sum_over_time`
-    Sum,
-    /// `avg_over_time`
-    Avg,
+pub(crate) enum Deviation {
     /// `stddev_over_time`
     Stddev,
     /// `stdvar_over_time`
@@ -27,51 +25,112 @@ pub(crate) enum Fold {
     Mad,
 }
 
-/// Fills `column` with `fold` of the floats in each window.
-///
-/// Sums and means pass over windows that hold histograms; the others ignore those histograms.
-pub(crate) fn fill_folds(
+/// Fills `column` with the sum or the mean of the floats in each window; passes over windows that
+/// hold histograms.
+pub(crate) fn fill_sums(series: &Windowed<'_>, is_mean: bool, column: &mut Column) {
+    let values = &series.tracks.floats.values;
+    match unit_of(values) {
+        Some(Unit::One) => slide(series, Whole::default(), is_mean, column),
+        Some(Unit::Power(exponent)) => slide(series, Multiples::new(exponent), is_mean, column),
+        None => {
+            for step in series.steps() {
+                let (from, to) = series.floats.get(step);
+                if from < to && !has_histograms(series, step) {
+                    column.set_float(step, sum_or_mean(&values[from..to], is_mean));
+                }
+            }
+        }
+    }
+}
+
+/// Carries a sum from step to step.
+fn slide(series: &Windowed<'_>, mut sum: impl Running, is_mean: bool, column: &mut Column) {
+    let values = &series.tracks.floats.values;
+    let (mut low, mut high) = (0, 0);
+    for step in series.steps() {
+        let (from, to) = series.floats.get(step);
+        if from == to || has_histograms(series, step) {
+            continue;
+        }
+        if high <= from {
+            sum.clear();
+            (low, high) = (from, from);
+        }
+        values[low..from].iter().for_each(|value| sum.leave(*value));
+        values[high..to].iter().for_each(|value| sum.enter(*value));
+        (low, high) = (from, to);
+        column.set_float(step, of_rounded(sum.rounded(), is_mean, to - from));
+    }
+}
+
+fn of_rounded(rounded: Rounded, is_mean: bool, count: usize) -> f64 {
+    let Rounded { sum, rest } = rounded;
+    if is_mean { sum / count_of(count) + rest / count_of(count) } else { sum }
+}
+
+/// The sum or mean of a window: exact where its floats have a unit, however those around it are.
+fn sum_or_mean(window: &[f64], is_mean: bool) -> f64 {
+    match sum_of(window) {
+        Some(rounded) => of_rounded(rounded, is_mean, window.len()),
+        None if is_mean => window.iter().fold(Mean::NOTHING, |mean, v| mean.add(*v)).mean(),
+        None => window.iter().fold(Sum::default(), |sum, value| sum.add(*value)).total(),
+    }
+}
+
+/// Fills `column` with the deviation of the floats in each window, which ignores histograms.
+pub(crate) fn fill_deviations(
     series: &Windowed<'_>,
-    fold: Fold,
+    deviation: Deviation,
     column: &mut Column,
     notes: &mut Annotations,
 ) {
     let values = &series.tracks.floats.values;
     let mut scratch = Vec::new();
-    for step in series.steps() {
-        let (from, to) = series.floats.get(step);
-        if from == to {
-            continue;
-        }
-        let window = &values[from..to];
-        let mixed = has_histograms(series, step);
-        let value = match fold {
-            Fold::Sum | Fold::Avg if mixed => continue,
-            Fold::Sum => window.iter().fold(Sum::default(), |sum, value| sum.add(*value)).total(),
-            Fold::Avg => window.iter().fold(Mean::NOTHING, |mean, v| mean.add(*v)).mean(),
-            Fold::Stdvar => variance(window),
-            Fold::Stddev => variance(window).sqrt(),
-            Fold::Mad => median_deviation(window, &mut scratch),
-        };
-        if mixed {
+    let mut put = |step: usize, value: f64, column: &mut Column| {
+        if has_histograms(series, step) {
             series.info_ignored(notes);
         }
         column.set_float(step, value);
+    };
+    if deviation != Deviation::Mad {
+        let start = |_: usize| Variance::default();
+        let variance = |state: Variance, at: usize| state.add(values[at]);
+        fold_windows(series, start, variance, |step, _, state| {
+            let variance = state.variance();
+            let value = if deviation == Deviation::Stddev { variance.sqrt() } else { variance };
+            put(step, value, column);
+        });
+        return;
+    }
+    for step in series.steps() {
+        let (from, to) = series.floats.get(step);
+        if from < to {
+            put(step, median_deviation(&values[from..to], &mut scratch), column);
+        }
     }
 }
 
-fn variance(window: &[f64]) -> f64 {
-    let mut count = 0.0;
-    let (mut mean, mut mean_lost) = (0.0, 0.0);
-    let (mut squares, mut squares_lost) = (0.0, 0.0);
-    for value in window {
-        count += 1.0;
-        let delta = value - (mean + mean_lost);
-        (mean, mean_lost) = add(delta / count, mean, mean_lost);
-        let square = delta * (value - (mean + mean_lost));
-        (squares, squares_lost) = add(square, squares, squares_lost);
+/// Mean and squares of distances to it, after Welford, compensated.
+#[derive(Clone, Copy, Debug, Default)]
+struct Variance {
+    count: f64,
+    mean: Sum,
+    squares: Sum,
+}
+
+impl Variance {
+    #[inline]
+    fn add(self, value: f64) -> Variance {
+        let count = self.count + 1.0;
+        let delta = value - (self.mean.sum + self.mean.compensation);
+        let mean = self.mean.add(delta / count);
+        let square = delta * (value - (mean.sum + mean.compensation));
+        Variance { count, mean, squares: self.squares.add(square) }
     }
-    (squares + squares_lost) / count
+
+    fn variance(self) -> f64 {
+        (self.squares.sum + self.squares.compensation) / self.count
+    }
 }
 
 fn median_deviation(window: &[f64], scratch: &mut Vec<f64>) -> f64 {
@@ -134,7 +193,8 @@ pub(crate) fn fill_quantiles(
     column: &mut Column,
     notes: &mut Annotations,
 ) {
-    let mut scratch = Vec::new();
+    let values = &series.tracks.floats.values;
+    let mut sorted = Sorted::new(series);
     for step in series.steps() {
         let q = &quantiles[step];
         let (from, to) = series.floats.get(step);
@@ -147,9 +207,7 @@ pub(crate) fn fill_quantiles(
         if has_histograms(series, step) {
             series.info_ignored(notes);
         }
-        scratch.clear();
-        scratch.extend_from_slice(&series.tracks.floats.values[from..to]);
-        column.set_float(step, quantile(*q, &mut scratch));
+        column.set_float(step, sorted.quantile(*q, values, (from, to)));
     }
 }
 

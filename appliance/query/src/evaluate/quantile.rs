@@ -16,7 +16,17 @@ pub(crate) fn quantile(q: f64, values: &mut [f64]) -> f64 {
     if 1.0 < q {
         return f64::INFINITY;
     }
-    let last = values.len() - 1;
+    let (lower, weight) = rank_of(q, values.len());
+    let (_, low, above) = values.select_nth_unstable_by(lower, nan_first);
+    let low = *low;
+    let high = above.iter().copied().min_by(nan_first).unwrap_or(low);
+    between(low, high, weight)
+}
+
+/// Where the quantile `q`, between 0 and 1, lies among `count` values in order: the index below
+/// it, and how far it is from there to the next.
+pub(crate) fn rank_of(q: f64, count: usize) -> (usize, f64) {
+    let last = count - 1;
     #[expect(clippy::cast_precision_loss, reason = "counts of samples are far below 2^53")]
     let rank = q * last as f64;
     #[expect(
@@ -25,20 +35,21 @@ pub(crate) fn quantile(q: f64, values: &mut [f64]) -> f64 {
         reason = "the rank lies between 0 and the last index"
     )]
     let lower = (rank.floor() as usize).min(last);
-    let weight = rank - rank.floor();
-    let (_, low, above) = values.select_nth_unstable_by(lower, nan_first);
-    let low = *low;
-    let high = above.iter().copied().min_by(nan_first).unwrap_or(low);
+    (lower, rank - rank.floor())
+}
+
+/// The value so far from `low` to `high`.
+pub(crate) fn between(low: f64, high: f64, weight: f64) -> f64 {
     low * (1.0 - weight) + high * weight
 }
 
-/// Order of floats in which NaN is least.
+/// Order of floats in which NaN is least, and -0 below 0, so that equals are one and the same.
 pub(crate) fn nan_first(left: &f64, right: &f64) -> Ordering {
     match (left.is_nan(), right.is_nan()) {
         (true, true) => Ordering::Equal,
         (true, false) => Ordering::Less,
         (false, true) => Ordering::Greater,
-        (false, false) => left.partial_cmp(right).unwrap_or(Ordering::Equal),
+        (false, false) => left.total_cmp(right),
     }
 }
 

@@ -4,8 +4,8 @@ use model::label_set::LabelSet;
 
 use crate::annotation::Annotations;
 use crate::ast::Span;
+use crate::evaluate::budget::Work;
 use crate::evaluate::column::Column;
-use crate::evaluate::context::Context;
 use crate::evaluate::counting::{
     Counted, End, fill_counts, fill_ends, fill_last_changes, fill_presence,
 };
@@ -13,7 +13,8 @@ use crate::evaluate::extended::fill_extended_rates;
 use crate::evaluate::fault::Fault;
 use crate::evaluate::histogram_rate::fill_histogram_rates;
 use crate::evaluate::over_time::{
-    Extreme, Fold, fill_extremes, fill_folds, fill_histogram_folds, fill_quantiles, fill_smoothed,
+    Deviation, Extreme, fill_deviations, fill_extremes, fill_histogram_folds, fill_quantiles,
+    fill_smoothed, fill_sums,
 };
 use crate::evaluate::rate::{RateKind, fill_rates};
 use crate::evaluate::regression::fill_lines;
@@ -104,7 +105,7 @@ impl RangeCall {
     /// the query is to end.
     pub(crate) fn fill(
         &self,
-        context: &mut Context<'_>,
+        work: &mut Work<'_>,
         (tracks, labels): (&Tracks, &LabelSet),
         grid: &Grid,
         scratch: &mut RangeScratch,
@@ -116,12 +117,10 @@ impl RangeCall {
         scratch.histograms.slide(&tracks.histograms.times, grid, &reach);
         let both = (&scratch.floats, &scratch.histograms);
         let fixed = self.moved.at_ms.is_some();
-        let budget = &mut context.budget;
-        let looked = count_looked(tracks, both, grid.count, fixed, |step, samples| {
-            budget.touch_step(step, samples);
-        });
-        budget.pass_samples(looked.largest)?;
-        budget.touch(looked.total, looked.read);
+        let by_step = &mut work.cost.by_step;
+        let looked = count_looked(tracks, both, grid.count, fixed, by_step);
+        work.cost.largest = looked.largest;
+        (work.cost.total, work.cost.read) = (looked.total, looked.read);
         let mut series = Windowed {
             tracks,
             floats: &scratch.floats,
@@ -139,10 +138,10 @@ impl RangeCall {
         let block = (grid.count / blocks.saturating_add(1)).max(1);
         while series.block.1 < grid.count {
             if series.block.1 != 0 {
-                (context.check)()?;
+                (work.check)()?;
             }
             series.block = (series.block.1, grid.count.min(series.block.1 + block));
-            self.run(&series, column, &mut context.notes)?;
+            self.run(&series, column, work.notes)?;
         }
         Ok(())
     }
@@ -164,17 +163,17 @@ impl RangeCall {
             F::PredictLinear => fill_lines(series, Some(&self.scalars[0]), column, notes),
             F::Resets => fill_counts(series, Counted::Resets, column),
             F::Changes => fill_counts(series, Counted::Changes, column),
-            F::AvgOverTime => fold(series, Fold::Avg, column, notes),
-            F::SumOverTime => fold(series, Fold::Sum, column, notes),
+            F::AvgOverTime => sum(series, true, column, notes),
+            F::SumOverTime => sum(series, false, column, notes),
             F::CountOverTime => fill_presence(series, true, column),
             F::PresentOverTime | F::AbsentOverTime => fill_presence(series, false, column),
             F::MinOverTime => fill_extremes(series, extreme(false, false), column, notes),
             F::MaxOverTime => fill_extremes(series, extreme(true, false), column, notes),
             F::TsOfMinOverTime => fill_extremes(series, extreme(false, true), column, notes),
             F::TsOfMaxOverTime => fill_extremes(series, extreme(true, true), column, notes),
-            F::StddevOverTime => fill_folds(series, Fold::Stddev, column, notes),
-            F::StdvarOverTime => fill_folds(series, Fold::Stdvar, column, notes),
-            F::MadOverTime => fill_folds(series, Fold::Mad, column, notes),
+            F::StddevOverTime => fill_deviations(series, Deviation::Stddev, column, notes),
+            F::StdvarOverTime => fill_deviations(series, Deviation::Stdvar, column, notes),
+            F::MadOverTime => fill_deviations(series, Deviation::Mad, column, notes),
             F::QuantileOverTime => fill_quantiles(series, &self.scalars[0], column, notes),
             F::FirstOverTime => fill_ends(series, End { last: false, time: false }, column),
             F::LastOverTime => fill_ends(series, End { last: true, time: false }, column),
@@ -205,9 +204,9 @@ impl RangeCall {
     }
 }
 
-fn fold(series: &Windowed<'_>, fold: Fold, column: &mut Column, notes: &mut Annotations) {
-    fill_folds(series, fold, column, notes);
-    fill_histogram_folds(series, fold == Fold::Avg, column, notes);
+fn sum(series: &Windowed<'_>, is_mean: bool, column: &mut Column, notes: &mut Annotations) {
+    fill_sums(series, is_mean, column);
+    fill_histogram_folds(series, is_mean, column, notes);
 }
 
 fn extreme(max: bool, time: bool) -> Extreme {

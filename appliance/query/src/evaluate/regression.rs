@@ -3,7 +3,7 @@
 use crate::annotation::Annotations;
 use crate::evaluate::column::Column;
 use crate::evaluate::rate::has_histograms;
-use crate::evaluate::windowed::{Windowed, count_of, seconds_between};
+use crate::evaluate::windowed::{Windowed, count_of, fold_windows, seconds_between};
 use crate::kahan::Sum;
 
 /// Fills `column` with the slope of each window, or with the line's value so many seconds after
@@ -14,52 +14,82 @@ pub(crate) fn fill_lines(
     column: &mut Column,
     notes: &mut Annotations,
 ) {
-    let floats = &series.tracks.floats;
-    for step in series.steps() {
-        let (from, to) = series.floats.get(step);
-        if from == to {
-            continue;
-        }
+    let (times, values) = (&series.tracks.floats.times[..], &series.tracks.floats.values[..]);
+    let origin = |step: usize| match seconds_ahead {
+        None => times[series.floats.get(step).0],
+        Some(_) => series.grid.time_ms(step),
+    };
+    // Since which sample the values are the same.
+    let mut same_since = Vec::with_capacity(values.len());
+    let mut since = 0;
+    for (at, value) in values.iter().enumerate() {
+        since = if values[since] == *value { since } else { at };
+        same_since.push(since);
+    }
+    let start = |step: usize| Line::new(origin(step));
+    let add = |line: Line, at: usize| line.add(times[at], values[at]);
+    fold_windows(series, start, add, |step, (from, to), line| {
         if has_histograms(series, step) {
             series.info_ignored(notes);
         }
         if to - from < 2 {
-            continue;
+            return;
         }
-        let (times, values) = (&floats.times[from..to], &floats.values[from..to]);
-        let value = match seconds_ahead {
-            None => line(times, values, times[0]).0,
-            Some(seconds) => {
-                let (slope, intercept) = line(times, values, series.grid.time_ms(step));
-                slope * seconds[step] + intercept
-            }
-        };
-        column.set_float(step, value);
-    }
+        let constant = (same_since[to - 1] <= from).then_some(values[from]);
+        let (slope, intercept) = line.fit(constant, to - from);
+        column.set_float(
+            step,
+            match seconds_ahead {
+                None => slope,
+                Some(seconds) => slope * seconds[step] + intercept,
+            },
+        );
+    });
 }
 
-/// Slope by second, and value at `origin_ms`.
-fn line(times: &[i64], values: &[f64], origin_ms: i64) -> (f64, f64) {
-    let first = values[0];
-    if values.iter().all(|value| *value == first) {
-        return if first.is_infinite() { (f64::NAN, f64::NAN) } else { (0.0, first) };
+/// A line under way: compensated sums of times, values, their products and squares of times.
+#[derive(Clone, Copy, Debug)]
+struct Line {
+    origin_ms: i64,
+    sums: [Sum; 4],
+}
+
+impl Line {
+    fn new(origin_ms: i64) -> Line {
+        Line { origin_ms, sums: [Sum::default(); 4] }
     }
-    let mut sums = [Sum::default(); 4];
-    for (time, y) in times.iter().zip(values) {
-        let x = seconds_between(origin_ms, *time);
-        sums = [sums[0].add(x), sums[1].add(*y), sums[2].add(x * y), sums[3].add(x * x)];
+
+    #[inline]
+    fn add(self, time_ms: i64, y: f64) -> Line {
+        let x = seconds_between(self.origin_ms, time_ms);
+        let [xs, ys, xys, xxs] = self.sums;
+        Line { sums: [xs.add(x), ys.add(y), xys.add(x * y), xxs.add(x * x)], ..self }
     }
-    let [x, y, xy, xx] = sums.map(|sum| sum.sum + sum.compensation);
-    let count = count_of(values.len());
-    let covariance = xy - x * y / count;
-    let variance = xx - x * x / count;
-    let slope = covariance / variance;
-    (slope, y / count - slope * x / count)
+
+    /// Slope by second, and value at the origin; of a line whose values are all the same, those.
+    fn fit(self, constant: Option<f64>, count: usize) -> (f64, f64) {
+        if let Some(value) = constant {
+            return if value.is_infinite() { (f64::NAN, f64::NAN) } else { (0.0, value) };
+        }
+        let [x, y, xy, xx] = self.sums.map(|sum| sum.sum + sum.compensation);
+        let count = count_of(count);
+        let covariance = xy - x * y / count;
+        let variance = xx - x * x / count;
+        let slope = covariance / variance;
+        (slope, y / count - slope * x / count)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn line(times: &[i64], values: &[f64], origin_ms: i64) -> (f64, f64) {
+        let pairs = times.iter().zip(values);
+        let line = pairs.fold(Line::new(origin_ms), |line, (time, value)| line.add(*time, *value));
+        let same = values.iter().all(|value| *value == values[0]);
+        line.fit(same.then_some(values[0]), values.len())
+    }
 
     #[test]
     fn a_line_goes_through_its_points() {

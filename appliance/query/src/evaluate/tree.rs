@@ -12,16 +12,17 @@ use crate::evaluate::absent::{absent_column, absent_labels};
 use crate::evaluate::aggregate::{Aggregator, count_values};
 use crate::evaluate::classic::{Asked, Asking};
 use crate::evaluate::column::{Column, StepSeries, StepVector};
-use crate::evaluate::context::{Context, Streamed};
+use crate::evaluate::context::{Context, Sink, Streamed};
 use crate::evaluate::date::date_part;
 use crate::evaluate::element::Operator;
 use crate::evaluate::elementwise::{go_max, go_min};
 use crate::evaluate::enrich::Enriching;
 use crate::evaluate::fault::Fault;
+use crate::evaluate::flow::Flow;
 use crate::evaluate::instant::{Pick, seconds};
 use crate::evaluate::join::{add, join};
 use crate::evaluate::labels::differ_without_metadata;
-use crate::evaluate::leaf::{Sink, stream_range, stream_selector, stream_subquery};
+use crate::evaluate::leaf::Leaf;
 use crate::evaluate::mapper::Mapper;
 use crate::evaluate::merge::{has_same_labels, join_same_labels};
 use crate::evaluate::operator::{between_scalars, trims};
@@ -103,28 +104,28 @@ fn stream<'c>(
         }
         return Ok(());
     }
-    match &node.kind {
-        NodeKind::Paren(inner) => stream(context, inner, grid, sink),
-        NodeKind::Selector(selector) => stream_selector(context, selector, Pick::Value, grid, sink),
-        NodeKind::Call(Call { function: CallKind::Range(function), .. }) => {
-            stream_call(context, node, *function, grid, sink).map(|_| ())
-        }
-        _ => {
-            let Some((inner, mapper)) = mapper_of(context, node, grid)? else {
-                unreachable!("only mappers flow otherwise");
-            };
-            stream(context, inner, grid, &mut |context, streamed| {
-                mapper.apply(streamed.column, &mut context.notes)?;
-                let samples = streamed.column.samples();
-                if samples == 0 {
-                    return Ok(());
-                }
-                context.budget.take_samples(samples)?;
-                let drop_name = streamed.drop_name || mapper.drops_name();
-                sink(context, Streamed { drop_name, ..streamed })
-            })
-        }
-    }
+    let mut mappers = Vec::new();
+    let mut inner = node;
+    let leaf = loop {
+        inner = match &inner.kind {
+            NodeKind::Paren(inner) => inner,
+            NodeKind::Selector(selector) => {
+                break Leaf::selector(context, selector, Pick::Value, grid);
+            }
+            NodeKind::Call(call @ Call { function: CallKind::Range(function), .. }) => {
+                break called_leaf(context, call, *function, grid)?.0;
+            }
+            _ => {
+                let Some((inner, mapper)) = mapper_of(context, inner, grid)? else {
+                    unreachable!("only mappers flow otherwise");
+                };
+                mappers.push(mapper);
+                inner
+            }
+        };
+    };
+    mappers.reverse();
+    Flow { leaf, mappers }.run(context, sink)
 }
 
 /// Whether the series of a node can be used one by one: no two of them can have the same labels.
@@ -264,11 +265,11 @@ fn ranged(context: &mut Context<'_>, call: &Call, grid: &Grid) -> Result<StepVec
     let CallKind::Range(function) = call.function else {
         unreachable!("the caller saw a range function");
     };
-    let node = Node { span: Span::default(), kind: NodeKind::Call(call.clone()) };
     let mut kept = Vec::new();
     let mut found = Bitmap::new(grid.count);
     let absent = function == RangeFunction::AbsentOverTime;
-    let differ = stream_call(context, &node, function, grid, &mut |context, streamed| {
+    let (leaf, differ) = called_leaf(context, call, function, grid)?;
+    Flow { leaf, mappers: Vec::new() }.run(context, &mut |context, streamed| {
         if absent {
             add(&mut found, &streamed.column.present);
         } else {
@@ -288,15 +289,13 @@ fn ranged(context: &mut Context<'_>, call: &Call, grid: &Grid) -> Result<StepVec
     Ok(kept)
 }
 
-/// Streams a range function; tells whether its series are known to differ without their names.
-fn stream_call<'c>(
-    context: &mut Context<'c>,
-    node: &Node,
+/// The leaf of a range function, and whether its series are known to differ without their names.
+fn called_leaf(
+    context: &mut Context<'_>,
+    call: &Call,
     function: RangeFunction,
     grid: &Grid,
-    sink: &mut Sink<'_, 'c>,
-) -> Result<bool, Fault> {
-    let NodeKind::Call(call) = &node.kind else { unreachable!("the caller saw a call") };
+) -> Result<(Leaf, bool), Fault> {
     let is_range = |arg: &&Node| matches!(arg.kind, NodeKind::Matrix(_) | NodeKind::Subquery(_));
     let Some(range) = call.args.iter().find(is_range) else {
         return Err(Fault::execution(format!("{} needs a range vector", call.name)));
@@ -318,8 +317,8 @@ fn stream_call<'c>(
         NodeKind::Matrix(matrix) => {
             let selector = &matrix.selector;
             let ranged = ranged(matrix.range_ms, selector.moved, selector.extension);
-            stream_range(context, matrix, &ranged, grid, sink)?;
-            Ok(context.found[selector.selected].differ)
+            let differ = context.found[selector.selected].differ;
+            Ok((Leaf::range(context, matrix, ranged, grid)?, differ))
         }
         NodeKind::Subquery(subquery) => {
             let ranged = ranged(subquery.range_ms, subquery.moved, Extension::None);
@@ -329,8 +328,7 @@ fn stream_call<'c>(
             context.budget.leave(inside);
             context.budget.forget_total(total_before);
             let differ = differ_without_metadata(inner.iter().map(|series| &series.labels));
-            stream_subquery(context, &inner, &subquery.grid, &ranged, grid, sink)?;
-            Ok(differ)
+            Ok((Leaf::steps(context, inner, subquery.grid, ranged, grid), differ))
         }
         _ => unreachable!("only range vectors were looked for"),
     }
@@ -511,7 +509,8 @@ fn timed(
     }
     let pick = if starts { Pick::Start } else { Pick::Time };
     let mut kept = Vec::new();
-    stream_selector(context, selector, pick, grid, &mut |context, streamed| {
+    let leaf = Leaf::selector(context, selector, pick, grid);
+    Flow { leaf, mappers: Vec::new() }.run(context, &mut |context, streamed| {
         kept.push(context.keep(streamed)?);
         Ok(())
     })?;

@@ -60,7 +60,7 @@ impl Tracks {
     pub(crate) fn take(&mut self, samples: &mut Samples) {
         self.floats.clear();
         self.histograms.clear();
-        if samples.histograms.is_empty() && !samples.values.iter().any(|value| is_stale(*value)) {
+        if samples.histograms.is_empty() && !has_stale(&samples.values) {
             std::mem::swap(&mut self.floats.times, &mut samples.timestamps_ms);
             std::mem::swap(&mut self.floats.values, &mut samples.values);
             std::mem::swap(&mut self.floats.starts, &mut samples.start_timestamps_ms);
@@ -99,10 +99,20 @@ impl Tracks {
     }
 }
 
+/// Whether any value is a staleness marker. Looks at a few at a time, so that the loop needs no
+/// branch a value.
+fn has_stale(values: &[f64]) -> bool {
+    let any = |some: &[f64]| some.iter().fold(false, |any, value| any | is_stale(*value));
+    values.chunks(64).any(any)
+}
+
 /// Ranges of indexes into a track, one a step; none where the track is empty.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Windows {
-    edges: Vec<(usize, usize)>,
+    /// Index of the first sample of each step's window.
+    from: Vec<u32>,
+    /// Index after the last.
+    to: Vec<u32>,
 }
 
 /// How a window lies about the time of its step.
@@ -116,37 +126,107 @@ pub(crate) struct Reach {
     pub(crate) ahead_ms: i64,
 }
 
+impl Reach {
+    /// Open and closed end of a window whose step is at `time_ms`.
+    fn window(&self, time_ms: i64) -> (i64, i64) {
+        let reference = self.moved.reference_ms(time_ms);
+        (reference.saturating_sub(self.back_ms), reference.saturating_add(self.ahead_ms))
+    }
+}
+
 impl Windows {
     /// Finds the windows of all steps in `times`.
     pub(crate) fn slide(&mut self, times: &[i64], grid: &Grid, reach: &Reach) {
-        self.edges.clear();
+        self.from.clear();
+        self.to.clear();
         if times.is_empty() {
             return;
         }
-        let (mut from, mut to) = (0, 0);
-        for step in 0..grid.count {
-            let reference = reach.moved.reference_ms(grid.time_ms(step));
-            let after = reference.saturating_sub(reach.back_ms);
-            let until = reference.saturating_add(reach.ahead_ms);
-            while to < times.len() && times[to] <= until {
-                to += 1;
-            }
-            while from < to && times[from] <= after {
-                from += 1;
-            }
-            let last = self.edges.last().copied().unwrap_or_default();
-            debug_assert!(
-                last.0 <= from && last.1 <= to,
-                "E2: the window of step {step} moved back"
-            );
-            self.edges.push((from, to));
+        assert!(u32::try_from(times.len()).is_ok(), "a series has less than 2^32 samples");
+        let (after, until) = reach.window(grid.start_ms);
+        let last = reach.window(grid.last_ms());
+        let count = grid.count;
+        let span = i128::from(grid.step_ms) * (count as i128 - 1);
+        let moves = |first: i64, last: i64| i128::from(last) - i128::from(first) == span;
+        if !(moves(after, last.0) && moves(until, last.1)) {
+            return self.search(times, grid, reach);
         }
+        put_edges(times, (until, grid.step_ms), count, &mut self.to);
+        // Where a window is a whole number of steps long, it begins where an earlier one ends.
+        let length = until.saturating_sub(after);
+        let steps = usize::try_from(length / grid.step_ms).unwrap_or(usize::MAX).min(count);
+        let found = if length % grid.step_ms == 0 { steps } else { count };
+        put_edges(times, (after, grid.step_ms), found, &mut self.from);
+        self.from.extend_from_slice(&self.to[..count - found]);
+        self.check();
+    }
+
+    /// Finds windows that do not move on by a step each: those of `@`, and those that are held at
+    /// the ends of 64 bits.
+    fn search(&mut self, times: &[i64], grid: &Grid, reach: &Reach) {
+        for step in 0..grid.count {
+            let (after, until) = reach.window(grid.time_ms(step));
+            let to = times.partition_point(|time| *time <= until);
+            let from = times[..to].partition_point(|time| *time <= after);
+            self.from.push(short(from));
+            self.to.push(short(to));
+        }
+        self.check();
+    }
+
+    fn check(&self) {
+        let rises = |edges: &[u32]| edges.windows(2).all(|pair| pair[0] <= pair[1]);
+        debug_assert!(rises(&self.from) && rises(&self.to), "E2: a window moved back");
+        debug_assert!(self.from.iter().zip(&self.to).all(|(from, to)| from <= to));
     }
 
     /// The window of a step: first index, and the index after the last.
+    #[inline]
     pub(crate) fn get(&self, step: usize) -> (usize, usize) {
-        self.edges.get(step).copied().unwrap_or_default()
+        match (self.from.get(step), self.to.get(step)) {
+            (Some(from), Some(to)) => (*from as usize, *to as usize),
+            _ => (0, 0),
+        }
     }
+
+    /// First indexes, and the indexes after the last, of all steps; empty where the track is.
+    pub(crate) fn edges(&self) -> (&[u32], &[u32]) {
+        (&self.from, &self.to)
+    }
+}
+
+/// Appends, for `count` limits of which the first and the distance are given, how many of `times`
+/// are not after it.
+fn put_edges(times: &[i64], (first, step): (i64, i64), count: usize, edges: &mut Vec<u32>) {
+    let mut at = times.partition_point(|time| *time <= first);
+    let mut limit = first;
+    // Samples between the limits before: mostly as many as between the next.
+    let mut usual = 0;
+    edges.extend((0..count).map(|_| {
+        let guess = at + usual;
+        let fits = guess < times.len()
+            && limit < times[guess]
+            && (usual == 0 || times[guess - 1] <= limit);
+        if fits {
+            at = guess;
+        } else {
+            let before = at;
+            while at < times.len() && times[at] <= limit {
+                at += 1;
+            }
+            usual = at - before;
+        }
+        limit = limit.wrapping_add(step);
+        short(at)
+    }));
+}
+
+/// An index into a track, of which the length was checked.
+#[inline]
+fn short(index: usize) -> u32 {
+    #[expect(clippy::cast_possible_truncation, reason = "a track has less than 2^32 samples")]
+    let short = index as u32;
+    short
 }
 
 /// Samples that windows look at: by all steps, each once, and most in one window.
@@ -160,15 +240,18 @@ pub(crate) struct Looked {
     pub(crate) largest: u64,
 }
 
-/// Counts what the windows of a series look at on a grid of `steps` steps, and tells `each` of
-/// every step; `fixed` windows are read once.
+/// Counts what the windows of a series look at on a grid of `steps` steps, and adds it to
+/// `by_step` unless that is empty; `fixed` windows are read once.
 pub(crate) fn count_looked(
     tracks: &Tracks,
     (floats, histograms): (&Windows, &Windows),
     steps: usize,
     fixed: bool,
-    mut each: impl FnMut(usize, u64),
+    by_step: &mut [u64],
 ) -> Looked {
+    if tracks.histograms.times.is_empty() && by_step.is_empty() {
+        return count_floats(floats, fixed);
+    }
     let mut looked = Looked::default();
     let mut sum = 0;
     let sums: Vec<u64> = std::iter::once(0)
@@ -182,7 +265,9 @@ pub(crate) fn count_looked(
     for step in 0..steps {
         let ((from, to), (h_from, h_to)) = (floats.get(step), histograms.get(step));
         let size = (to - from) as u64 + size_of(h_from, h_to);
-        each(step, size);
+        if let Some(known) = by_step.get_mut(step) {
+            *known += size;
+        }
         looked.total += size;
         looked.largest = looked.largest.max(size);
         if step == 0 || !fixed {
@@ -194,8 +279,27 @@ pub(crate) fn count_looked(
     looked
 }
 
+/// The same where there are only floats, in loops without branches.
+fn count_floats(windows: &Windows, fixed: bool) -> Looked {
+    let (from, to) = windows.edges();
+    let sizes = || from.iter().zip(to).map(|(from, to)| to - from);
+    let first = sizes().next().map_or(0, u64::from);
+    let mut looked = Looked {
+        total: sizes().map(u64::from).sum(),
+        read: first,
+        largest: u64::from(sizes().fold(0, u32::max)),
+    };
+    if !fixed && 1 < from.len() {
+        let fresh = from[1..].iter().zip(&to[1..]).zip(to);
+        looked.read += fresh.map(|((from, to), end)| u64::from(to - from.max(end))).sum::<u64>();
+    }
+    looked
+}
+
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn edges(times: &[i64], grid: Grid, back_ms: i64, at_ms: Option<i64>) -> Vec<(usize, usize)> {
@@ -215,6 +319,33 @@ mod tests {
         assert_eq!(edges(&times, Grid::new(0, 20, 10), 10, Some(20)), [(2, 3); 3]);
     }
 
+    proptest! {
+        #[test]
+        fn windows_hold_what_lies_in_them(
+            gaps in prop::collection::vec(1..30i64, 0..60),
+            start in -100..900i64,
+            step in 1..60i64,
+            count in 0..40usize,
+            (back, ahead) in (0..200i64, 0..50i64),
+            fixed in prop::option::of(0..500i64),
+        ) {
+            let mut time = 0;
+            let times: Vec<i64> = gaps.iter().map(|gap| { time += gap; time }).collect();
+            let grid = Grid { start_ms: start, step_ms: step, count };
+            let moved = Moved { at_ms: fixed, offset_ms: 7 };
+            let reach = Reach { moved, back_ms: back, ahead_ms: ahead };
+            let mut windows = Windows::default();
+            windows.slide(&times, &grid, &reach);
+            for at in 0..count {
+                let (after, until) = reach.window(grid.time_ms(at));
+                let inside = |time: &&i64| after < **time && **time <= until;
+                let held: Vec<&i64> = times.iter().filter(inside).collect();
+                let (from, to) = windows.get(at);
+                prop_assert_eq!(times[from..to].iter().collect::<Vec<_>>(), held);
+            }
+        }
+    }
+
     #[test]
     fn looked_counts_windows_and_fresh_samples() {
         let mut tracks = Tracks::default();
@@ -226,10 +357,11 @@ mod tests {
         let mut windows = Windows::default();
         let reach = Reach { moved: Moved::default(), back_ms: 20, ahead_ms: 0 };
         windows.slide(&tracks.floats.times, &Grid::new(10, 30, 10), &reach);
-        let mut by_step = Vec::new();
+        let mut by_step = [0; 3];
         let both = (&windows, &Windows::default());
-        let looked = count_looked(&tracks, both, 3, false, |_, size| by_step.push(size));
-        assert_eq!(looked, Looked { total: 5, read: 3, largest: 2 });
+        let expected = Looked { total: 5, read: 3, largest: 2 };
+        assert_eq!(count_looked(&tracks, both, 3, false, &mut by_step), expected);
+        assert_eq!(count_looked(&tracks, both, 3, false, &mut []), expected);
         assert_eq!(by_step, [1, 2, 2]);
     }
 }

@@ -99,6 +99,42 @@ pub(crate) fn warn_mixed((span, labels): (Span, &LabelSet), notes: &mut Annotati
     notes.warn(span, text);
 }
 
+/// Windows that are folded side by side: the additions of one wait for each other, those of
+/// several do not.
+const SIDES: usize = 4;
+
+/// Folds the floats of every window that holds any, from its first to its last: `start` is told
+/// the step, `add` the index of a float, and `put` the step, the window and what came out.
+pub(crate) fn fold_windows<S: Copy>(
+    series: &Windowed<'_>,
+    start: impl Fn(usize) -> S,
+    add: impl Fn(S, usize) -> S,
+    mut put: impl FnMut(usize, (usize, usize), S),
+) {
+    let steps = series.steps();
+    let mut steps = steps.filter(|step| series.floats.get(*step).0 < series.floats.get(*step).1);
+    while let Some(first) = steps.next() {
+        let mut taken = [first; SIDES];
+        let mut count = 1;
+        for (slot, step) in taken[1..].iter_mut().zip(&mut steps) {
+            *slot = step;
+            count += 1;
+        }
+        let windows = taken.map(|step| series.floats.get(step));
+        let mut states = taken.map(&start);
+        let common = windows.iter().map(|(from, to)| to - from).min().unwrap_or(0);
+        for at in 0..common {
+            for (state, (from, _)) in states.iter_mut().zip(&windows) {
+                *state = add(*state, from + at);
+            }
+        }
+        let each = taken.into_iter().zip(windows).zip(states).take(count);
+        for ((step, (from, to)), state) in each {
+            put(step, (from, to), (from + common..to).fold(state, &add));
+        }
+    }
+}
+
 /// Seconds from one time in milliseconds to another.
 pub(crate) fn seconds_between(from_ms: i64, to_ms: i64) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "Prometheus rounds alike")]
