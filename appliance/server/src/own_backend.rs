@@ -19,6 +19,7 @@ use machine::topology::allowed;
 use model::duration::format_duration_ms;
 use model::time::Now;
 use query::evaluate::EngineOptions;
+use query::memory::MemoryPool;
 use query::parse::options::Options;
 use query::source::{LabelQuery, Selection, Series, Source, SourceError};
 use scrape::status::TargetStatus;
@@ -27,6 +28,7 @@ use shard::event::Question;
 use storage::stats::Named;
 
 use crate::flags::Flags;
+use crate::host::lines::float;
 use crate::kernel_events::KernelEvents;
 use crate::state::{Running, State};
 use crate::store_source::StoreSource;
@@ -82,6 +84,7 @@ impl OwnBackend {
         let engine = EngineOptions {
             samples_max: flags.query_samples_max,
             memory_bytes_max: memory_bytes_max(),
+            memory: Arc::new(MemoryPool::new(memory_bytes_total_max())),
             delayed_name_removal: has("promql-delayed-name-removal"),
             use_start_timestamps: has("use-start-timestamps"),
             type_and_unit_labels: has("type-and-unit-labels"),
@@ -122,6 +125,17 @@ impl OwnBackend {
         running.handle.ask_all(question, ASK_TIMEOUT).map_err(|error| error.to_string())
     }
 
+    fn collect_memory(&self, into: &mut Collected) {
+        let memory = &self.engine.memory;
+        let help = "Bytes that all queries hold.";
+        into.gauge("cresset_query_memory_bytes", help, &[], float(memory.taken()));
+        let help = "Bytes that all queries together may hold.";
+        into.gauge("cresset_query_memory_max_bytes", help, &[], float(memory.bytes_max()));
+        let help = "Times that queries together wanted more memory than they may hold.";
+        let refusals = float(memory.refusals());
+        into.counter("cresset_query_memory_refused_total", help, &[], refusals);
+    }
+
     fn active(&self, status: &TargetStatus) -> ActiveTarget {
         let spec = &status.spec;
         let url = spec.url.to_string();
@@ -153,10 +167,21 @@ impl OwnBackend {
 /// samples; at most what the engine allows by default.
 fn memory_bytes_max() -> u64 {
     let most = EngineOptions::default().memory_bytes_max;
+    machine_bytes().map_or(most, |bytes| (bytes / 8).min(most))
+}
+
+/// Memory of all queries together: a quarter of the machine's; the rest is the samples' and the
+/// system's cache of files.
+fn memory_bytes_total_max() -> u64 {
+    let least = EngineOptions::default().memory_bytes_max;
+    machine_bytes().map_or(least, |bytes| bytes / 4)
+}
+
+fn machine_bytes() -> Option<u64> {
     let meminfo = crate::host::lines::read(Path::new("/proc"), "meminfo").unwrap_or_default();
-    let total = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"));
-    let kilobytes = total.and_then(|rest| rest.split_ascii_whitespace().next()?.parse().ok());
-    kilobytes.map_or(most, |kilobytes: u64| (kilobytes * 1024 / 8).min(most))
+    let total = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
+    let kilobytes: u64 = total.split_ascii_whitespace().next()?.parse().ok()?;
+    Some(kilobytes * 1024)
 }
 
 /// The name under which others reach this machine.
@@ -222,7 +247,9 @@ impl Backend for OwnBackend {
 
     fn engine(&self) -> EngineOptions {
         let step_ms = self.state.loaded().evaluation_interval_ms;
+        let pool = self.state.running().map(|running| running.pool);
         EngineOptions {
+            crew: pool.map_or_else(|| Arc::clone(&self.engine.crew), |pool| pool.crew()),
             default_subquery_step_ms: i64::try_from(step_ms).unwrap_or(i64::MAX),
             ..self.engine.clone()
         }
@@ -304,6 +331,7 @@ impl Backend for OwnBackend {
     fn collect(&self, into: &mut Collected) {
         self.state.collect(self.settings.version, self.now().tick, into);
         crate::process::collect(into);
+        self.collect_memory(into);
         let Some(running) = self.state.running() else { return };
         running.handle.collect(into);
         match self.ask(&Question::Metrics) {
