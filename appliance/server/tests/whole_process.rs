@@ -360,38 +360,45 @@ fn a_directory_serves_one_process() {
 }
 
 /// A query that takes minutes: it sorts 600,000 numbers at each of 10,000 steps.
-const LONG: &str = "/api/v1/query_range?start=0&end=10000&step=1\
+const LONG: &str = "/api/v1/query_range?start=0&end=1000&step=0.1\
                     &query=mad_over_time(vector(1)[10m:1ms])";
 const EXPERIMENTAL: &str = "--enable-feature=promql-experimental-functions,unheard-of";
 
-/// Waits until the only listed query runs.
+/// Waits until the query at `place` of the list is in `state`.
 #[track_caller]
-fn wait_for_running(server: &Server) -> serde_json::Value {
-    wait_for("a running query", || {
+fn wait_for_query(server: &Server, place: usize, state: &str) -> serde_json::Value {
+    wait_for(state, || {
         let (_, body) = server.get("/api/v1/status/queries")?;
         let json: serde_json::Value =
             serde_json::from_str(&body).map_err(|error| format!("{body}: {error}"))?;
-        let query = &json["data"][0];
-        if query["state"] == "running" { Ok(query.clone()) } else { Err(body) }
+        let query = &json["data"][place];
+        if query["state"] == state { Ok(query.clone()) } else { Err(body) }
     })
 }
 
 #[test]
 fn a_running_query_is_listed_and_killed() {
     let directory = tempfile::tempdir().expect("directory");
-    let server = Server::start(directory.path(), &[EXPERIMENTAL]);
+    let one = "--query.max-concurrency=1";
+    let server = Server::start(directory.path(), &[EXPERIMENTAL, one]);
     let address = server.address;
     let asked = std::thread::spawn(move || request(address, "GET", LONG));
-    let query = wait_for_running(&server);
+    let query = wait_for_query(&server, 0, "running");
     assert_eq!(query["query"], "mad_over_time(vector(1)[10m:1ms])");
     assert_eq!(query["client"], "127.0.0.1");
-    wait_for("bytes that it holds", || match wait_for_running(&server)["memoryBytes"].as_u64() {
+    wait_for("bytes that it holds", || match wait_for_query(&server, 0, "running")["memoryBytes"]
+        .as_u64()
+    {
         Some(bytes) if 0 < bytes => Ok(()),
         other => Err(format!("{other:?}")),
     });
+    let second = "/api/v1/query?query=vector(2)";
+    let second = std::thread::spawn(move || request(address, "GET", second));
+    assert_eq!(wait_for_query(&server, 1, "waiting")["query"], "vector(2)");
     let path = format!("/api/v1/status/queries/{}", query["id"]);
     assert_eq!(server.request("DELETE", &path).expect("an answer").0, 200);
     let (status, body) = asked.join().expect("no panic").expect("an answer");
+    assert_eq!(second.join().expect("no panic").expect("an answer").0, 200);
     assert!(status == 499 && body.contains("query was canceled in"), "{status} {body}");
     wait_for("an empty list", || match server.get("/api/v1/status/queries")? {
         (200, body) if body.ends_with("\"data\":[]}") => Ok(()),
@@ -401,13 +408,33 @@ fn a_running_query_is_listed_and_killed() {
     for line in [
         "cresset_query_killed_total 1\n",
         "prometheus_engine_queries 0\n",
-        "prometheus_engine_queries_concurrent_max 20\n",
+        "prometheus_engine_queries_concurrent_max 1\n",
         "prometheus_engine_query_log_enabled 0\n",
-        "prometheus_engine_query_duration_seconds_count{slice=\"inner_eval\"} 1\n",
+        "prometheus_engine_query_duration_seconds_count{slice=\"inner_eval\"} 2\n",
         "# TYPE prometheus_engine_query_duration_seconds summary\n",
     ] {
         assert!(metrics.contains(line), "{line}{metrics}");
     }
+}
+
+#[test]
+fn flags_bound_queries() {
+    let directory = tempfile::tempdir().expect("directory");
+    let config = write_config(directory.path(), "a", "127.0.0.1:1");
+    let bounds =
+        ["--query.timeout=300ms", "--query.max-samples=3000000", "--query.lookback-delta=30s"];
+    let flags = [config.as_str(), EXPERIMENTAL, bounds[0], bounds[1], bounds[2]];
+    let server = Server::start(directory.path(), &flags);
+    server.wait_for_value("up", |up| up == 0.0);
+    assert_eq!(server.values("up offset -20s").expect("an answer").len(), 1);
+    assert_eq!(server.values("up offset -1m").expect("an answer").len(), 0);
+    let (status, body) = server.get(LONG).expect("an answer");
+    let late = "query timed out in expression evaluation";
+    assert!(status == 503 && body.contains(late), "{status} {body}");
+    let large = "/api/v1/query?query=count_over_time(vector(1)[1h:1ms])";
+    let (status, body) = server.get(large).expect("an answer");
+    let many = "query processing would load too many samples into memory in query execution";
+    assert!(status == 422 && body.contains(many), "{status} {body}");
 }
 
 #[test]
@@ -437,7 +464,7 @@ fn a_query_that_a_crash_cut_off_is_told_of() {
     let address = server.address;
     // The kill cuts this connection off.
     std::thread::spawn(move || request(address, "GET", LONG));
-    wait_for_running(&server);
+    wait_for_query(&server, 0, "running");
     let file = directory.path().join("data/queries.active");
     wait_for("the query in the file", || {
         let text = std::fs::read(&file).map_err(|error| error.to_string())?;
