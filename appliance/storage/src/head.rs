@@ -21,6 +21,7 @@ use model::label_set::LabelSet;
 use model::native_histogram::NativeHistogram;
 use model::time::Tick;
 
+use crate::allocation::allocated;
 use crate::cells::Cells;
 use crate::chunk::buckets::check;
 use crate::chunk::kind::{ROWS_MAX, all_rows};
@@ -29,6 +30,7 @@ use crate::histogram;
 use crate::histogram_lanes::HistogramLanes;
 use crate::last_row::{LastRow, states};
 use crate::log::write::Epoch;
+use crate::owners::{GroupOwners, Usage};
 use crate::row::{ColumnKind, GroupKey, Rank, Row};
 use crate::tile::place::{Place, TileRef};
 use crate::tile::write::{Builder, Rows};
@@ -99,6 +101,9 @@ pub(crate) struct Group {
     pub(crate) labels: LabelSet,
     /// Families that it describes, by name.
     pub(crate) metadata: Vec<u32>,
+    pub(crate) owners: GroupOwners,
+    /// Series that it has, and their bytes when they were last measured.
+    pub(crate) usage: Usage,
     pub(crate) columns: Vec<Column>,
     /// Kinds of the columns up to the last one that is not of floats.
     kinds: Vec<ColumnKind>,
@@ -141,6 +146,8 @@ impl Group {
             key,
             labels,
             metadata: Vec::new(),
+            owners: GroupOwners::default(),
+            usage: Usage::default(),
             columns: Vec::new(),
             kinds: Vec::new(),
             live: Bitmap::default(),
@@ -625,8 +632,12 @@ impl Group {
 
     /// Bytes of memory of last row and open tile.
     pub(crate) fn tile_bytes(&self) -> usize {
-        let lanes: usize = self.lanes.iter().map(|lane| lane.values.capacity() * 8).sum();
-        size_of::<Group>()
+        let lanes: usize =
+            self.lanes.iter().map(|lane| allocated(lane.values.capacity() * 8)).sum();
+        allocated(size_of::<Group>())
+            + self.labels.heap_bytes()
+            + self.metadata.capacity() * size_of::<u32>()
+            + self.live.words().len() * 8
             + lanes
             + self.histogram_lanes.heap_bytes()
             + self.lanes.capacity() * size_of::<Lane>()

@@ -83,6 +83,7 @@ impl Store {
         found.restore_column(column, series, kind);
         found.logged_columns = Some(index32(found.columns.len()));
         self.index.add_column(series, ColumnPlace { group: side, column });
+        self.own_series(side);
         self.log_column(now, side, column);
         Ok(())
     }

@@ -19,6 +19,7 @@ pub(crate) struct Counts {
     pub(crate) series_created: u64,
     pub(crate) series_removed: u64,
     pub(crate) limited_series: u64,
+    pub(crate) limited_bytes: u64,
     pub(crate) limited_groups: u64,
     pub(crate) limited_columns: u64,
     pub(crate) metadata_refused: u64,

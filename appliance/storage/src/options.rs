@@ -16,6 +16,15 @@ pub const TILE_ROWS_MAX: u32 = 128;
 /// Tests fill segments of a few blocks, so that many come and go in a short history.
 const SEGMENT_BYTES_MIN: u64 = if cfg!(test) { 32 * KIB } else { MIB };
 
+/// What one owner may have of this shard; 0 is no limit. Over it further series are refused.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OwnerLimit {
+    /// Series.
+    pub series_max: u32,
+    /// Bytes of memory, measured once a minute and estimated between.
+    pub bytes_max: u64,
+}
+
 /// Bounds of one shard's store.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
@@ -74,6 +83,15 @@ pub struct Options {
     pub tiers: Vec<Tier>,
     /// Series of this shard. Range 1..=2^31. Default 20 million.
     pub series_max: u32,
+    /// Bytes of memory of the head, measured once a minute and estimated between; over it no
+    /// further series is made. Range 0..=2^50, default 0: no limit.
+    pub head_bytes_max: u64,
+    /// What one target may have. Default none.
+    pub target_limit: OwnerLimit,
+    /// What all targets of a job may have together. Default none.
+    pub job_limit: OwnerLimit,
+    /// What all groups of a tenant may have together. Default none.
+    pub tenant_limit: OwnerLimit,
     /// Groups of this shard. Range 1..=2^24. Default 1 million.
     pub groups_max: u32,
     /// Exemplars of this shard; the oldest makes way for the next. Range 0..=100 million, 0 keeps
@@ -114,6 +132,10 @@ impl Default for Options {
             tombstones_max: 1000,
             tiers: Vec::new(),
             series_max: 20_000_000,
+            head_bytes_max: 0,
+            target_limit: OwnerLimit::default(),
+            job_limit: OwnerLimit::default(),
+            tenant_limit: OwnerLimit::default(),
             groups_max: 1_000_000,
             exemplars_max: 100_000,
             metadata_bytes_max: 32 * MIB,
@@ -165,6 +187,7 @@ impl Options {
             ("replaced_keep_ms", self.replaced_keep_ms, 0, 24 * HOUR_MS),
             ("tombstones_max", self.tombstones_max.into(), 1, 100_000),
             ("series_max", self.series_max.into(), 1, 1 << 31),
+            ("head_bytes_max", self.head_bytes_max, 0, 1 << 50),
             ("groups_max", self.groups_max.into(), 1, 1 << 24),
             ("exemplars_max", self.exemplars_max.into(), 0, 100_000_000),
             ("metadata_bytes_max", self.metadata_bytes_max, 0, 1024 * MIB),

@@ -19,8 +19,12 @@ impl Store {
         let groups = self.groups.iter().flatten();
         let tiles: usize = groups.clone().map(|group| group.tile_bytes()).sum();
         let directory: usize = groups.map(|group| group.directory_bytes()).sum();
+        let table = self.groups.capacity() * size_of::<usize>()
+            + self.group_keys.allocation_size()
+            + self.side_keys.allocation_size()
+            + self.owners.heap_bytes();
         MemoryBytes {
-            tiles: tiles as u64,
+            tiles: (tiles + table) as u64,
             sealed: self.tile_files.waiting_bytes(),
             directory: directory as u64,
             index: self.index.heap_bytes() as u64,
@@ -91,6 +95,11 @@ impl Store {
         self.collect_blocks(into);
         self.collect_refusals(into);
         self.collect_exemplars(into);
+        for (kind, name, refused) in self.owners.refused() {
+            let help = "Series refused because their owner has as much as it may.";
+            let labels = [("owner", kind.word()), ("name", name)];
+            into.counter("cresset_storage_owner_limited_total", help, &labels, float_of(refused));
+        }
         self.collect_memory(into);
     }
 
@@ -306,6 +315,7 @@ impl Store {
             ("groups", counts.limited_groups),
             ("columns", counts.limited_columns),
             ("metadata", counts.metadata_refused),
+            ("bytes", counts.limited_bytes),
         ] {
             let help = "Series and groups refused because a limit was reached.";
             into.counter(

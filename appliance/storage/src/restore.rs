@@ -97,6 +97,7 @@ fn put_column(
     let series = store.index.find(labels).unwrap_or_else(|| store.index.insert(labels));
     store.index.add_column(series, ColumnPlace { group, column });
     found.restore_column(column, series, kind);
+    store.own_series(group);
     Ok(true)
 }
 
@@ -106,6 +107,7 @@ fn drop_column(store: &mut Store, group: u32, column: u32) {
     if series != NONE {
         found.drop_column(column);
         store.index.remove_column(series, ColumnPlace { group, column });
+        store.disown_series(group);
     }
 }
 
@@ -120,6 +122,7 @@ fn drop_group(store: &mut Store, group: u32) {
     if let Some(found) = store.groups[group as usize].take() {
         let keys = if found.side { &mut store.side_keys } else { &mut store.group_keys };
         keys.remove(&found.key);
+        store.owners.give_back(found.owners);
         store.index.families.give_back(&found.metadata);
         store.forget_families();
         if let Some((epoch, _)) = found.opened {

@@ -28,6 +28,7 @@ use crate::manifest::Manifest;
 use crate::metrics::Counts;
 use crate::names::SegmentId;
 use crate::options::{Options, TILE_ROWS_MAX};
+use crate::owners::{OwnerKind, Owners, SERIES_BYTES, Usage};
 use crate::row::{ColumnIndex, ColumnKind, GroupId, GroupKey, Row};
 use crate::select;
 use crate::selection::{LabelRequest, SelectError};
@@ -95,6 +96,19 @@ pub enum LimitError {
     /// The shard has as many groups as it may.
     #[error("limit of {0} groups reached")]
     Groups(u32),
+    /// An owner of the series has as much as it may.
+    #[error("limit of {limit} {unit} of the {} reached", kind.word())]
+    Owner {
+        /// Which of its owners.
+        kind: OwnerKind,
+        /// The limit.
+        limit: u64,
+        /// `series` or `bytes`.
+        unit: &'static str,
+    },
+    /// The head has as many bytes as it may.
+    #[error("limit of {0} bytes of the head reached")]
+    Bytes(u64),
     /// The group has as many columns as a row of the log can hold.
     #[error("limit of {0} columns in a group reached")]
     Columns(u32),
@@ -128,6 +142,9 @@ pub struct Store {
     pub(crate) deletions: Deletions,
     pub(crate) blocks: Blocks,
     pub(crate) exemplars: Exemplars,
+    pub(crate) owners: Owners,
+    /// Bytes of memory when they were last measured, and an estimate of what came since.
+    pub(crate) head_bytes: u64,
     pub(crate) counts: Counts,
     builder: Builder,
     changed: Vec<u32>,
@@ -164,6 +181,8 @@ impl Store {
             deletions: Deletions::new(&options),
             blocks: Blocks::new(&options, 0, Manifest::default(), 0),
             exemplars: Exemplars::new(options.exemplars_max),
+            owners: Owners::default(),
+            head_bytes: 0,
             counts: Counts::default(),
             builder: Builder::default(),
             changed: Vec::new(),
@@ -206,6 +225,7 @@ impl Store {
         }
         let mut made = Group::new(key, labels, self.options.tile_rows, self.wall_ms);
         made.side = side;
+        made.owners = self.owners.take(&made.labels);
         self.groups[group as usize] = Some(Box::new(made));
         let keys = if side { &mut self.side_keys } else { &mut self.group_keys };
         keys.insert(key, group);
@@ -235,6 +255,16 @@ impl Store {
         } else if self.options.series_max as usize <= self.index.len() {
             self.counts.limited_series += 1;
             return Err(LimitError::Series(self.options.series_max));
+        } else if 0 < self.options.head_bytes_max && self.options.head_bytes_max <= self.head_bytes
+        {
+            self.counts.limited_bytes += 1;
+            return Err(LimitError::Bytes(self.options.head_bytes_max));
+        }
+        if let Some((kind, limit, unit)) =
+            self.owners.over(found.usage, found.owners, &self.options)
+        {
+            self.owners.count_refused(kind, &found.labels);
+            return Err(LimitError::Owner { kind, limit, unit });
         }
         let column = u32::try_from(found.columns.len()).unwrap_or(u32::MAX);
         if columns_max <= column || !fits_record(labels, &self.options) {
@@ -247,7 +277,24 @@ impl Store {
         });
         self.index.add_column(series, ColumnPlace { group: group.0, column });
         found.add_column(series, kind);
+        self.own_series(group.0);
         Ok(ColumnIndex(column))
+    }
+
+    /// A column of the group got a series.
+    pub(crate) fn own_series(&mut self, group: u32) {
+        let found = self.groups[group as usize].as_mut().expect("it has the column");
+        found.usage.add_series();
+        self.owners.each(found.owners, Usage::add_series);
+        self.head_bytes += SERIES_BYTES;
+    }
+
+    /// A column of the group lost its series.
+    pub(crate) fn disown_series(&mut self, group: u32) {
+        let found = self.groups[group as usize].as_mut().expect("it had the column");
+        found.usage.remove_series();
+        self.owners.each(found.owners, Usage::remove_series);
+        self.head_bytes = self.head_bytes.saturating_sub(SERIES_BYTES);
     }
 
     /// Columns whose full row fits a segment.

@@ -10,6 +10,8 @@ use std::hash::BuildHasher;
 use foldhash::fast::FixedState;
 use hashbrown::HashTable;
 
+use crate::allocation::allocated;
+
 /// Number of a symbol; free numbers are used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Symbol(pub(crate) u32);
@@ -40,7 +42,7 @@ impl Symbols {
             return Symbol(id);
         }
         let entry = Entry { text: text.into(), uses: 1 };
-        self.text_bytes += text.len();
+        self.text_bytes += allocated(text.len());
         let id = if let Some(id) = self.free.pop() {
             self.entries[id as usize] = entry;
             id
@@ -69,7 +71,7 @@ impl Symbols {
             return false;
         }
         let text = std::mem::take(&mut entry.text);
-        self.text_bytes -= text.len();
+        self.text_bytes -= allocated(text.len());
         let hash = self.hasher.hash_one(&*text);
         let found = self.table.find_entry(hash, |id| *id == symbol.0);
         found.expect("Y1: a live symbol is in the table").remove();

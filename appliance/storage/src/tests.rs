@@ -12,6 +12,8 @@ mod invariants;
 
 mod kinds;
 
+mod owners;
+
 mod late;
 
 mod annotations;

@@ -50,6 +50,23 @@ impl Store {
         }
         self.drop_dead(oldest_ms, expired);
         self.sweep_blocks(now);
+        self.measure_owners();
+    }
+
+    /// Measures what the head takes, and shares it out to the owners of groups: the memory of each
+    /// group is its own, that of the index goes by series.
+    fn measure_owners(&mut self) {
+        let memory = self.memory();
+        self.head_bytes = memory.total();
+        let shared = memory.index + memory.symbols + memory.catalog;
+        let by_series = shared / (self.index.len() as u64).max(1);
+        self.owners.measure();
+        for group in self.groups.iter_mut().flatten() {
+            let own = group.tile_bytes() + group.directory_bytes();
+            let bytes = own as u64 + u64::from(group.usage.series) * by_series;
+            group.usage.bytes = bytes;
+            self.owners.each(group.owners, |usage| usage.bytes += bytes);
+        }
     }
 
     /// What was made or recovered before the clock was known counts from here.
@@ -122,6 +139,7 @@ impl Store {
         let Some(found) = self.groups[group as usize].take() else { return };
         let keys = if found.side { &mut self.side_keys } else { &mut self.group_keys };
         keys.remove(&found.key);
+        self.owners.give_back(found.owners);
         self.index.families.give_back(&found.metadata);
         self.catalog.queue(Change::DropGroup(group), None);
     }
@@ -131,6 +149,7 @@ impl Store {
         let series = found.columns[column as usize].series;
         found.drop_column(column);
         self.index.remove_column(series, ColumnPlace { group, column });
+        self.disown_series(group);
         self.counts.series_removed += 1;
     }
 

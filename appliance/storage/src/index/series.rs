@@ -6,6 +6,7 @@ use model::label_set::LabelSet;
 use roaring::RoaringBitmap;
 use smallvec::SmallVec;
 
+use crate::allocation::allocated;
 use crate::index::families::Families;
 use crate::index::postings::Postings;
 use crate::symbols::{Symbol, Symbols};
@@ -202,8 +203,7 @@ impl Index {
 
     /// Bytes of memory behind series and postings, without the symbols.
     pub(crate) fn heap_bytes(&self) -> usize {
-        let labels: usize =
-            self.series.iter().map(|s| s.labels.len() * size_of::<(Symbol, Symbol)>()).sum();
+        let labels: usize = self.series.iter().map(|s| allocated(size_of_val(&*s.labels))).sum();
         let postings: usize = self
             .values
             .values()
