@@ -273,7 +273,6 @@ fn hostile_queries_end_within_their_budgets() {
     check_texts(&tester);
     tester.options.crew = Arc::new(Spawning);
     check_selections(&tester);
-    check_results(&tester);
     tester.checks_max = 10;
     let timeout = "query timed out in expression evaluation";
     for function in ["quantile_over_time(0.5,", "sum_over_time(", "deriv(", "mad_over_time("] {

@@ -183,7 +183,7 @@ fn f2_threads_do_not_show_in_the_bits() {
         for step_ms in [0, 10_000] {
             let alone = EngineOptions { crew: Arc::new(Alone), ..with(1, Fate::Now) };
             let alone = ask(&store, text, step_ms, alone).expect(text);
-            let several = [1, 2, 3, 7].map(|width| with(width, Fate::Thread));
+            let several = [1, 2, 3, 7, 40].map(|width| with(width, Fate::Thread));
             let odd = [with(4, Fate::Now), with(3, Fate::HalfLost)];
             for options in several.into_iter().chain(odd) {
                 let crew = format!("{:?}", options.crew);
@@ -191,6 +191,18 @@ fn f2_threads_do_not_show_in_the_bits() {
                 assert!(answer == alone, "{text} step {step_ms} with {crew}");
             }
         }
+    }
+}
+
+#[test]
+fn as_many_threads_help_as_there_are() {
+    let store = Store::new();
+    for width in [2, 8, 40] {
+        let crew = Arc::new(Threads { width, fate: Fate::Now, offered: AtomicUsize::new(0) });
+        let options =
+            EngineOptions { crew: Arc::clone(&crew) as Arc<dyn Crew>, ..with(1, Fate::Now) };
+        ask(&store, "sum(rate(m_total[5m]))", 10_000, options).expect("an answer");
+        assert!(4 < crew.offered.load(Ordering::Relaxed), "{width} threads");
     }
 }
 

@@ -34,8 +34,8 @@ const BATCHES_A_THREAD: usize = 2;
 /// native histograms that wait in a batch. What needs more is computed by the query's own thread,
 /// on its own budget.
 const LENT_BYTES_MAX: u64 = 4 << 20;
-/// Most bytes that the batches of other threads take together.
-const LENT_BYTES_TOTAL_MAX: u64 = 64 << 20;
+/// Most bytes that the batches of other threads take together: those of fifteen threads.
+const LENT_BYTES_TOTAL_MAX: u64 = 128 << 20;
 /// Longest wait for another thread before the deadline is looked at.
 const WAIT: Duration = Duration::from_millis(20);
 
@@ -85,11 +85,12 @@ impl Flow {
     ) -> Result<(), Fault> {
         let batches = self.batch_count();
         let width = context.crew.width().min(batches);
-        let in_flight = width * BATCHES_A_THREAD;
-        let lent = (self.batch_bytes() + LENT_BYTES_MAX).saturating_mul(in_flight as u64);
-        if 1 < width && lent <= LENT_BYTES_TOTAL_MAX.max(width as u64 * 2 * LENT_BYTES_MAX) {
+        let each = self.batch_bytes().saturating_add(LENT_BYTES_MAX);
+        let affordable = usize::try_from(LENT_BYTES_TOTAL_MAX / each).unwrap_or(usize::MAX);
+        let in_flight = (width * BATCHES_A_THREAD).min(affordable);
+        if 1 < width && 1 < in_flight {
             // Without room for others the query works alone: slower, not wrong.
-            if let Some(share) = context.budget.lend(lent) {
+            if let Some(share) = context.budget.lend(each * in_flight as u64) {
                 let together = Together::new(Arc::new(self), in_flight);
                 let done = together.run(context, sink);
                 drop(share);
