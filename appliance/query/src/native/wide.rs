@@ -29,7 +29,10 @@ impl Number {
 
     fn scale(&mut self, scale: impl Fn(f64) -> f64) {
         self.value = scale(self.value);
-        self.lost = scale(self.lost);
+        // Nothing lost stays nothing, also where it would be multiplied by an infinity.
+        if self.lost != 0.0 {
+            self.lost = scale(self.lost);
+        }
     }
 }
 
@@ -173,12 +176,7 @@ impl Wide {
             self.positive.clear();
             self.negative.clear();
         }
-        self.each(|number| {
-            number.value /= by;
-            if number.lost != 0.0 {
-                number.lost /= by;
-            }
-        });
+        self.each(|number| number.scale(|value| value / by));
         if by < 0.0 {
             self.hint = CounterResetHint::Gauge;
         }
@@ -416,6 +414,15 @@ mod tests {
             positive_buckets: counts.to_vec(),
             ..NativeHistogram::default()
         }
+    }
+
+    #[test]
+    fn counts_grow_by_an_infinity() {
+        let mut wide = Wide::from(&histogram(0, 0, &[1.0, 2.0]));
+        wide.multiply(f64::NEG_INFINITY);
+        let product = wide.finish(true);
+        assert_eq!(product.count, f64::NEG_INFINITY);
+        assert_eq!(product.positive_buckets, [f64::NEG_INFINITY; 2]);
     }
 
     #[test]
