@@ -23,5 +23,6 @@ pub mod promqltest;
 pub mod tsdb;
 
 pub mod random;
+pub mod naive;
 
 pub mod suite;

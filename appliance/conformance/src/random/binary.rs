@@ -79,8 +79,10 @@ impl Generator<'_> {
 
     fn vector_join(&mut self, chosen: &Chosen) -> Expr {
         let left = self.vector(chosen.left);
-        // Sides of the same series meet more often than others.
-        let twin = chosen.right.level >= chosen.left.level && self.percent(25);
+        // Sides of the same series meet more often than others. The difference of what is equal up
+        // to rounding is rounding alone.
+        let rounds = chosen.op == BinaryOp::Sub && chosen.left.level == Level::Close;
+        let twin = chosen.right.level >= chosen.left.level && !rounds && self.percent(25);
         let right = if twin { left.clone() } else { self.vector(chosen.right) };
         if !self.is_whole() && chosen.op == BinaryOp::Atan2 {
             // Version 2 keeps the metric name; a function takes it away.

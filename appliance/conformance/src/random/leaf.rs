@@ -137,13 +137,18 @@ impl Generator<'_> {
         if !self.is_whole() || ms % 1000 != 0 || self.percent(85) {
             return Duration::Ms(ms);
         }
-        let half = duration_node(DurationExprKind::Number(literal_seconds(ms / 1000 - 7)));
-        let seven = duration_node(DurationExprKind::Number(literal_seconds(7)));
-        let (left, right) = (Box::new(half), Box::new(seven));
+        let seconds = |seconds| {
+            let literal = DurationExprKind::Number(literal_seconds(seconds));
+            Box::new(duration_node(literal))
+        };
+        let own = ms / 1000;
         let kind = match self.chance.below(3) {
-            0 => DurationExprKind::Max(left, right),
-            1 => DurationExprKind::Min(left, right),
-            _ => DurationExprKind::Binary { op: BinaryOp::Add, left, right },
+            0 => DurationExprKind::Max(seconds(own), seconds(own - 7)),
+            1 => DurationExprKind::Min(seconds(own + 7), seconds(own)),
+            _ => {
+                let (left, right) = (seconds(own - 7), seconds(7));
+                DurationExprKind::Binary { op: BinaryOp::Add, left, right }
+            }
         };
         Duration::Expr(duration_node(DurationExprKind::Paren(Box::new(duration_node(kind)))))
     }
