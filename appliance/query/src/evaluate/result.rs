@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use model::time::TimestampMs;
 
-use crate::evaluate::column::{StepSeries, StepVector};
+use crate::evaluate::column::{StepSeries, StepVector, histogram_samples};
 use crate::evaluate::context::Context;
 use crate::evaluate::extended::extended_samples;
 use crate::evaluate::fault::Fault;
@@ -112,7 +112,12 @@ fn range_vector(
         NodeKind::Paren(inner) | NodeKind::Invariant(inner) => range_vector(context, inner, time),
         NodeKind::Matrix(matrix) => selected_range(context, matrix, time.0),
         NodeKind::Subquery(subquery) => {
+            let (total_before, ..) = context.budget.counts();
+            let inside = context.budget.enter();
             let series = subquery_vector(context, subquery)?;
+            context.budget.leave(inside);
+            let (total, ..) = context.budget.counts();
+            context.budget.touch_step(0, total - total_before);
             let series = cleaned(context, series)?;
             matrix_of(context, series, &subquery.grid)
         }
@@ -143,9 +148,11 @@ fn selected_range(
             let text = format!("{name} modifier is not supported with histograms");
             return Err(Fault::execution(text));
         };
-        let count = (floats.len() + histograms.len()) as u64;
+        let sizes = histograms.iter().map(|(_, histogram)| histogram_samples(histogram));
+        let count = floats.len() as u64 + sizes.sum::<u64>();
         context.budget.take_samples(count)?;
         context.budget.touch(count, count);
+        context.budget.touch_step(0, count);
         let floats = floats.into_iter().map(|(time, value)| (TimestampMs(time), value)).collect();
         let points = Points { floats, histograms };
         series.push(SeriesPoints { labels: labels.clone(), points });
