@@ -45,6 +45,26 @@ impl LabelSet {
         builder.build()
     }
 
+    /// Label set of `labels` that come in order of name, each name once, without empty values, as
+    /// another label set gave them; `None` when they do not.
+    #[must_use]
+    pub fn from_sorted<'a>(
+        labels: impl Iterator<Item = (&'a str, &'a str)> + Clone,
+    ) -> Option<LabelSet> {
+        let bytes = labels.clone().map(|(name, value)| name.len() + value.len() + 4).sum();
+        let mut packed = String::with_capacity(bytes);
+        let mut before = None;
+        for (name, value) in labels {
+            if value.is_empty() || before.is_some_and(|before| name <= before) {
+                return None;
+            }
+            put(&mut packed, name);
+            put(&mut packed, value);
+            before = Some(name);
+        }
+        Some(LabelSet(Arc::from(packed)))
+    }
+
     /// Labels in order of name.
     #[must_use]
     pub fn iter(&self) -> Iter<'_> {
@@ -310,6 +330,16 @@ mod tests {
     /// Labels with short names, so that equal names and empty values happen.
     fn pairs() -> impl Strategy<Value = Pairs> {
         prop::collection::vec(("[abé]{0,2}", "[0-9x\u{7f}é]{0,70}"), 0..8)
+    }
+
+    #[test]
+    fn sorted_labels_give_the_same_set_and_others_none() {
+        let sorted = [("a", "1"), ("b", "2"), ("c", "long".repeat(99).leak())];
+        let set = LabelSet::from_sorted(sorted.into_iter());
+        assert_eq!(set, Some(LabelSet::new(sorted)));
+        for wrong in [[("b", "1"), ("a", "2")], [("a", "1"), ("a", "1")], [("a", ""), ("b", "1")]] {
+            assert_eq!(LabelSet::from_sorted(wrong.into_iter()), None);
+        }
     }
 
     fn set_of(pairs: &Pairs) -> LabelSet {

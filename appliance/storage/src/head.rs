@@ -41,9 +41,8 @@ pub(crate) const NONE: u32 = u32::MAX;
 /// Most bytes of a column in a tile beside its values: directory, checksum, tag, bitmaps.
 const COLUMN_BYTES_MAX: usize = 48;
 
-/// A lane grows to 16, 32, 64, 96, 128 rows.
-const LANE_ROWS_MIN: usize = 16;
-const LANE_ROWS_STEP: usize = 32;
+/// A lane grows by so many rows, two cache lines; half of that waits for rows on average.
+const LANE_ROWS_STEP: usize = 16;
 
 /// Where a row goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -344,7 +343,7 @@ impl Group {
         if !self.wants_lane(column, rows) {
             return;
         }
-        let mut values = Vec::with_capacity(rows.next_power_of_two().max(LANE_ROWS_MIN));
+        let mut values = Vec::with_capacity((rows + 1).next_multiple_of(LANE_ROWS_STEP));
         values.resize(rows, self.last.values[column as usize]);
         self.columns[column as usize].lane = index32(self.lanes.len());
         self.lanes.push(Lane { column, values });
@@ -662,7 +661,7 @@ fn permute(bits: u128, order: &[usize]) -> u128 {
 
 fn push_value(values: &mut Vec<f64>, value: f64) {
     if values.len() == values.capacity() {
-        values.reserve_exact(values.len().clamp(LANE_ROWS_MIN, LANE_ROWS_STEP));
+        values.reserve_exact(LANE_ROWS_STEP);
     }
     values.push(value);
 }

@@ -18,7 +18,9 @@ use crate::catalog::record::FRAME_BYTES_MAX;
 use crate::effect::LogPosition;
 use crate::frame::{self, Envelope, Found, Kind as FrameKind};
 use crate::log::read::{self as log, Sequence, Verdict};
-use crate::log::record::{Kind, read_column, read_exemplar, read_group, read_metadata, read_seal};
+use crate::log::record::{
+    Kind, read_column, read_column_place, read_exemplar, read_group, read_metadata, read_seal,
+};
 use crate::log::row_read::Decoder;
 use crate::log::write::{Epoch, LiveSegment};
 use crate::manifest::{self, MANIFEST_BYTES_MAX, Manifest};
@@ -720,6 +722,10 @@ impl Recovery {
                 restore::logged_group(store, group, EPOCH_BEFORE)
             }
             record @ (Kind::Column | Kind::TypedColumn) => {
+                let place = read_column_place(body).ok_or("column makes no sense")?;
+                if restore::has_column(store, place) {
+                    return Ok(());
+                }
                 let column = read_column(record, body).ok_or("column makes no sense")?;
                 let (group, column, kind, labels) = column;
                 restore::logged_column(store, (group, column), kind, &labels, EPOCH_BEFORE)

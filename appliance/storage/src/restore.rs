@@ -169,6 +169,13 @@ pub(crate) fn logged_group(
     Ok(())
 }
 
+/// Whether the catalog or an earlier record gave the column a series.
+pub(crate) fn has_column(store: &Store, (group, column): (u32, u32)) -> bool {
+    let found = store.groups.get(group as usize).and_then(Option::as_ref);
+    let column = found.and_then(|found| found.columns.get(column as usize));
+    column.is_some_and(|column| column.series != NONE)
+}
+
 /// Takes a column of the log; the catalog gets it if it was not there.
 ///
 /// # Errors

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use model::label_set::{Builder, LabelSet};
+use model::label_set::LabelSet;
 
 use crate::catalog::record::Kind;
 use crate::log::record::read_family;
@@ -31,6 +31,8 @@ pub(crate) enum Definition {
 pub(crate) struct Reader {
     symbols: Vec<String>,
     families: Vec<Arc<Family>>,
+    /// Numbers of the symbols of one label set.
+    numbers: Vec<usize>,
 }
 
 impl Reader {
@@ -97,17 +99,18 @@ impl Reader {
         Some(Some(definition))
     }
 
-    fn labels(&self, cursor: &mut Cursor<'_>) -> Option<LabelSet> {
+    fn labels(&mut self, cursor: &mut Cursor<'_>) -> Option<LabelSet> {
         let count = cursor.size()?;
         if cursor.left() < count {
             return None;
         }
-        let mut builder = Builder::default();
-        for _ in 0..count {
-            let name = self.symbols.get(cursor.size()?)?;
-            let value = self.symbols.get(cursor.size()?)?;
-            builder.set(name, value);
+        self.numbers.clear();
+        for _ in 0..2 * count {
+            let number = cursor.size().filter(|number| *number < self.symbols.len())?;
+            self.numbers.push(number);
         }
-        Some(builder.build())
+        let (pairs, _) = self.numbers.as_chunks::<2>();
+        let text = |number: usize| self.symbols[number].as_str();
+        LabelSet::from_sorted(pairs.iter().map(|[name, value]| (text(*name), text(*value))))
     }
 }

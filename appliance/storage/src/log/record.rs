@@ -104,6 +104,12 @@ pub(crate) fn put_column(
     record
 }
 
+/// Group and number of what [`put_column`] wrote, without its labels.
+pub(crate) fn read_column_place(body: &[u8]) -> Option<(u32, u32)> {
+    let mut cursor = Cursor::new(body);
+    Some((cursor.unsigned32()?, cursor.unsigned32()?))
+}
+
 /// Reads what [`put_column`] wrote into a record of this kind.
 pub(crate) fn read_column(record: Kind, body: &[u8]) -> Option<(u32, u32, ColumnKind, LabelSet)> {
     let mut cursor = Cursor::new(body);
