@@ -6,6 +6,7 @@
 //! Invariants
 //! - X1: the ring has at most as many entries as options allow; the oldest makes way.
 
+use std::cmp::Ordering;
 use std::collections::VecDeque;
 
 use foldhash::fast::FixedState;
@@ -119,14 +120,17 @@ impl Exemplars {
         let Some(number) = self.newest.get(&place) else { return Ok(true) };
         let at = usize::try_from(number - self.first).expect("the ring has the newest");
         let newest = &self.entries[at].exemplar;
-        if newest == exemplar {
-            return Ok(false);
+        let hash = |of: &Exemplar| of.labels.hash64();
+        let order = exemplar
+            .timestamp
+            .cmp(&newest.timestamp)
+            .then(exemplar.value.total_cmp(&newest.value))
+            .then(hash(exemplar).cmp(&hash(newest)));
+        match order {
+            Ordering::Less => Err(ExemplarError::OutOfOrder),
+            Ordering::Equal => Ok(false),
+            Ordering::Greater => Ok(true),
         }
-        let order = |of: &Exemplar| (of.timestamp, of.value, of.labels.hash64());
-        if order(exemplar).partial_cmp(&order(newest)).is_some_and(std::cmp::Ordering::is_lt) {
-            return Err(ExemplarError::OutOfOrder);
-        }
-        Ok(true)
     }
 
     /// Adds what [`Exemplars::admit`] let in.

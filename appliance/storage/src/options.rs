@@ -160,6 +160,12 @@ pub struct OptionsError {
 }
 
 impl Options {
+    /// Whether the bytes of anybody are limited.
+    pub(crate) fn limits_bytes(&self) -> bool {
+        let owners = [self.target_limit, self.job_limit, self.tenant_limit];
+        0 < self.head_bytes_max || owners.iter().any(|limit| 0 < limit.bytes_max)
+    }
+
     /// Whether every option is within its range.
     ///
     /// # Errors

@@ -56,6 +56,10 @@ impl Store {
     /// Measures what the head takes, and shares it out to the owners of groups: the memory of each
     /// group is its own, that of the index goes by series.
     fn measure_owners(&mut self) {
+        // Walking the index of a million series takes tens of milliseconds.
+        if !self.options.limits_bytes() {
+            return;
+        }
         let memory = self.memory();
         self.head_bytes = memory.total();
         let shared = memory.index + memory.symbols + memory.catalog;
