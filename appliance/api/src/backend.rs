@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use exposition::metrics::Collected;
 use model::label_set::LabelSet;
+use model::matcher::Matcher;
 use model::time::{Now, TimestampMs};
 use query::evaluate::{EngineOptions, Query, Stats};
 use query::source::Source;
@@ -58,6 +59,28 @@ pub trait Backend: Send + Sync + 'static {
     /// # Errors
     /// A shard did not answer.
     fn targets(&self) -> Result<Targets, String>;
+
+    /// Shows `visit` the labels and the metadata of every target, until it gives false. May wait
+    /// for the shards.
+    ///
+    /// # Errors
+    /// A shard did not answer.
+    fn metadata(
+        &self,
+        visit: &mut dyn FnMut(&LabelSet, &[FamilyMetadata]) -> bool,
+    ) -> Result<(), String>;
+
+    /// The exemplars of the series that fit one of `matcher_sets`, by labels. May wait for the
+    /// shards.
+    ///
+    /// # Errors
+    /// A shard did not answer.
+    fn exemplars(
+        &self,
+        matcher_sets: Vec<Vec<Matcher>>,
+        from: TimestampMs,
+        to: TimestampMs,
+    ) -> Result<Vec<SeriesExemplars>, String>;
 
     /// Counts of the head, with at most `limit` rows a table. May wait for the shards.
     ///
@@ -200,6 +223,39 @@ pub struct ActiveTarget {
     pub interval_ms: u64,
     /// Milliseconds after which a scrape is given up.
     pub timeout_ms: u64,
+}
+
+/// What a target says of one metric family.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct FamilyMetadata {
+    /// Its name.
+    pub name: String,
+    /// Its type, as the API spells it.
+    pub metric_type: &'static str,
+    /// What it says of itself.
+    pub help: String,
+    /// Unit of its values.
+    pub unit: String,
+}
+
+/// Exemplars of one series, in order of time.
+#[derive(Clone, Debug)]
+pub struct SeriesExemplars {
+    /// Labels of the series.
+    pub labels: LabelSet,
+    /// What it has.
+    pub exemplars: Vec<Exemplar>,
+}
+
+/// An observation that stands for those that a sample counted.
+#[derive(Clone, Debug)]
+pub struct Exemplar {
+    /// Its labels.
+    pub labels: LabelSet,
+    /// What was observed.
+    pub value: f64,
+    /// When.
+    pub timestamp: TimestampMs,
 }
 
 /// A target that relabelling dropped.

@@ -23,6 +23,7 @@ pub mod query_endpoints;
 pub mod active_endpoints;
 pub mod status_endpoints;
 pub mod target_endpoints;
+pub mod metadata_endpoints;
 pub mod series_endpoints;
 pub mod routes;
 pub mod router;

@@ -2,7 +2,8 @@
 
 use crate::call::Endpoint;
 use crate::{
-    active_endpoints, query_endpoints, series_endpoints, status_endpoints, target_endpoints,
+    active_endpoints, metadata_endpoints, query_endpoints, series_endpoints, status_endpoints,
+    target_endpoints,
 };
 
 /// Methods that a path answers. OPTIONS is answered wherever cross-origin headers are.
@@ -122,8 +123,8 @@ pub const ROUTES: &[Route] = &[
         "/api/v1/query_exemplars",
         Methods::GetPost,
         true,
-        Place::Service,
-        status_endpoints::exemplars,
+        Place::Ask,
+        metadata_endpoints::query_exemplars,
     ),
     route("/api/v1/series", Methods::GetPost, true, Place::Query, series_endpoints::series),
     route("/api/v1/labels", Methods::GetPost, true, Place::Query, series_endpoints::labels),
@@ -141,10 +142,10 @@ pub const ROUTES: &[Route] = &[
         "/api/v1/targets/metadata",
         Methods::Get,
         true,
-        Place::Service,
-        status_endpoints::targets_metadata,
+        Place::Ask,
+        metadata_endpoints::targets_metadata,
     ),
-    route("/api/v1/metadata", Methods::Get, true, Place::Service, status_endpoints::metadata),
+    route("/api/v1/metadata", Methods::Get, true, Place::Ask, metadata_endpoints::metadata),
     route("/api/v1/rules", Methods::Get, true, Place::Service, status_endpoints::rules),
     route("/api/v1/alerts", Methods::Get, true, Place::Service, status_endpoints::alerts),
     route(

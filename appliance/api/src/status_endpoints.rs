@@ -100,9 +100,6 @@ fixed!(
     "/api/v1/alertmanagers",
     "{\"activeAlertmanagers\":[],\"droppedAlertmanagers\":[]}"
 );
-fixed!(metadata, "/api/v1/metadata", "{}");
-fixed!(targets_metadata, "/api/v1/targets/metadata", "[]");
-fixed!(exemplars, "/api/v1/query_exemplars", "[]");
 fixed!(notifications, "/api/v1/notifications", "[]");
 
 /// `/metrics`

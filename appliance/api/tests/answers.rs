@@ -240,11 +240,47 @@ fn targets_are_filtered_by_state_and_pool() {
 }
 
 #[test]
+fn metadata_is_merged_over_targets_or_listed_by_target() {
+    let (counter, gauge, other) = (
+        r#"{"type":"counter","unit":"","help":"A."}"#,
+        r#"{"type":"gauge","unit":"","help":"Another."}"#,
+        r#""b":[{"type":"gauge","unit":"","help":"B."}]"#,
+    );
+    let both = format!(r#"{{"a":[{counter},{gauge}],{other}}}"#);
+    check("GET /api/v1/metadata", &success(&both));
+    check("GET /api/v1/metadata?metric=b", &success(&format!("{{{other}}}")));
+    let one = format!(r#"{{"a":[{counter}]}}"#);
+    check("GET /api/v1/metadata?limit=1&limit_per_metric=1", &success(&one));
+    check(
+        "GET /api/v1/targets/metadata?match_target=%7Bjob=%22y%22%7D",
+        &success(
+            r#"[{"target":{"job":"y"},"metric":"a","type":"gauge","help":"Another.","unit":""}]"#,
+        ),
+    );
+    check(
+        "GET /api/v1/targets/metadata?metric=b&limit=1",
+        &success(r#"[{"target":{"job":"x"},"type":"gauge","help":"B.","unit":""}]"#),
+    );
+}
+
+#[test]
+fn exemplars_of_a_query_s_selectors_are_listed() {
+    check(
+        "GET /api/v1/query_exemplars?query=rate(a_bucket[5m])&start=1600096945&end=1600096946",
+        &success(concat!(
+            r#"[{"seriesLabels":{"__name__":"a_bucket","le":"1.0"},"exemplars":["#,
+            r#"{"labels":{"trace_id":"t"},"value":"0.5","timestamp":1600096945.479},"#,
+            r#"{"labels":{"trace_id":"t"},"value":"6","timestamp":1600096946}]}]"#,
+        )),
+    );
+    check("GET /api/v1/query_exemplars?query=b", &success("[]"));
+}
+
+#[test]
 fn statuses_are_json() {
     check("GET /api/v1/status/config", &success(r#"{"yaml":"global: {}\n"}"#));
     check("GET /api/v1/status/flags", &success(r#"{"config.file":"x.yml"}"#));
     check("GET /api/v1/rules", &success(r#"{"groups":[]}"#));
-    check("GET /api/v1/metadata", &success("{}"));
     check(
         "GET /api/v1/status/tsdb?limit=1",
         &success(concat!(

@@ -10,6 +10,7 @@ pub mod answers;
 pub mod cases;
 pub mod exposition;
 pub mod openmetrics;
+pub mod protobuf;
 pub mod expressions;
 pub mod memory;
 pub mod promql_parse;

@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::report::{Known, Report};
 use crate::{
     compliance, dashboards, exposition, openmetrics, promql_parse, promql_pretty, promql_real,
-    promqltest, tsdb,
+    promqltest, protobuf, tsdb,
 };
 
 /// A suite: public cases and how they are judged.
@@ -24,6 +24,7 @@ pub struct Suite {
 pub const SUITES: &[Suite] = &[
     Suite { name: "exposition", run: exposition::run, known: exposition::KNOWN },
     Suite { name: "openmetrics", run: openmetrics::run, known: &[] },
+    Suite { name: "protobuf", run: protobuf::run, known: &[] },
     Suite { name: "promql_parse", run: promql_parse::run, known: &[] },
     Suite { name: "promql_pretty", run: promql_pretty::run, known: &[] },
     Suite { name: "promql_real", run: promql_real::run, known: &[] },

@@ -8,6 +8,7 @@
 //! - Y1: no two samples of a layout have the same series text.
 //! - Y2: the prefixes of all samples, then the tail, fill the arena without a gap.
 
+use std::fmt;
 use std::sync::{Arc, Weak};
 
 use hashbrown::HashTable;
@@ -63,6 +64,12 @@ impl Default for Layout {
     /// The layout of an empty body: it predicts nothing.
     fn default() -> Layout {
         Learner::default().finish(b"")
+    }
+}
+
+impl fmt::Debug for Layout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Layout({} samples, {:016x})", self.samples(), self.hash)
     }
 }
 

@@ -73,12 +73,11 @@ pub enum NativeError {
     Custom,
 }
 
-/// Makes a histogram of buckets as they came compact, and checks it. `whole` says that its counts
-/// are integers, so that they must add up exactly.
+/// Makes a histogram of buckets as they came compact, and checks that it is one.
 ///
 /// # Errors
-/// See [`NativeError`].
-pub fn finish(histogram: &mut NativeHistogram, whole: bool) -> Result<(), NativeError> {
+/// See [`NativeError`]; whether the buckets add up is [`check_counts`]'s.
+pub fn finish(histogram: &mut NativeHistogram) -> Result<(), NativeError> {
     let schema = histogram.schema;
     if schema == CUSTOM_BUCKETS_SCHEMA {
         check_custom(histogram)?;
@@ -94,19 +93,29 @@ pub fn finish(histogram: &mut NativeHistogram, whole: bool) -> Result<(), Native
             return Err(NativeError::Index);
         }
     }
-    let sum = |buckets: &[(i32, f64)]| buckets.iter().map(|(_, count)| count).sum::<f64>();
-    let in_buckets = sum(&positive) + sum(&negative) + histogram.zero_count;
-    let count = histogram.count;
-    // An observation of NaN is in no bucket, and sums of floats are not exact.
-    let adds_up = if histogram.sum.is_nan() { in_buckets <= count } else { in_buckets == count };
-    if whole && !adds_up {
-        return Err(NativeError::Count { in_buckets, count });
-    }
     set_buckets(histogram, &positive, &negative);
     if SCHEMA_MAX < schema {
         reduce(histogram, SCHEMA_MAX);
     }
     Ok(())
+}
+
+/// Whether the buckets of a histogram of whole counts add up; sums of fractions are not exact, and
+/// are not looked at.
+///
+/// # Errors
+/// [`NativeError::Count`].
+pub fn check_counts(histogram: &NativeHistogram) -> Result<(), NativeError> {
+    let buckets = || histogram.positive_buckets.iter().chain(&histogram.negative_buckets);
+    let count = histogram.count;
+    let mut counts = buckets().chain([&count, &histogram.zero_count]);
+    if !counts.all(|count| count.fract() == 0.0) {
+        return Ok(());
+    }
+    let in_buckets = buckets().sum::<f64>() + histogram.zero_count;
+    // An observation of NaN is in no bucket.
+    let adds_up = if histogram.sum.is_nan() { in_buckets <= count } else { in_buckets == count };
+    if adds_up { Ok(()) } else { Err(NativeError::Count { in_buckets, count }) }
 }
 
 fn check_custom(histogram: &NativeHistogram) -> Result<(), NativeError> {
@@ -253,7 +262,7 @@ mod tests {
 
     #[track_caller]
     fn check(mut histogram: NativeHistogram, expected: &str) {
-        let finished = finish(&mut histogram, true);
+        let finished = finish(&mut histogram);
         assert_eq!(finished.map_or_else(|e| e.to_string(), |()| shown(&histogram)), expected);
     }
 
@@ -286,12 +295,13 @@ mod tests {
         );
         let mut wrong = histogram(0, &[(0, 1)], &[1.0]);
         wrong.count = 2.0;
-        assert!(matches!(finish(&mut wrong.clone(), true), Err(NativeError::Count { .. })));
-        assert_eq!(finish(&mut wrong, false), Ok(()));
+        assert!(matches!(check_counts(&wrong), Err(NativeError::Count { .. })));
+        wrong.zero_count = 0.5;
+        assert_eq!(check_counts(&wrong), Ok(()));
         let mut custom = histogram(CUSTOM_BUCKETS_SCHEMA, &[(0, 2)], &[1.0, 1.0]);
-        assert_eq!(finish(&mut custom, true), Err(NativeError::Index));
+        assert_eq!(finish(&mut custom), Err(NativeError::Index));
         custom.custom_values = [2.0, 1.0].into();
-        assert_eq!(finish(&mut custom, true), Err(NativeError::Bounds));
+        assert_eq!(finish(&mut custom), Err(NativeError::Bounds));
     }
 
     #[test]
@@ -341,12 +351,12 @@ mod tests {
             let spans: Vec<(i32, u32)> = buckets.iter().map(|(offset, _)| (*offset, 1)).collect();
             let counts: Vec<f64> = buckets.iter().map(|(_, count)| f64::from(*count)).collect();
             let mut histogram = histogram(schema, &spans, &counts);
-            finish(&mut histogram, true).expect("a histogram");
+            finish(&mut histogram).expect("a histogram");
             let before = histogram.clone();
             reduce(&mut histogram, to);
             prop_assert_eq!(histogram.schema, schema.min(to));
             prop_assert_eq!(histogram.positive_buckets.iter().sum::<f64>(), before.count);
-            prop_assert_eq!(finish(&mut histogram.clone(), true), Ok(()));
+            prop_assert_eq!(finish(&mut histogram.clone()), Ok(()));
         }
     }
 }

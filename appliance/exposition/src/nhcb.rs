@@ -81,8 +81,7 @@ impl Classic {
             custom_values: bounds.collect(),
             ..NativeHistogram::default()
         };
-        let whole = self.buckets.iter().all(|(_, count)| count.fract() == 0.0);
-        finish(&mut histogram, whole).is_ok().then_some(histogram)
+        finish(&mut histogram).is_ok().then_some(histogram)
     }
 }
 

@@ -19,8 +19,10 @@ pub struct Options {
     pub shards: Option<u32>,
     /// Settings of each store; the number of the shard and the block size are filled in here.
     pub storage: StorageOptions,
-    /// Settings of each shard.
+    /// Settings of each shard; its share of the exemplars is filled in here.
     pub shard: ShardOptions,
+    /// Exemplars of all shards together. Default 100 000, as upstream's.
+    pub exemplars_max: usize,
     /// Connections of one shard at once, kept alive ones included. Range 1..=65 536. Default
     /// 4 096: a socket of an idle connection costs some 2 KiB of kernel memory.
     pub connections_max: usize,
@@ -49,6 +51,7 @@ impl Options {
             shards: None,
             storage: StorageOptions::default(),
             shard: ShardOptions::default(),
+            exemplars_max: 100_000,
             connections_max: 4_096,
             buffers_bytes_max: 32 << 20,
             questions_max: 1_024,

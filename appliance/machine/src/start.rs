@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crossbeam::channel::{Receiver, Sender, bounded};
+use shard::options::Options as ShardOptions;
 use shard::shard::Shard;
 use storage::options::Options as StorageOptions;
 use storage::tile_read::TileRead;
@@ -159,6 +160,13 @@ impl Boot {
         StorageOptions { shard: number, block_bytes, ..self.options.storage.clone() }
     }
 
+    fn shard_options(&self) -> ShardOptions {
+        let shards = usize::try_from(self.description.shards).unwrap_or(1).max(1);
+        let mut options = self.options.shard.clone();
+        options.scrape.exemplars_max = self.options.exemplars_max.div_ceil(shards);
+        options
+    }
+
     /// Starts one thread a shard; each recovers its store, all at once.
     fn recover_all(&self, progress: &Arc<Progress>) -> Result<Vec<Waiting>, StartError> {
         let begun: Vec<Recovering> = (0..self.description.shards)
@@ -185,7 +193,7 @@ impl Boot {
         let (made, ready) = bounded(1);
         let cpus = &self.plan.shards;
         let cpu = self.options.pin.then(|| cpus[number as usize % cpus.len()]);
-        let (storage, shard) = (self.storage_options(number), self.options.shard.clone());
+        let (storage, shard) = (self.storage_options(number), self.shard_options());
         let (io, faults, progress) = (self.io, self.faults.clone(), Arc::clone(progress));
         let sizes = self.sizes();
         let path = directory.clone();

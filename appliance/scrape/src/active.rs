@@ -441,6 +441,7 @@ impl Active {
             health: self.health,
             last_error: self.last_error.clone(),
             last_scrape: self.last_scrape,
+            layout: self.memory.layout().cloned(),
             last_scrape_duration_seconds: seconds(self.last_duration_ns),
         }
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use exposition::error::{BodyError, TextError};
+use exposition::native::NativeError;
 use model::label_name::quote;
 use model::label_set::LabelSet;
 use storage::store::{LimitError, RowError};
@@ -14,7 +15,7 @@ use crate::fetch::FetchFault;
 const EXCERPT_CHARS: usize = 50;
 
 /// Why a scrape failed. None of its samples is stored, except where a variant says otherwise.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Debug, PartialEq, Error)]
 pub enum ScrapeError {
     /// The configuration forbids the scrape, e.g. `target_limit`.
     #[error("{0}")]
@@ -68,6 +69,9 @@ pub enum ScrapeError {
     /// `sample_limit` passed.
     #[error("sample limit exceeded")]
     SampleLimit,
+    /// A native histogram is none.
+    #[error(transparent)]
+    Native(#[from] NativeError),
     /// `native_histogram_bucket_limit` passed.
     #[error("histogram bucket limit exceeded")]
     BucketLimit,

@@ -153,6 +153,9 @@ impl Bench {
         pass.counters.duplicates += duplicates as u64;
         let rows = self.place_timed(source, pass)?;
         self.counts.added = rows.added;
+        if pass.exemplars.is_enabled() {
+            self.place_exemplars(source, &layout, texts, pass);
+        }
         self.scan.keep_texts(made);
         self.relearn(source.memory, &layout, (format, options), body, pass)?;
         Ok(rows)
@@ -225,6 +228,38 @@ impl Bench {
         }
         self.counts.kept += 1;
         Ok(first)
+    }
+
+    /// Keeps the exemplars of series that are kept. Those without a time have that of the scrape.
+    fn place_exemplars(
+        &self,
+        source: &Source<'_>,
+        layout: &Layout,
+        texts: &[u8],
+        pass: &mut Pass<'_>,
+    ) {
+        let part = |range: &std::ops::Range<u32>| &texts[range.start as usize..range.end as usize];
+        for exemplar in &self.scan.exemplars {
+            let series = part(&exemplar.series);
+            let ordinal = layout.ordinal(series).and_then(|ordinal| u32::try_from(ordinal).ok());
+            let place = match ordinal {
+                Some(ordinal) => Some(source.memory.place(ordinal)),
+                None => source.memory.stray(text_hash(series)),
+            };
+            if place == Some(Place::Dropped) {
+                continue;
+            }
+            let key = text_hash(series) ^ source.identity.0;
+            let mut labels = None;
+            if !pass.exemplars.knows(key) {
+                // The series was resolved for its sample, so it can be again.
+                let resolved = resolve(source.spec, series, exemplar.metric_type);
+                let Ok(Some(resolved)) = resolved else { continue };
+                labels = Some(resolved);
+            }
+            let times = (exemplar.timestamp, pass.now.wall);
+            pass.exemplars.add(key, labels, part(&exemplar.labels), exemplar.value, times);
+        }
     }
 
     /// Makes the columns of new series and sets their cells; gives the duplicates.

@@ -19,6 +19,7 @@ pub mod series;
 pub mod memory;
 pub mod native;
 pub mod metrics;
+pub mod exemplars;
 pub mod pass;
 pub mod timed;
 pub mod ingest;

@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use exposition::native::{limit, reduce};
+use exposition::native::{check_counts, limit, reduce};
 use model::native_histogram::NativeHistogram;
 use storage::cells::{Cell, Cells};
 use storage::row::ColumnKind;
@@ -50,11 +50,13 @@ pub fn value_hash(text: &[u8], value: &Value) -> u128 {
 /// The histogram as fine as the job keeps it.
 ///
 /// # Errors
-/// [`ScrapeError::BucketLimit`] when it cannot be made coarse enough: the whole scrape fails.
+/// [`ScrapeError::BucketLimit`] when it cannot be made coarse enough, [`ScrapeError::Native`] when
+/// its counts do not add up: the whole scrape fails.
 pub fn fit(
     mut histogram: Arc<NativeHistogram>,
     limits: &NativeLimits,
 ) -> Result<Arc<NativeHistogram>, ScrapeError> {
+    check_counts(&histogram)?;
     if limits.schema < histogram.schema {
         reduce(Arc::make_mut(&mut histogram), limits.schema);
     }

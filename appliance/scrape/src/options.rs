@@ -17,6 +17,9 @@ pub struct Options {
     /// Cells that the rows of samples with timestamps of their own may take in one scrape; more
     /// fails it. Range 1 024..=1 000 000 000. Default 16 777 216 (128 MiB pass through memory).
     pub timed_cells_max: usize,
+    /// Exemplars that the shard keeps; the oldest goes for the newest. 0 keeps none. Range
+    /// 0..=10 000 000. Default 100 000 (upstream's for all targets): 20 MB when full.
+    pub exemplars_max: usize,
 }
 
 impl Default for Options {
@@ -27,6 +30,7 @@ impl Default for Options {
             user_agent: concat!("Cresset/", env!("CARGO_PKG_VERSION")).to_owned(),
             columns_spare: 4_096,
             timed_cells_max: 1 << 24,
+            exemplars_max: 100_000,
         }
     }
 }

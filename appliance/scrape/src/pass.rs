@@ -4,6 +4,7 @@ use model::time::Now;
 use storage::effect::{Effect, LogPosition};
 use storage::store::Store;
 
+use crate::exemplars::Exemplars;
 use crate::metrics::Counters;
 use crate::options::Options;
 
@@ -15,6 +16,8 @@ pub struct Pass<'a> {
     pub options: &'a Options,
     /// Where rows go.
     pub store: &'a mut Store,
+    /// Where exemplars go.
+    pub exemplars: &'a mut Exemplars,
     /// What is counted.
     pub counters: &'a mut Counters,
     /// Position of the newest row.

@@ -22,6 +22,7 @@ use storage::row::{GroupKey, Slot};
 use storage::store::Store;
 
 use crate::active::{Active, Turn};
+use crate::exemplars::{ExemplarRequest, Exemplars, SeriesExemplars};
 use crate::fetch::{Fetch, FetchFault, Fetched, Timings};
 use crate::ingest::Bench;
 use crate::metrics::{Counters, number, seconds};
@@ -48,6 +49,7 @@ pub struct Scraper {
     departures: BTreeMap<TargetId, Departure>,
     in_flight: usize,
     bench: Bench,
+    exemplars: Exemplars,
     counters: Counters,
     position: LogPosition,
 }
@@ -88,6 +90,7 @@ impl Scraper {
     /// A scraper without targets.
     #[must_use]
     pub fn new(options: Options) -> Scraper {
+        let exemplars = Exemplars::new(options.exemplars_max);
         Scraper {
             options,
             clock: SlotClock::default(),
@@ -100,6 +103,7 @@ impl Scraper {
             departures: BTreeMap::new(),
             in_flight: 0,
             bench: Bench::new(),
+            exemplars,
             counters: Counters::default(),
             position: LogPosition::default(),
         }
@@ -227,6 +231,7 @@ impl Scraper {
             now,
             options: &self.options,
             store: out.store,
+            exemplars: &mut self.exemplars,
             counters: &mut self.counters,
             position: &mut self.position,
             effects: out.effects,
@@ -270,6 +275,7 @@ impl Scraper {
             now,
             options: &self.options,
             store: out.store,
+            exemplars: &mut self.exemplars,
             counters: &mut self.counters,
             position: &mut self.position,
             effects: out.effects,
@@ -293,6 +299,7 @@ impl Scraper {
             now,
             options: &self.options,
             store: out.store,
+            exemplars: &mut self.exemplars,
             counters: &mut self.counters,
             position: &mut self.position,
             effects: out.effects,
@@ -333,6 +340,12 @@ impl Scraper {
         self.in_flight
     }
 
+    /// Exemplars of the series asked for.
+    #[must_use]
+    pub fn exemplars(&self, wanted: &ExemplarRequest) -> Vec<SeriesExemplars> {
+        self.exemplars.select(wanted)
+    }
+
     /// States of all targets that are not leaving, by job, then URL.
     #[must_use]
     pub fn statuses(&self) -> Vec<TargetStatus> {
@@ -347,6 +360,7 @@ impl Scraper {
     /// Reports the counters.
     pub fn collect(&self, into: &mut Collected) {
         self.counters.collect(into);
+        self.exemplars.collect(into);
         let mut pools: BTreeMap<&str, u64> = BTreeMap::new();
         for (id, target) in &self.targets {
             if !self.departures.contains_key(id) {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use exposition::layout::Layout;
 use model::time::TimestampMs;
 
 use crate::target::TargetSpec;
@@ -42,6 +43,8 @@ pub struct TargetStatus {
     pub last_error: String,
     /// When the last scrape began; `None` before the first.
     pub last_scrape: Option<TimestampMs>,
+    /// What its last bodies looked like, metadata among it; `None` before the first.
+    pub layout: Option<Arc<Layout>>,
     /// How long the last scrape took, seconds.
     pub last_scrape_duration_seconds: f64,
 }

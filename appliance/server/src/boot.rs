@@ -196,6 +196,9 @@ fn machine_options(flags: &Flags, config: &Config, retention_ms: u64) -> Machine
     options.io = flags.io;
     options.shards = own.shards;
     options.storage.retention_ms = retention_ms;
+    if let Some(exemplars) = config.exemplars_max {
+        options.exemplars_max = usize::try_from(exemplars).unwrap_or(usize::MAX);
+    }
     if let Some(bytes) = own.segment_bytes {
         options.storage.segment_bytes = bytes;
     }

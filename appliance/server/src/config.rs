@@ -22,7 +22,7 @@ pub mod credentials;
 pub mod job;
 
 use fault::{ConfigError, Fault};
-use fields::{CRESSET, GLOBAL, RETENTION, RUNTIME, STORAGE, TOP, TSDB};
+use fields::{CRESSET, EXEMPLARS, GLOBAL, RETENTION, RUNTIME, STORAGE, TOP, TSDB};
 use job::{JobDefaults, ScrapeConfig};
 use section::{Findings, Section};
 use tree::Node;
@@ -45,6 +45,8 @@ pub struct Config {
     pub jobs: Vec<ScrapeConfig>,
     /// `storage.tsdb.retention.time`, milliseconds.
     pub retention_ms: Option<u64>,
+    /// `storage.exemplars.max_exemplars`, where it is written.
+    pub exemplars_max: Option<u64>,
     /// `cresset`
     pub own: Own,
     /// What was accepted without effect.
@@ -102,13 +104,15 @@ fn read(root: &Node, path: &Path, findings: &mut Findings) -> Config {
         Section::open(runtime, &RUNTIME, findings);
     }
     check_globs(&top, findings);
+    let (retention_ms, exemplars_max) = storage(&top, findings);
     Config {
         evaluation_interval_ms: job::positive(&global, "evaluation_interval", findings)
             .unwrap_or(EVALUATION_MS_DEFAULT),
         external_labels,
         query_log: query_log(&global, directory, findings),
         jobs: jobs(&top, &defaults, directory, findings),
-        retention_ms: retention_ms(&top, findings),
+        retention_ms,
+        exemplars_max,
         own: own(&top, findings),
         notices: Vec::new(),
         yaml: print::yaml(root),
@@ -230,8 +234,17 @@ fn jobs(
     jobs
 }
 
-fn retention_ms(top: &Section<'_>, findings: &mut Findings) -> Option<u64> {
-    let storage = Section::open(top.get("storage")?, &STORAGE, findings);
+/// Retention and exemplars of `storage`, where they are written.
+fn storage(top: &Section<'_>, findings: &mut Findings) -> (Option<u64>, Option<u64>) {
+    let Some(node) = top.get("storage") else { return (None, None) };
+    let storage = Section::open(node, &STORAGE, findings);
+    let exemplars = storage.get("exemplars").and_then(|node| {
+        Section::open(node, &EXEMPLARS, findings).count("max_exemplars", findings)
+    });
+    (retention_ms(&storage, findings), exemplars)
+}
+
+fn retention_ms(storage: &Section<'_>, findings: &mut Findings) -> Option<u64> {
     let tsdb = Section::open(storage.get("tsdb")?, &TSDB, findings);
     let retention = Section::open(tsdb.get("retention")?, &RETENTION, findings);
     refuse_negative(&retention, findings);

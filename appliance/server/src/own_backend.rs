@@ -2,6 +2,7 @@
 //!
 //! Path: `api` → **own backend** → `state`, the machine's handle, `host`, the main thread.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -9,19 +10,25 @@ use std::time::Duration;
 
 use api::active::ActiveQueries;
 use api::backend::{
-    ActiveTarget, Backend, Finished, HeadStatus, Job, Noted, Phase, Replay, RuntimeStatus,
-    Settings, Targets, TsdbRow, TsdbStatus,
+    ActiveTarget, Backend, Exemplar, FamilyMetadata, Finished, HeadStatus, Job, Noted, Phase,
+    Replay, RuntimeStatus, SeriesExemplars, Settings, Targets, TsdbRow, TsdbStatus,
 };
 use api::timestamp::format_rfc3339;
 use crossbeam::channel::{Sender, bounded};
+use exposition::entry::Entry;
+use exposition::layout::Layout;
+use exposition::metric_type::MetricType;
 use exposition::metrics::Collected;
 use machine::topology::allowed;
 use model::duration::format_duration_ms;
-use model::time::Now;
+use model::label_set::LabelSet;
+use model::matcher::Matcher;
+use model::time::{Now, TimestampMs};
 use query::evaluate::EngineOptions;
 use query::memory::MemoryPool;
 use query::parse::options::Options;
 use query::source::{LabelQuery, Selection, Series, Source, SourceError};
+use scrape::exemplars::ExemplarRequest;
 use scrape::status::TargetStatus;
 use shard::effect::Answer;
 use shard::event::Question;
@@ -278,6 +285,54 @@ impl Backend for OwnBackend {
         })
     }
 
+    fn metadata(
+        &self,
+        visit: &mut dyn FnMut(&LabelSet, &[FamilyMetadata]) -> bool,
+    ) -> Result<(), String> {
+        let mut targets = Vec::new();
+        for answer in self.ask(&Question::Targets)? {
+            let Answer::Targets(statuses) = answer else { continue };
+            targets.extend(statuses);
+        }
+        targets.sort_by_cached_key(|target| (target.spec.job.clone(), target.spec.url.to_string()));
+        for target in targets {
+            let Some(layout) = &target.layout else { continue };
+            if !visit(&target.spec.labels, &families(layout)) {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn exemplars(
+        &self,
+        matcher_sets: Vec<Vec<Matcher>>,
+        from: TimestampMs,
+        to: TimestampMs,
+    ) -> Result<Vec<SeriesExemplars>, String> {
+        let wanted = Question::Exemplars(ExemplarRequest { matcher_sets, from, to });
+        let mut found = Vec::new();
+        for answer in self.ask(&wanted)? {
+            let Answer::Exemplars(series) = answer else { continue };
+            found.extend(series.into_iter().map(|series| {
+                SeriesExemplars {
+                    labels: series.labels,
+                    exemplars: series
+                        .exemplars
+                        .into_iter()
+                        .map(|kept| Exemplar {
+                            labels: kept.labels,
+                            value: kept.value,
+                            timestamp: kept.timestamp,
+                        })
+                        .collect(),
+                }
+            }));
+        }
+        found.sort_by(|a, b| a.labels.cmp(&b.labels));
+        Ok(found)
+    }
+
     fn tsdb(&self, limit: usize) -> Result<TsdbStatus, String> {
         let mut shards = Vec::new();
         for answer in self.ask(&Question::Stats)? {
@@ -390,4 +445,28 @@ fn merge_tables<'a>(rows: impl Iterator<Item = &'a Named>, limit: usize) -> Vec<
     merged.sort_by_key(|row| std::cmp::Reverse(row.value));
     merged.truncate(limit);
     merged
+}
+
+/// What a body said of its families, each once, by name.
+fn families(layout: &Layout) -> Vec<FamilyMetadata> {
+    let mut families: BTreeMap<String, FamilyMetadata> = BTreeMap::new();
+    layout.visit_metadata(|entry| {
+        let (Entry::Help { name, .. } | Entry::Type { name, .. } | Entry::Unit { name, .. }) =
+            entry
+        else {
+            return;
+        };
+        let family = families.entry(name.to_string()).or_insert_with(|| FamilyMetadata {
+            name: name.to_string(),
+            metric_type: MetricType::Unknown.api_text(),
+            ..FamilyMetadata::default()
+        });
+        match entry {
+            Entry::Help { help, .. } => family.help = help.to_string(),
+            Entry::Type { metric_type, .. } => family.metric_type = metric_type.api_text(),
+            Entry::Unit { unit, .. } => family.unit = unit.to_string(),
+            _ => {}
+        }
+    });
+    families.into_values().collect()
 }

@@ -12,6 +12,7 @@ use std::fmt;
 
 use exposition::metrics::Collected;
 use model::time::Tick;
+use scrape::exemplars::SeriesExemplars;
 use scrape::fetch::Fetch;
 use scrape::status::TargetStatus;
 use storage::effect::Effect as StorageEffect;
@@ -50,6 +51,8 @@ pub enum Answer {
     LabelNames(Vec<String>),
     /// To `Targets`: by job, then URL.
     Targets(Vec<TargetStatus>),
+    /// To `Exemplars`: by labels.
+    Exemplars(Vec<SeriesExemplars>),
     /// To `Stats`.
     Stats(Box<Stats>),
     /// To `Metrics`.
@@ -64,6 +67,7 @@ impl fmt::Debug for Answer {
             Answer::LabelValues(values) => write!(f, "LabelValues({})", values.len()),
             Answer::LabelNames(names) => write!(f, "LabelNames({})", names.len()),
             Answer::Targets(targets) => write!(f, "Targets({})", targets.len()),
+            Answer::Exemplars(series) => write!(f, "Exemplars({})", series.len()),
             Answer::Stats(_) => f.write_str("Stats"),
             Answer::Metrics(_) => f.write_str("Metrics"),
         }

@@ -13,6 +13,7 @@
 
 use std::sync::Arc;
 
+use scrape::exemplars::ExemplarRequest;
 use scrape::fetch::{FetchFault, Fetched, Timings};
 use scrape::target::{TargetId, TargetSpec};
 use storage::effect::Event as StorageEvent;
@@ -71,6 +72,8 @@ pub enum Question {
     LabelNames(LabelRequest),
     /// States of all targets.
     Targets,
+    /// Exemplars of series.
+    Exemplars(ExemplarRequest),
     /// What the head holds.
     Stats,
     /// The counters of the shard.

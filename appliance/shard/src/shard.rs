@@ -138,6 +138,7 @@ impl Shard {
             }
             Question::LabelNames(wanted) => Answer::LabelNames(self.store.label_names(&wanted)),
             Question::Targets => Answer::Targets(self.scraper.statuses()),
+            Question::Exemplars(wanted) => Answer::Exemplars(self.scraper.exemplars(&wanted)),
             Question::Stats => Answer::Stats(Box::new(self.store.stats(STATS_TOP))),
             Question::Metrics => Answer::Metrics(Box::new(self.collect())),
         }

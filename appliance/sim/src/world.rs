@@ -575,7 +575,7 @@ impl World {
                 check_memory(&self.nodes[number], &stats);
                 Ok(())
             }
-            Answer::Targets(_) | Answer::Metrics(_) => Ok(()),
+            Answer::Targets(_) | Answer::Exemplars(_) | Answer::Metrics(_) => Ok(()),
         }
     }
 
@@ -682,6 +682,7 @@ fn event_text(event: &Event<'_>) -> String {
                 Question::LabelValues { .. } => "label values",
                 Question::LabelNames(_) => "label names",
                 Question::Targets => "targets",
+                Question::Exemplars(_) => "exemplars",
                 Question::Stats => "stats",
                 Question::Metrics => "metrics",
             };

@@ -6,8 +6,8 @@ use std::sync::mpsc::Sender;
 
 use api::active::ActiveQueries;
 use api::backend::{
-    ActiveTarget, Backend, DroppedTarget, Finished, HeadStatus, Job, Noted, Phase, Replay,
-    RuntimeStatus, Settings, Targets, TsdbStatus,
+    ActiveTarget, Backend, DroppedTarget, Exemplar, FamilyMetadata, Finished, HeadStatus, Job,
+    Noted, Phase, Replay, RuntimeStatus, SeriesExemplars, Settings, Targets, TsdbStatus,
 };
 use axum::body::Body;
 use exposition::metrics::Collected;
@@ -196,6 +196,45 @@ impl Backend for Fixed {
             }],
             dropped_counts: vec![("b".to_owned(), 1)],
         })
+    }
+
+    fn metadata(
+        &self,
+        visit: &mut dyn FnMut(&LabelSet, &[FamilyMetadata]) -> bool,
+    ) -> Result<(), String> {
+        let family = |name: &str, metric_type, help: &str| FamilyMetadata {
+            name: name.to_owned(),
+            metric_type,
+            help: help.to_owned(),
+            unit: String::new(),
+        };
+        let first = [family("a", "counter", "A."), family("b", "gauge", "B.")];
+        if visit(&LabelSet::new([("job", "x")]), &first) {
+            visit(&LabelSet::new([("job", "y")]), &[family("a", "gauge", "Another.")]);
+        }
+        Ok(())
+    }
+
+    fn exemplars(
+        &self,
+        matcher_sets: Vec<Vec<Matcher>>,
+        from: TimestampMs,
+        to: TimestampMs,
+    ) -> Result<Vec<SeriesExemplars>, String> {
+        let labels = LabelSet::new([("__name__", "a_bucket"), ("le", "1.0")]);
+        let fits = |set: &Vec<Matcher>| set.iter().all(|m| m.matches(labels.value(&m.name)));
+        if !matcher_sets.iter().any(fits) {
+            return Ok(Vec::new());
+        }
+        let exemplar = |value, ms| Exemplar {
+            labels: LabelSet::new([("trace_id", "t")]),
+            value,
+            timestamp: TimestampMs(ms),
+        };
+        let mut exemplars =
+            vec![exemplar(0.5, 1_600_096_945_479), exemplar(6.0, 1_600_096_946_000)];
+        exemplars.retain(|exemplar| from <= exemplar.timestamp && exemplar.timestamp <= to);
+        Ok(vec![SeriesExemplars { labels, exemplars }])
     }
 
     fn tsdb(&self, _limit: usize) -> Result<TsdbStatus, String> {

@@ -461,7 +461,7 @@ impl<'a> Histogram<'a> {
             negative_buckets: buckets(&self.negative),
             ..NativeHistogram::default()
         };
-        finish(&mut histogram, !floats).map_err(|error| error.to_string())?;
+        finish(&mut histogram).map_err(|error| error.to_string())?;
         Ok(histogram)
     }
 

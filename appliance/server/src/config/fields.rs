@@ -431,8 +431,22 @@ pub static STORAGE: Table = Table {
     doc: "",
     parts: &[&[
         yes("tsdb", "storage.tsdb", "", "How long samples are kept."),
-        no("exemplars", "exemplars", "remove it: exemplars are not kept yet"),
+        yes("exemplars", "storage.exemplars", "", "How many exemplars are kept."),
     ]],
+};
+
+/// `storage.exemplars`
+pub static EXEMPLARS: Table = Table {
+    title: "storage.exemplars",
+    type_name: "config.plain",
+    doc: "",
+    parts: &[&[yes(
+        "max_exemplars",
+        "count",
+        "100000",
+        "Exemplars kept in memory, of all targets together; the oldest goes for the newest. 0 \
+         keeps none. Takes effect with the next start.",
+    )]],
 };
 
 /// `storage.tsdb`
@@ -506,7 +520,7 @@ pub static CRESSET: Table = Table {
 };
 
 /// Every section, in the order of the reference page.
-pub static TABLES: [&Table; 13] = [
+pub static TABLES: [&Table; 14] = [
     &TOP,
     &GLOBAL,
     &SCRAPE,
@@ -516,6 +530,7 @@ pub static TABLES: [&Table; 13] = [
     &AUTHORIZATION,
     &HEADER,
     &STORAGE,
+    &EXEMPLARS,
     &TSDB,
     &RETENTION,
     &RUNTIME,
