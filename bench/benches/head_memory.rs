@@ -2,6 +2,8 @@
 //!
 //! `cargo bench -p bench --bench head_memory`; `-- 1000000 40` for series and rows.
 
+#![expect(clippy::disallowed_types, reason = "a measuring program writes real files")]
+
 #[path = "rows/corpus.rs"]
 mod corpus;
 
