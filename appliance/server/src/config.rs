@@ -11,6 +11,7 @@ use model::label_set::LabelSet;
 use scrape::relabel::NameScheme;
 
 pub mod fault;
+pub mod field;
 pub mod fields;
 pub mod tree;
 
@@ -22,7 +23,10 @@ pub mod credentials;
 pub mod job;
 
 use fault::{ConfigError, Fault};
-use fields::{CRESSET, EXEMPLARS, GLOBAL, RETENTION, RUNTIME, STORAGE, TOP, TSDB};
+use fields::TOP;
+use fields::own::CRESSET;
+use fields::scrape::{GLOBAL, RUNTIME};
+use fields::storage::{EXEMPLARS, RETENTION, STORAGE, TSDB};
 use job::{JobDefaults, ScrapeConfig};
 use section::{Findings, Section};
 use tree::Node;

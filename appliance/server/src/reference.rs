@@ -1,6 +1,7 @@
 //! Reference: the pages of docs/operating, written from the tables that the code reads by.
 
-use crate::config::fields::{Field, Support, TABLES};
+use crate::config::field::{Field, Support};
+use crate::config::fields::TABLES;
 use crate::flags::{FEATURES, FLAGS, Form};
 
 /// The page of the configuration file.
@@ -14,7 +15,7 @@ pub fn configuration() -> String {
          `cresset check config FILE` says all of it without running; SIGHUP\nand `POST /-/reload` \
          read the file again and keep the old configuration when the new one is refused.\n\n\
          Durations are `1h30m` or `15s`; sizes are `15MB`, by 1024. This page is written from the \
-         tables in\n`appliance/server/src/config/fields.rs`.\n",
+         tables in\n`appliance/server/src/config/fields`.\n",
     );
     for table in TABLES {
         page.push_str(&format!("\n## {}\n", table.title));

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::config::fault::Fault;
-use crate::config::fields::{AUTHORIZATION, BASIC_AUTH, HEADER};
+use crate::config::fields::http::{AUTHORIZATION, BASIC_AUTH, HEADER};
 use crate::config::section::{Findings, Section, scalar_text};
 use crate::config::tree::Node;
 

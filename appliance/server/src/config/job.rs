@@ -17,7 +17,8 @@ use scrape::target::{Compression, Limits};
 
 use crate::config::credentials::Credentials;
 use crate::config::fault::Fault;
-use crate::config::fields::{RELABEL, SCRAPE, STATIC};
+use crate::config::fields::discovery::STATIC;
+use crate::config::fields::scrape::{RELABEL, SCRAPE};
 use crate::config::section::{Findings, Section, scalar_text, texts_of};
 use crate::config::tree::{Kind, Node};
 

@@ -4,7 +4,7 @@ use model::duration::parse_duration_ms;
 use model::label_name::quote;
 
 use crate::config::fault::{FAULTS_MAX, Fault, FaultKind, Place};
-use crate::config::fields::{Support, Table};
+use crate::config::field::{Support, Table};
 use crate::config::tree::{Kind, Node};
 
 /// Fields further than this many edits from a known one get no suggestion.
@@ -344,7 +344,7 @@ mod tests {
 
     #[test]
     fn a_slip_gets_a_suggestion() {
-        let near = |name| nearest(name, &crate::config::fields::SCRAPE);
+        let near = |name| nearest(name, &crate::config::fields::scrape::SCRAPE);
         assert_eq!(near("consult_sd_configs"), Some("consul_sd_configs"));
         assert_eq!(near("scrape_intervall"), Some("scrape_interval"));
         assert_eq!(near("zzz"), None);

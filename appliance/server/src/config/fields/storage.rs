@@ -1,0 +1,70 @@
+//! What is kept, and for how long.
+
+use crate::config::field::{Table, no, only, yes};
+
+/// `storage`
+pub static STORAGE: Table = Table {
+    title: "storage",
+    type_name: "config.StorageConfig",
+    doc: "",
+    parts: &[&[
+        yes("tsdb", "storage.tsdb", "", "How long samples are kept."),
+        yes("exemplars", "storage.exemplars", "", "How many exemplars are kept."),
+    ]],
+};
+
+/// `storage.exemplars`
+pub static EXEMPLARS: Table = Table {
+    title: "storage.exemplars",
+    type_name: "config.plain",
+    doc: "",
+    parts: &[&[yes(
+        "max_exemplars",
+        "count",
+        "100000",
+        "Exemplars kept in memory, of all targets together; the oldest goes for the newest. 0 \
+         keeps none. Takes effect with the next start.",
+    )]],
+};
+
+/// `storage.tsdb`
+pub static TSDB: Table = Table {
+    title: "storage.tsdb",
+    type_name: "config.plain",
+    doc: "",
+    parts: &[&[
+        yes("retention", "storage.tsdb.retention", "", "How long samples are kept."),
+        only(
+            "out_of_order_time_window",
+            "duration",
+            &["0", "0s"],
+            "0s",
+            "remove it: samples out of order are refused",
+        ),
+        only(
+            "stale_series_compaction_threshold",
+            "number",
+            &["0", "0.0"],
+            "0",
+            "remove it: stale series leave memory by themselves",
+        ),
+        no("chunk_encoding", "chunk_encoding", "remove it: chunks have a form of their own"),
+    ]],
+};
+
+/// `storage.tsdb.retention`
+pub static RETENTION: Table = Table {
+    title: "storage.tsdb.retention",
+    type_name: "config.plain",
+    doc: "",
+    parts: &[&[
+        yes(
+            "time",
+            "duration",
+            "15d",
+            "How long samples are kept; wins over the flag; needs a restart.",
+        ),
+        only("size", "size", &["0", "0B"], "0", "remove it: only the time bounds what is kept yet"),
+        only("percentage", "number", &["0", "0.0"], "0", "remove it: only the time bounds what is kept yet"),
+    ]],
+};
