@@ -65,6 +65,12 @@ pub static RETENTION: Table = Table {
             "How long samples are kept; wins over the flag; needs a restart.",
         ),
         only("size", "size", &["0", "0B"], "0", "remove it: only the time bounds what is kept yet"),
-        only("percentage", "number", &["0", "0.0"], "0", "remove it: only the time bounds what is kept yet"),
+        only(
+            "percentage",
+            "number",
+            &["0", "0.0"],
+            "0",
+            "remove it: only the time bounds what is kept yet",
+        ),
     ]],
 };
