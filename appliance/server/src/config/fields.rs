@@ -10,11 +10,11 @@ pub mod own;
 pub mod scrape;
 pub mod storage;
 
-use discovery::STATIC;
-use http::{AUTHORIZATION, BASIC_AUTH, HEADER};
-use own::CRESSET;
-use scrape::{GLOBAL, RELABEL, RUNTIME, SCRAPE};
-use storage::{EXEMPLARS, RETENTION, STORAGE, TSDB};
+use crate::config::fields::discovery::STATIC;
+use crate::config::fields::http::{AUTHORIZATION, BASIC_AUTH, HEADER};
+use crate::config::fields::own::CRESSET;
+use crate::config::fields::scrape::{GLOBAL, RELABEL, RUNTIME, SCRAPE};
+use crate::config::fields::storage::{EXEMPLARS, RETENTION, STORAGE, TSDB};
 
 const NO_RULES: &str = "remove it: rules are not evaluated yet";
 const NO_REMOTE: &str = "remove it: samples are neither sent nor read elsewhere yet";
