@@ -14,8 +14,13 @@ use model::time::TimestampMs;
 use crate::block::Block;
 use crate::fault::TsdbError;
 use crate::files::{FileRead, FileWrite};
+use crate::head::load::{Head, OnProgress};
+use crate::head::source::HeadSource;
 use crate::merge::{BlockSource, Selection, SeriesStream, Source};
 use crate::ulid::Ulid;
+
+/// What the meta of a block says that was made of late samples.
+const HINT_LATE: &str = "from-out-of-order";
 
 #[expect(clippy::disallowed_types, reason = "the one place of this crate that opens files")]
 type DiskFile = fs::File;
@@ -95,6 +100,7 @@ impl FileWrite for DiskFiles {
 pub struct Directory {
     files: Arc<dyn FileRead>,
     blocks: Vec<Block>,
+    head: Option<Arc<Head>>,
 }
 
 impl Directory {
@@ -120,7 +126,7 @@ impl Directory {
             blocks.iter().flat_map(|block| block.meta().parents.clone()).collect();
         blocks.retain(|block| !merged.contains(&block.meta().ulid));
         blocks.sort_by_key(|block| (block.meta().min, block.meta().max, block.meta().ulid.clone()));
-        Ok(Directory { files, blocks })
+        Ok(Directory { files, blocks, head: None })
     }
 
     /// Its blocks, by their first time.
@@ -142,14 +148,35 @@ impl Directory {
         self.blocks.iter().max_by_key(made)
     }
 
-    /// The end of the last block: earlier samples of the log are in blocks.
+    /// The end of the last block of samples in order: earlier samples of the log are in blocks.
     #[must_use]
     pub fn blocks_end(&self) -> TimestampMs {
-        let ends = self.blocks.iter().map(|block| block.meta().max);
+        let in_order = |block: &&Block| !block.meta().hints.iter().any(|hint| hint == HINT_LATE);
+        let ends = self.blocks.iter().filter(in_order).map(|block| block.meta().max);
         ends.max().unwrap_or(TimestampMs::MIN)
     }
 
-    /// The series that `selection` wants, of all blocks whose times it touches.
+    /// Loads what no block has yet, so that [`Directory::series`] gives it too.
+    ///
+    /// # Errors
+    /// The file system refuses. A log that is torn or damaged is no error: see the head's report.
+    pub fn load_head(&mut self, progress: &mut OnProgress<'_>) -> Result<Arc<Head>, TsdbError> {
+        let head = Arc::new(Head::load(&self.files, self.blocks_end(), progress)?);
+        self.head = Some(Arc::clone(&head));
+        Ok(head)
+    }
+
+    /// First and last time of what is here, as blocks and head chunks tell them.
+    #[must_use]
+    pub fn range(&self) -> Option<(TimestampMs, TimestampMs)> {
+        let last = |max: TimestampMs| TimestampMs(max.0.saturating_sub(1));
+        let blocks = self.blocks.iter().map(|block| (block.meta().min, last(block.meta().max)));
+        let head = self.head.iter().filter_map(|head| head.range());
+        blocks.chain(head).reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
+    }
+
+    /// The series that `selection` wants, of all blocks whose times it touches and of the head
+    /// where that is loaded.
     ///
     /// # Errors
     /// An index cannot be read or is wrong.
@@ -160,6 +187,10 @@ impl Directory {
             if meta.min <= selection.max && selection.min < meta.max {
                 sources.push(Box::new(BlockSource::open(block)?));
             }
+        }
+        if let Some(head) = &self.head {
+            sources.push(Box::new(HeadSource::in_order(head)));
+            sources.push(Box::new(HeadSource::late(head)));
         }
         Ok(SeriesStream::new(sources, selection))
     }

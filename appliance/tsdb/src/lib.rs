@@ -18,5 +18,8 @@ pub mod index;
 pub mod chunk_files;
 pub mod block;
 pub mod merge;
+pub mod wal;
+pub mod head_chunks;
+pub mod head;
 pub mod write;
 pub mod directory;

@@ -11,6 +11,7 @@
 //! - M1: the samples of a series rise in time.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use model::label_set::LabelSet;
 use model::matcher::Matcher;
@@ -65,10 +66,19 @@ pub trait Source: Send {
     ///
     /// # Errors
     /// The source cannot be read or is wrong.
-    fn chunk(&mut self, chunk: &ChunkMeta) -> Result<RawChunk, TsdbError>;
+    fn chunk(&mut self, chunk: &ChunkMeta) -> Result<SourceChunk, TsdbError>;
 
     /// How much of the source was passed, and how much there is, in units of its own.
     fn progress(&self) -> (u64, u64);
+}
+
+/// A chunk of a source.
+#[derive(Clone, Debug)]
+pub enum SourceChunk {
+    /// As it stands in a file.
+    Raw(RawChunk),
+    /// Samples as they are, in order of time.
+    Samples(Arc<[Sample]>),
 }
 
 /// A series of one source.
@@ -107,8 +117,8 @@ impl Source for BlockSource {
         Ok(Some(SourceSeries { labels: entry.labels, chunks: entry.chunks, deleted }))
     }
 
-    fn chunk(&mut self, chunk: &ChunkMeta) -> Result<RawChunk, TsdbError> {
-        self.chunks.read(chunk.reference)
+    fn chunk(&mut self, chunk: &ChunkMeta) -> Result<SourceChunk, TsdbError> {
+        self.chunks.read(chunk.reference).map(SourceChunk::Raw)
     }
 
     fn progress(&self) -> (u64, u64) {
@@ -158,7 +168,7 @@ struct Run {
 struct OpenChunk {
     source: usize,
     decoder: Decoder,
-    file: std::sync::Arc<str>,
+    file: Arc<str>,
     offset: u64,
     sample: Sample,
 }
@@ -266,9 +276,15 @@ impl SeriesStream {
     fn open(&mut self, at: usize) -> Result<(), TsdbError> {
         while self.runs[at].open.is_none() {
             let Some((source, meta)) = self.runs[at].chunks.pop_front() else { return Ok(()) };
-            let raw = self.sources[source].source.chunk(&meta)?;
+            let chunk = self.sources[source].source.chunk(&meta)?;
             self.progress.chunks += 1;
-            let RawChunk { encoding, bytes, file, offset } = raw;
+            let RawChunk { encoding, bytes, file, offset } = match chunk {
+                SourceChunk::Raw(raw) => raw,
+                SourceChunk::Samples(samples) => {
+                    self.runs[at].open = OpenChunk::of_samples(source, samples);
+                    continue;
+                }
+            };
             let place = |fault: Fault| fault.at(offset).of(&file);
             let taken = taken_part(encoding, bytes, self.selection.aggregate).map_err(place)?;
             let Some((encoding, bytes)) = taken else { continue };
@@ -288,6 +304,14 @@ impl SeriesStream {
             Some(next) => std::mem::replace(&mut open.sample, next),
             None => run.open.take().expect("open").sample,
         })
+    }
+}
+
+impl OpenChunk {
+    fn of_samples(source: usize, samples: Arc<[Sample]>) -> Option<OpenChunk> {
+        let mut decoder = Decoder::of_samples(samples);
+        let sample = decoder.read().ok().flatten()?;
+        Some(OpenChunk { source, decoder, file: Arc::from(""), offset: 0, sample })
     }
 }
 

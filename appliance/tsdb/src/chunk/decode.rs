@@ -1,5 +1,7 @@
 //! Decoder: the samples of a chunk, one after the other, whatever its encoding.
 
+use std::sync::Arc;
+
 use super::encoding::Encoding;
 use super::histogram::HistogramReader;
 use super::joint::JointReader;
@@ -16,6 +18,7 @@ enum Kind {
     Xor(XorReader),
     Joint(JointReader),
     Histogram(Box<HistogramReader>),
+    Plain(Arc<[Sample]>, usize),
 }
 
 impl Decoder {
@@ -42,6 +45,12 @@ impl Decoder {
         Ok(Decoder(kind))
     }
 
+    /// Over samples that are in no chunk.
+    #[must_use]
+    pub fn of_samples(samples: Arc<[Sample]>) -> Decoder {
+        Decoder(Kind::Plain(samples, 0))
+    }
+
     /// The next sample; `None` at the end.
     ///
     /// # Errors
@@ -51,6 +60,10 @@ impl Decoder {
             Kind::Xor(reader) => reader.next(),
             Kind::Joint(reader) => reader.next(),
             Kind::Histogram(reader) => reader.next(),
+            Kind::Plain(samples, at) => {
+                *at += 1;
+                Ok(samples.get(*at - 1).cloned())
+            }
         }
     }
 }
