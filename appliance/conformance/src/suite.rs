@@ -4,8 +4,8 @@ use std::path::Path;
 
 use crate::report::{Known, Report};
 use crate::{
-    compliance, dashboards, exposition, openmetrics, promql_parse, promql_pretty, promql_real,
-    promqltest, protobuf, tsdb,
+    compliance, config, dashboards, exposition, openmetrics, promql_parse, promql_pretty,
+    promql_real, promqltest, protobuf, relabel, tsdb,
 };
 
 /// A suite: public cases and how they are judged.
@@ -22,6 +22,8 @@ pub struct Suite {
 
 /// Every suite.
 pub const SUITES: &[Suite] = &[
+    Suite { name: "config", run: config::run, known: &[] },
+    Suite { name: "relabel", run: relabel::run, known: &[] },
     Suite { name: "exposition", run: exposition::run, known: exposition::KNOWN },
     Suite { name: "openmetrics", run: openmetrics::run, known: &[] },
     Suite { name: "protobuf", run: protobuf::run, known: &[] },

@@ -96,6 +96,18 @@ impl Action {
         ACTIONS.iter().find(|(_, text)| *text == lower).map(|(action, _)| *action)
     }
 
+    /// Whether it compares two labels and has no other fields.
+    #[must_use]
+    pub fn takes_two_labels(self) -> bool {
+        matches!(self, Action::KeepEqual | Action::DropEqual)
+    }
+
+    /// Whether it selects labels by name and has no other fields.
+    #[must_use]
+    pub fn takes_names(self) -> bool {
+        matches!(self, Action::LabelDrop | Action::LabelKeep)
+    }
+
     /// The name of the action.
     #[must_use]
     pub fn text(self) -> &'static str {
@@ -223,6 +235,12 @@ impl Rule {
             regex_is_default: options.regex == REGEX_DEFAULT,
             options: Arc::new(options.clone()),
         })
+    }
+
+    /// What it does.
+    #[must_use]
+    pub fn action(&self) -> Action {
+        self.action
     }
 
     /// The rule as it was written.

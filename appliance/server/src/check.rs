@@ -31,7 +31,7 @@ pub fn check_config(path: &Path) -> (String, bool) {
         }
         Err(error) => {
             report.push_str("  FAILED:\n");
-            for line in error.with_snippets(&text).lines() {
+            for line in error.with_snippets().lines() {
                 report.push_str(&format!("  {line}\n"));
             }
             (report, false)

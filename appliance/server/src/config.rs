@@ -17,17 +17,30 @@ pub mod tree;
 
 pub mod print;
 pub mod section;
+pub mod form;
+pub mod schema;
+
+pub mod glob;
+pub mod url;
 
 pub mod credentials;
+pub mod relabel;
 
 pub mod job;
+pub mod jobs;
+
+pub mod alerting;
+pub mod remote;
+pub mod telemetry;
 
 use fault::{ConfigError, Fault};
 use fields::TOP;
 use fields::own::CRESSET;
-use fields::scrape::{GLOBAL, RUNTIME};
-use fields::storage::{EXEMPLARS, RETENTION, STORAGE, TSDB};
+use fields::scrape::GLOBAL;
+use fields::storage::{CHUNK_ENCODING, EXEMPLARS, RETENTION, STORAGE, TSDB};
+use form::Form;
 use job::{JobDefaults, ScrapeConfig};
+use jobs::Jobs;
 use section::{Findings, Section};
 use tree::Node;
 
@@ -80,6 +93,7 @@ pub struct Own {
 /// Every fault found, up to a bound; nothing of the configuration may be used.
 pub fn load(text: &str, path: &Path) -> Result<Config, ConfigError> {
     let mut findings = Findings::default();
+    findings.enter(path, text);
     let config = match tree::parse(text) {
         Ok(root) => Some(read(&root, path, &mut findings)),
         Err(fault) => {
@@ -87,40 +101,68 @@ pub fn load(text: &str, path: &Path) -> Result<Config, ConfigError> {
             None
         }
     };
-    findings.faults.sort_by_key(|fault| fault.place);
+    findings.faults.sort_by_key(|fault| (fault.source, fault.place));
     match config {
         Some(mut config) if findings.faults.is_empty() => {
             config.notices = findings.notices;
             Ok(config)
         }
-        _ => Err(ConfigError { path: path.display().to_string(), faults: findings.faults }),
+        _ => Err(ConfigError { sources: findings.sources, faults: findings.faults }),
     }
 }
 
 fn read(root: &Node, path: &Path, findings: &mut Findings) -> Config {
     let directory = path.parent().unwrap_or(Path::new("."));
+    Form::Section(&TOP).check(root, findings);
     let top = Section::open(root, &TOP, findings);
     let null = Node { place: root.place, kind: tree::Kind::Null };
     let global = Section::open(top.get("global").unwrap_or(&null), &GLOBAL, findings);
     let defaults = job_defaults(&global, findings);
     let external_labels = external_labels(&global, defaults.name_scheme, findings);
-    if let Some(runtime) = top.get("runtime") {
-        Section::open(runtime, &RUNTIME, findings);
-    }
     check_globs(&top, findings);
+    check_unsupported(&top, defaults.name_scheme, directory, findings);
     let (retention_ms, exemplars_max) = storage(&top, findings);
-    Config {
+    let mut config = Config {
         evaluation_interval_ms: job::positive(&global, "evaluation_interval", findings)
             .unwrap_or(EVALUATION_MS_DEFAULT),
         external_labels,
         query_log: query_log(&global, directory, findings),
-        jobs: jobs(&top, &defaults, directory, findings),
+        jobs: Vec::new(),
         retention_ms,
         exemplars_max,
         own: own(&top, findings),
         notices: Vec::new(),
         yaml: print::yaml(root),
+    };
+    let mut jobs = Jobs::new(&defaults);
+    jobs.read(top.list("scrape_configs", findings), directory, findings);
+    // Last: faults after it are of other files.
+    jobs.read_files(&top.texts("scrape_config_files", findings), directory, findings);
+    config.jobs = jobs.into_list();
+    config
+}
+
+/// Tells what is wrong with the sections that nothing is made of.
+fn check_unsupported(
+    top: &Section<'_>,
+    name_scheme: NameScheme,
+    directory: &Path,
+    findings: &mut Findings,
+) {
+    let mut within = Findings::default();
+    if let Some(node) = top.get("alerting") {
+        alerting::check(node, name_scheme, directory, &mut within);
     }
+    if let Some(node) = top.get("tracing") {
+        telemetry::check_tracing(node, &mut within);
+    }
+    if let Some(node) = top.get("otlp") {
+        telemetry::check_otlp(node, name_scheme, &mut within);
+    }
+    let written = top.list("remote_write", &mut within);
+    remote::check_write(written, name_scheme, directory, &mut within);
+    remote::check_read(top.list("remote_read", &mut within), directory, &mut within);
+    findings.take_wrong(within);
 }
 
 fn query_log(global: &Section<'_>, directory: &Path, findings: &mut Findings) -> Option<PathBuf> {
@@ -204,38 +246,18 @@ fn expand(text: &str, mut value_of: impl FnMut(&str) -> String) -> String {
     expanded
 }
 
-/// A glob may only stand in the last part of a path; upstream refuses others.
+/// `*` may only stand in the last part of a path; upstream refuses others.
 fn check_globs(top: &Section<'_>, findings: &mut Findings) {
     for (field, what) in [("rule_files", "rule"), ("scrape_config_files", "scrape config")] {
         for node in top.list(field, findings) {
             let Some(glob) = section::scalar_text(node) else { continue };
             let directory = glob.rsplit_once('/').map_or("", |(directory, _)| directory);
-            if directory.contains(['*', '?', '[', ']']) {
+            if directory.contains('*') {
                 let text = format!("invalid {what} file path {}", model::label_name::quote(glob));
                 findings.push(Fault::wrong(node.place, text));
             }
         }
     }
-}
-
-fn jobs(
-    top: &Section<'_>,
-    defaults: &JobDefaults,
-    directory: &Path,
-    findings: &mut Findings,
-) -> Vec<ScrapeConfig> {
-    let mut jobs: Vec<ScrapeConfig> = Vec::new();
-    for node in top.list("scrape_configs", findings) {
-        let Some(job) = job::read(node, defaults, directory, findings) else { continue };
-        let name = &job.job.name;
-        if !name.is_empty() && jobs.iter().any(|known| known.job.name == *name) {
-            let name = model::label_name::quote(name);
-            let text = format!("found multiple scrape configs with job name {name}");
-            findings.push(Fault::wrong(node.place, text));
-        }
-        jobs.push(job);
-    }
-    jobs
 }
 
 /// Retention and exemplars of `storage`, where they are written.
@@ -250,9 +272,25 @@ fn storage(top: &Section<'_>, findings: &mut Findings) -> (Option<u64>, Option<u
 
 fn retention_ms(storage: &Section<'_>, findings: &mut Findings) -> Option<u64> {
     let tsdb = Section::open(storage.get("tsdb")?, &TSDB, findings);
+    tsdb.duration_ms("out_of_order_time_window", findings);
+    check_chunk_encoding(&tsdb, findings);
     let retention = Section::open(tsdb.get("retention")?, &RETENTION, findings);
     refuse_negative(&retention, findings);
     retention.duration_ms("time", findings).filter(|ms| *ms != 0)
+}
+
+fn check_chunk_encoding(tsdb: &Section<'_>, findings: &mut Findings) {
+    let Some(node) = tsdb.get("chunk_encoding") else { return };
+    let encoding = Section::open(node, &CHUNK_ENCODING, findings);
+    let floats = encoding.text("floats", findings).unwrap_or("");
+    if !["", "xor", "xor2"].contains(&floats) {
+        let text = format!(
+            "'storage.tsdb.chunk_encoding.floats' must be 'xor' or 'xor2', or the field must be \
+             omitted entirely, got {}",
+            model::label_name::quote(floats)
+        );
+        findings.push(Fault::wrong(encoding.place_of("floats"), text));
+    }
 }
 
 /// What upstream refuses for its sign, whatever this server makes of it otherwise.
@@ -347,6 +385,7 @@ mod tests {
     #[test]
     fn jobs_take_what_they_leave_out_from_global() {
         check("", "");
+        check("scrape_configs: [{job_name: a, scrape_interval: 0s}]", "a 60000/10000 0");
         check(
             "global: {scrape_interval: 5s}
 scrape_configs:
@@ -365,10 +404,6 @@ scrape_configs:
         check(
             "global:\n  scrape_timeout: 2m",
             "p.yml:2:19: global scrape timeout greater than scrape interval",
-        );
-        check(
-            "global:\n  scrape_interval: 0s",
-            "p.yml:2:20: scrape_interval must be greater than 0",
         );
         check("global: {scrape_interval: 1x}", "p.yml:1:27: not a valid duration string: \"1x\"");
         check(
@@ -400,7 +435,7 @@ scrape_configs:
     #[test]
     fn snippets_mark_the_place_and_hide_secrets() {
         let text = "scrape_configs:\n- job_name: a\n  basic_auth: {password: [hunter2]}\n  x: 1\n";
-        let report = load(text, Path::new("p.yml")).unwrap_err().with_snippets(text);
+        let report = load(text, Path::new("p.yml")).unwrap_err().with_snippets();
         assert!(!report.contains("hunter2"), "{report}");
         assert!(report.contains("  4 |   x: 1\n    |   ^\n"), "{report}");
     }

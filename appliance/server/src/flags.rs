@@ -201,6 +201,8 @@ pub enum Task {
     Run(Box<Flags>),
     /// Check configuration files.
     CheckConfig(Vec<PathBuf>),
+    /// Write the schema of the configuration file.
+    ConfigSchema,
     /// Look at the machine.
     Doctor {
         /// Where samples are kept.
@@ -279,6 +281,12 @@ pub fn command() -> Command {
                         .arg(Arg::new("files").value_name("FILE").required(true).num_args(1..)),
                 ),
         )
+        .subcommand(
+            Command::new("config")
+                .about("What the configuration file may hold")
+                .subcommand_required(true)
+                .subcommand(Command::new("schema").about("Write its JSON schema, for editors")),
+        )
         .subcommand(doctor());
     for flag in FLAGS {
         let argument = Arg::new(flag.name).long(flag.name).help(flag.doc);
@@ -327,6 +335,9 @@ pub fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Task, clap::
     {
         let files = config.get_many::<String>("files").into_iter().flatten();
         return Ok(Task::CheckConfig(files.map(PathBuf::from).collect()));
+    }
+    if let Some(("config", _)) = matches.subcommand() {
+        return Ok(Task::ConfigSchema);
     }
     if let Some(("doctor", doctor)) = matches.subcommand() {
         let directory = PathBuf::from(text(doctor, "directory"));
@@ -468,7 +479,9 @@ mod tests {
         let line = std::iter::once("cresset").chain(arguments.iter().copied());
         match parse(line.map(str::to_owned)) {
             Ok(Task::Run(flags)) => Ok(*flags),
-            Ok(Task::CheckConfig(_) | Task::Doctor { .. }) => Err("check".to_owned()),
+            Ok(Task::CheckConfig(_) | Task::ConfigSchema | Task::Doctor { .. }) => {
+                Err("check".to_owned())
+            }
             Err(error) => Err(error.to_string()),
         }
     }
@@ -518,5 +531,7 @@ mod tests {
     fn files_to_check_are_a_task_of_their_own() {
         let line = ["cresset", "check", "config", "a.yml", "b.yml"].map(str::to_owned);
         assert!(matches!(parse(line), Ok(Task::CheckConfig(files)) if files.len() == 2));
+        let line = ["cresset", "config", "schema"].map(str::to_owned);
+        assert!(matches!(parse(line), Ok(Task::ConfigSchema)));
     }
 }

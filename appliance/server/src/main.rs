@@ -34,6 +34,10 @@ fn main() -> ExitCode {
             }
             if are_valid { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
+        Ok(Task::ConfigSchema) => {
+            println!("{:#}", server::config::schema::schema());
+            ExitCode::SUCCESS
+        }
         Ok(Task::Doctor { directory, json }) => {
             let checks = examine(&directory);
             let text = if json { checkup::json(&checks) } else { checkup::table(&checks) };

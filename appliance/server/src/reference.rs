@@ -13,7 +13,8 @@ pub fn configuration() -> String {
          twice, a value\nof the wrong form is refused with its line and column. What Prometheus \
          can do and this server cannot\nis refused by name, never ignored. \
          `cresset check config FILE` says all of it without running; SIGHUP\nand `POST /-/reload` \
-         read the file again and keep the old configuration when the new one is refused.\n\n\
+         read the file again and keep the old configuration when the new one is refused.\n\
+         `cresset config schema` writes a JSON schema by which editors complete and check it.\n\n\
          Durations are `1h30m` or `15s`; sizes are `15MB`, by 1024. This page is written from the \
          tables in\n`appliance/server/src/config/fields`.\n",
     );

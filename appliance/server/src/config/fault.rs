@@ -3,7 +3,7 @@
 use std::fmt;
 
 /// Most faults of one file that are reported.
-pub const FAULTS_MAX: usize = 20;
+pub const FAULTS_MAX: usize = 100;
 
 /// Words of keys whose values are secret: a line with one of them is not shown.
 const SECRET_WORDS: [&str; 5] = ["password", "credentials", "secret", "token", "_key"];
@@ -29,7 +29,9 @@ pub enum FaultKind {
 /// One fault.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fault {
-    /// Where.
+    /// In which of the sources.
+    pub source: usize,
+    /// Where in it.
     pub place: Place,
     /// What kind.
     pub kind: FaultKind,
@@ -45,6 +47,7 @@ impl Fault {
     /// A fault that upstream has too.
     pub fn wrong(place: Place, text: impl Into<String>) -> Fault {
         Fault {
+            source: 0,
             place,
             kind: FaultKind::Wrong,
             text: text.into(),
@@ -56,6 +59,7 @@ impl Fault {
     /// Something that this server does not do.
     pub fn unsupported(place: Place, text: impl fmt::Display, remedy: impl Into<String>) -> Fault {
         Fault {
+            source: 0,
             place,
             kind: FaultKind::Unsupported,
             text: format!("unsupported {text}"),
@@ -72,11 +76,26 @@ impl Fault {
     }
 }
 
-/// Why a configuration is refused: at least one fault, in order of place.
+/// A file that was read.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Source {
+    /// Its name, for people.
+    pub path: String,
+    /// Its text. It may hold secrets.
+    pub text: String,
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Source").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+/// Why a configuration is refused: at least one fault, in order of file and place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ConfigError {
-    /// Name of the file, for people.
-    pub path: String,
+    /// The file, and those that it names, as far as they were read.
+    pub sources: Vec<Source>,
     /// The first faults.
     pub faults: Vec<Fault>,
 }
@@ -86,17 +105,8 @@ impl std::error::Error for ConfigError {}
 /// `file:line:column: text; remedy`, a line a fault.
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (at, fault) in self.faults.iter().enumerate() {
-            if at != 0 {
-                f.write_str("\n")?;
-            }
-            let Place { line, column } = fault.place;
-            write!(f, "{}:{line}:{column}: {}", self.path, fault.text)?;
-            if !fault.remedy.is_empty() {
-                write!(f, "; {}", fault.remedy)?;
-            }
-        }
-        Ok(())
+        let lines: Vec<String> = self.faults.iter().map(|fault| self.line(fault)).collect();
+        f.write_str(&lines.join("\n"))
     }
 }
 
@@ -107,29 +117,35 @@ impl ConfigError {
         self.faults.iter().all(|fault| fault.kind == FaultKind::Unsupported)
     }
 
-    /// The faults with the lines of `text` that they are in, each marked; secrets stay unseen.
+    fn line(&self, fault: &Fault) -> String {
+        let path = self.sources.get(fault.source).map_or("", |source| &source.path);
+        let Place { line, column } = fault.place;
+        let remedy = if fault.remedy.is_empty() { "" } else { "; " };
+        format!("{path}:{line}:{column}: {}{remedy}{}", fault.text, fault.remedy)
+    }
+
+    /// The faults with the lines that they are in, each marked; secrets stay unseen.
     #[must_use]
-    pub fn with_snippets(&self, text: &str) -> String {
-        let lines: Vec<&str> = text.lines().collect();
-        let mut report = String::new();
-        for fault in &self.faults {
-            let single = ConfigError { path: self.path.clone(), faults: vec![fault.clone()] };
-            report.push_str(&format!("{single}\n"));
-            let Place { line, column } = fault.place;
-            let shown = line.checked_sub(1).and_then(|at| lines.get(at));
-            let is_secret = |line: &str| SECRET_WORDS.iter().any(|word| line.contains(word));
-            let shown = shown.filter(|line| fault.is_public && !is_secret(line));
-            if let Some(shown) = shown {
-                let number = line.to_string();
-                let gap = " ".repeat(number.len());
-                let pad: String = shown
-                    .chars()
-                    .take(column.saturating_sub(1))
-                    .map(|c| if c == '\t' { '\t' } else { ' ' })
-                    .collect();
-                report.push_str(&format!("  {number} | {shown}\n  {gap} | {pad}^\n"));
-            }
-        }
-        report
+    pub fn with_snippets(&self) -> String {
+        let report = |fault| format!("{}\n{}", self.line(fault), self.snippet(fault));
+        self.faults.iter().map(report).collect()
+    }
+
+    fn snippet(&self, fault: &Fault) -> String {
+        let Place { line, column } = fault.place;
+        let text = self.sources.get(fault.source).map_or("", |source| &source.text);
+        let shown = line.checked_sub(1).and_then(|at| text.lines().nth(at));
+        let is_secret = |line: &str| SECRET_WORDS.iter().any(|word| line.contains(word));
+        let Some(shown) = shown.filter(|line| fault.is_public && !is_secret(line)) else {
+            return String::new();
+        };
+        let number = line.to_string();
+        let gap = " ".repeat(number.len());
+        let pad: String = shown
+            .chars()
+            .take(column.saturating_sub(1))
+            .map(|c| if c == '\t' { '\t' } else { ' ' })
+            .collect();
+        format!("  {number} | {shown}\n  {gap} | {pad}^\n")
     }
 }

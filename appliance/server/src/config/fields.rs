@@ -6,15 +6,24 @@ use crate::config::field::{Field, Support, Table, no, yes};
 
 pub mod discovery;
 pub mod http;
+
+pub mod alerting;
 pub mod own;
+pub mod remote;
 pub mod scrape;
 pub mod storage;
+pub mod telemetry;
 
+use crate::config::fields::alerting::{ALERTING, ALERTMANAGER};
 use crate::config::fields::discovery::STATIC;
 use crate::config::fields::http::{AUTHORIZATION, BASIC_AUTH, HEADER};
 use crate::config::fields::own::CRESSET;
-use crate::config::fields::scrape::{GLOBAL, RELABEL, RUNTIME, SCRAPE};
-use crate::config::fields::storage::{EXEMPLARS, RETENTION, STORAGE, TSDB};
+use crate::config::fields::remote::{
+    AZURE_AD, AZURE_IDENTITY, GOOGLE_IAM, METADATA, QUEUE, REMOTE_READ, REMOTE_WRITE, SIGV4,
+};
+use crate::config::fields::scrape::{GLOBAL, RELABEL, RUNTIME, SCRAPE, SCRAPE_FILE};
+use crate::config::fields::storage::{CHUNK_ENCODING, EXEMPLARS, RETENTION, STORAGE, TSDB};
+use crate::config::fields::telemetry::{OTLP, TRACING};
 
 const NO_RULES: &str = "remove it: rules are not evaluated yet";
 const NO_REMOTE: &str = "remove it: samples are neither sent nor read elsewhere yet";
@@ -36,11 +45,16 @@ pub static TOP: Table = Table {
         yes("scrape_configs", "list of scrape config", "[]", "The jobs."),
         yes("storage", "storage", "", "How long samples are kept."),
         yes("cresset", "cresset", "", "Settings of this server that Prometheus does not have."),
-        no("scrape_config_files", "list of globs", "write its jobs into scrape_configs"),
-        no("rule_files", "list of globs", NO_RULES),
+        yes(
+            "scrape_config_files",
+            "list of glob",
+            "[]",
+            "Files of further jobs, as `scrape_configs`; relative paths start at the file.",
+        ),
+        no("rule_files", "list of glob", NO_RULES),
         no("alerting", "alerting", NO_RULES),
-        no("remote_write", "list", NO_REMOTE),
-        no("remote_read", "list", NO_REMOTE),
+        no("remote_write", "list of remote write", NO_REMOTE),
+        no("remote_read", "list of remote read", NO_REMOTE),
         no("tracing", "tracing", "remove it: traces are not sent"),
         no("otlp", "otlp", "remove it: OTLP is not received yet"),
     ]],
@@ -51,6 +65,7 @@ pub static TABLES: &[&Table] = &[
     &TOP,
     &GLOBAL,
     &SCRAPE,
+    &SCRAPE_FILE,
     &STATIC,
     &RELABEL,
     &BASIC_AUTH,
@@ -60,6 +75,19 @@ pub static TABLES: &[&Table] = &[
     &EXEMPLARS,
     &TSDB,
     &RETENTION,
+    &CHUNK_ENCODING,
     &RUNTIME,
+    &ALERTING,
+    &ALERTMANAGER,
+    &REMOTE_WRITE,
+    &QUEUE,
+    &METADATA,
+    &REMOTE_READ,
+    &SIGV4,
+    &AZURE_AD,
+    &AZURE_IDENTITY,
+    &GOOGLE_IAM,
+    &TRACING,
+    &OTLP,
     &CRESSET,
 ];

@@ -3,22 +3,21 @@
 //! Source: `ScrapeConfig.UnmarshalYAML` and `Validate` of Prometheus's `config/config.go`.
 
 use std::path::Path;
-use std::sync::Arc;
 
 use exposition::native::schema_for;
 use exposition::protobuf::family::HistogramOptions;
 use model::label_name::quote;
 use model::label_set::{Builder, LabelSet};
-use model::regex::GoRegex;
 use scrape::job::JobOptions;
 use scrape::protocol::{DEFAULT, Escaping, NATIVE, Protocol};
-use scrape::relabel::{NameScheme, Rule, RuleOptions};
+use scrape::relabel::NameScheme;
 use scrape::target::{Compression, Limits};
 
 use crate::config::credentials::Credentials;
 use crate::config::fault::Fault;
 use crate::config::fields::discovery::STATIC;
-use crate::config::fields::scrape::{RELABEL, SCRAPE};
+use crate::config::fields::scrape::SCRAPE;
+use crate::config::relabel::rules;
 use crate::config::section::{Findings, Section, scalar_text, texts_of};
 use crate::config::tree::{Kind, Node};
 
@@ -85,15 +84,19 @@ pub fn read(
     job.name_scheme = name_scheme;
     let inherited = own_scheme.is_none().then_some(defaults.escaping);
     job.escaping = escaping(&section, inherited, name_scheme, "scrape config", findings);
+    check_escaping(&section, &job, findings);
     read_options(&mut job, &section, defaults, findings);
     job.protocols = protocols(&section, &name, findings)
         .or_else(|| defaults.protocols.clone())
         .unwrap_or_else(|| default_protocols(job.histograms.native));
     job.fallback = fallback(&section, &name, findings);
-    job.relabel = rules(&section, "relabel_configs", "target", name_scheme, findings);
-    job.metric_relabel = rules(&section, "metric_relabel_configs", "metric", name_scheme, findings);
+    let empty = "empty or null target relabeling rule in scrape config";
+    job.relabel = rules(&section, "relabel_configs", empty, name_scheme, findings);
+    let empty = "empty or null metric relabeling rule in scrape config";
+    job.metric_relabel = rules(&section, "metric_relabel_configs", empty, name_scheme, findings);
     let credentials = Credentials::read(&section, directory, findings);
-    let targets = static_targets(&section, name_scheme, findings);
+    let targets =
+        static_targets(&section, section.list("relabel_configs", findings).is_empty(), findings);
     Some(ScrapeConfig {
         job,
         credentials,
@@ -128,15 +131,9 @@ fn times(
     (interval_ms, own_timeout_ms.unwrap_or(defaults.timeout_ms.min(interval_ms)))
 }
 
-/// A duration above 0.
+/// A duration above 0; 0 is as if it were not written.
 pub fn positive(section: &Section<'_>, name: &str, findings: &mut Findings) -> Option<u64> {
-    let ms = section.duration_ms(name, findings)?;
-    if ms == 0 {
-        let text = format!("{name} must be greater than 0");
-        findings.push(Fault::wrong(section.place_of(name), text));
-        return None;
-    }
-    Some(ms)
+    section.duration_ms(name, findings).filter(|ms| *ms != 0)
 }
 
 /// A limit of the job, else the global one.
@@ -173,16 +170,20 @@ fn read_options(
         path.clone_into(&mut job.metrics_path);
     }
     job.params = params(section, findings);
-    let mut flag = |name, default| section.boolean(name, findings).unwrap_or(default);
+    let mut flag = |name, default| match section.boolean(name, findings) {
+        Some(value) => value,
+        None => default && !section.is_null(name),
+    };
     job.honor_labels = flag("honor_labels", false);
     job.honor_timestamps = flag("honor_timestamps", true);
     job.track_timestamps_staleness = flag("track_timestamps_staleness", false);
     let gzip = flag("enable_compression", true);
     job.compression = if gzip { Compression::Gzip } else { Compression::Identity };
     job.follow_redirects = flag("follow_redirects", true);
-    job.extra_scrape_metrics = flag("extra_scrape_metrics", defaults.extra_scrape_metrics);
     // Read for its form only: what it asks for is so anyway.
     flag("enable_http2", true);
+    job.extra_scrape_metrics =
+        section.boolean("extra_scrape_metrics", findings).unwrap_or(defaults.extra_scrape_metrics);
     job.histograms = histograms(section, defaults.histograms, findings);
     job.native.buckets = section.count("native_histogram_bucket_limit", findings).unwrap_or(0);
     if let Some(factor) = section.number("native_histogram_min_bucket_factor", findings) {
@@ -256,23 +257,27 @@ pub fn escaping(
     if name.is_empty() {
         return inherited.unwrap_or(by_scheme);
     }
-    let place = section.place_of("metric_name_escaping_scheme");
-    let Some(escaping) = Escaping::find(name) else {
-        let known = Escaping::ALL.map(|escaping| format!("'{}'", escaping.name()));
-        let text = format!(
-            "unknown {of_what} name escaping method specified, must be one of {}, or {}, got {}",
-            known[..3].join(", "),
-            known[3],
-            quote(name)
-        );
-        findings.push(Fault::wrong(place, text));
-        return by_scheme;
-    };
-    if escaping == Escaping::AllowUtf8 && name_scheme == NameScheme::Legacy {
+    if let Some(escaping) = Escaping::find(name) {
+        return escaping;
+    }
+    let known = Escaping::ALL.map(|escaping| format!("'{}'", escaping.name()));
+    let text = format!(
+        "unknown {of_what} name escaping method specified, must be one of {}, or {}, got {}",
+        known[..3].join(", "),
+        known[3],
+        quote(name)
+    );
+    findings.push(Fault::wrong(section.place_of("metric_name_escaping_scheme"), text));
+    by_scheme
+}
+
+/// Names as they are go with the scheme that allows them only.
+fn check_escaping(section: &Section<'_>, job: &JobOptions, findings: &mut Findings) {
+    if job.escaping == Escaping::AllowUtf8 && job.name_scheme == NameScheme::Legacy {
         let text = "utf8 metric names requested but validation scheme is not set to UTF8";
+        let place = section.place_of("metric_name_escaping_scheme");
         findings.push(Fault::wrong(place, text));
     }
-    escaping
 }
 
 fn default_protocols(native: bool) -> Vec<Protocol> {
@@ -330,54 +335,11 @@ fn fallback(section: &Section<'_>, job: &str, findings: &mut Findings) -> Option
     found
 }
 
-fn rules(
+/// The label sets of `static_configs`. Where relabelling may still change an address it may be a
+/// URL.
+pub fn static_targets(
     section: &Section<'_>,
-    field: &'static str,
-    of_what: &str,
-    name_scheme: NameScheme,
-    findings: &mut Findings,
-) -> Arc<[Rule]> {
-    let mut rules = Vec::new();
-    for node in section.list(field, findings) {
-        if matches!(node.kind, Kind::Null) {
-            let text = format!("empty or null {of_what} relabeling rule in scrape config");
-            findings.push(Fault::wrong(node.place, text));
-            continue;
-        }
-        let options = rule_options(node, name_scheme, findings);
-        if let Err(error) = GoRegex::anchored(&options.regex) {
-            findings.push(Fault::wrong(node.place, error.to_string()));
-            continue;
-        }
-        match Rule::new(&options) {
-            Ok(rule) => rules.push(rule),
-            Err(error) => findings.push(Fault::wrong(node.place, error.to_string())),
-        }
-    }
-    rules.into()
-}
-
-fn rule_options(node: &Node, name_scheme: NameScheme, findings: &mut Findings) -> RuleOptions {
-    let section = Section::open(node, &RELABEL, findings);
-    let mut options = RuleOptions { name_scheme, ..RuleOptions::default() };
-    options.source_labels = section.texts("source_labels", findings);
-    options.modulus = section.count("modulus", findings).unwrap_or(0);
-    let mut set = |name, field: &mut String| {
-        if let Some(text) = section.text(name, findings) {
-            text.clone_into(field);
-        }
-    };
-    set("separator", &mut options.separator);
-    set("regex", &mut options.regex);
-    set("target_label", &mut options.target_label);
-    set("replacement", &mut options.replacement);
-    set("action", &mut options.action);
-    options
-}
-
-fn static_targets(
-    section: &Section<'_>,
-    name_scheme: NameScheme,
+    is_final: bool,
     findings: &mut Findings,
 ) -> Vec<LabelSet> {
     let mut targets = Vec::new();
@@ -387,10 +349,10 @@ fn static_targets(
             continue;
         }
         let group = Section::open(node, &STATIC, findings);
-        let labels = labels(&group, "labels", name_scheme, findings);
+        let labels = labels(&group, "labels", NameScheme::Utf8, findings);
         for item in group.list("targets", findings) {
             let Some(address) = scalar_text(item) else { continue };
-            if address.contains('/') {
+            if is_final && address.contains('/') {
                 let text = format!("{} is not a valid hostname", quote(address));
                 findings.push(Fault::wrong(item.place, text));
                 continue;

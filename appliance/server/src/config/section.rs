@@ -1,9 +1,11 @@
 //! Section: reads a map by its table; what the table does not know or allow becomes a fault.
 
+use std::path::Path;
+
 use model::duration::parse_duration_ms;
 use model::label_name::quote;
 
-use crate::config::fault::{FAULTS_MAX, Fault, FaultKind, Place};
+use crate::config::fault::{FAULTS_MAX, Fault, FaultKind, Place, Source};
 use crate::config::field::{Support, Table};
 use crate::config::tree::{Kind, Node};
 
@@ -17,12 +19,28 @@ pub struct Findings {
     pub faults: Vec<Fault>,
     /// Things accepted without effect.
     pub notices: Vec<String>,
+    /// Files that were read.
+    pub sources: Vec<Source>,
 }
 
 impl Findings {
+    /// Faults from here on are of this file.
+    pub fn enter(&mut self, path: &Path, text: &str) {
+        self.sources.push(Source { path: path.display().to_string(), text: text.to_owned() });
+    }
+
     /// Keeps `fault`, unless there are enough; what upstream refuses too displaces what is only
     /// unsupported.
-    pub fn push(&mut self, fault: Fault) {
+    ///
+    /// A fault that is there already is not told twice: a section may be read by several.
+    pub fn push(&mut self, mut fault: Fault) {
+        fault.source = fault.source.max(self.sources.len().saturating_sub(1));
+        let same = |kept: &Fault| {
+            (kept.source, kept.place) == (fault.source, fault.place) && kept.text == fault.text
+        };
+        if self.faults.iter().any(same) {
+            return;
+        }
         if FAULTS_MAX <= self.faults.len() {
             let unsupported = |kept: &Fault| kept.kind == FaultKind::Unsupported;
             match self.faults.iter().rposition(unsupported) {
@@ -31,6 +49,20 @@ impl Findings {
             }
         }
         self.faults.push(fault);
+    }
+
+    /// Keeps a notice, once.
+    pub fn notice(&mut self, text: &str) {
+        if !self.notices.iter().any(|kept| kept == text) {
+            self.notices.push(text.to_owned());
+        }
+    }
+
+    /// Keeps what upstream refuses too of what was found within something unsupported.
+    pub fn take_wrong(&mut self, within: Findings) {
+        for fault in within.faults.into_iter().filter(|fault| fault.kind == FaultKind::Wrong) {
+            self.push(fault);
+        }
     }
 }
 
@@ -81,7 +113,7 @@ impl<'a> Section<'a> {
         }
         match field.support {
             Support::Yes => {}
-            Support::Notice(text) => findings.notices.push(text.to_owned()),
+            Support::Notice(text) => findings.notice(text),
             Support::No(_) if is_empty(value) => {}
             Support::No(remedy) => {
                 findings.push(Fault::unsupported(key.place, format!("field {name}"), remedy));
@@ -108,6 +140,14 @@ impl<'a> Section<'a> {
         found.map(|(_, value)| *value).filter(|value| !matches!(value.kind, Kind::Null))
     }
 
+    /// Whether `name` is written without a value: upstream then takes the zero of its type, not
+    /// the default.
+    #[must_use]
+    pub fn is_null(&self, name: &str) -> bool {
+        let found = self.entries.iter().find(|(known, _)| *known == name);
+        found.is_some_and(|(_, value)| matches!(value.kind, Kind::Null))
+    }
+
     /// The text of `name`.
     pub fn text(&self, name: &str, findings: &mut Findings) -> Option<&'a str> {
         let node = self.get(name)?;
@@ -123,7 +163,7 @@ impl<'a> Section<'a> {
     /// The boolean of `name`.
     pub fn boolean(&self, name: &str, findings: &mut Findings) -> Option<bool> {
         let node = self.get(name)?;
-        let value = scalar_text(node).and_then(boolean_of);
+        let value = plain_text(node).and_then(boolean_of);
         if value.is_none() {
             findings.push(cannot_unmarshal(node.place, &node.kind, "bool"));
         }
@@ -133,9 +173,19 @@ impl<'a> Section<'a> {
     /// The count of `name`.
     pub fn count(&self, name: &str, findings: &mut Findings) -> Option<u64> {
         let node = self.get(name)?;
-        let value = scalar_text(node).and_then(|text| text.replace('_', "").parse().ok());
+        let value = plain_text(node).and_then(integer_of).and_then(|n| u64::try_from(n).ok());
         if value.is_none() {
             findings.push(cannot_unmarshal(node.place, &node.kind, "uint"));
+        }
+        value
+    }
+
+    /// The whole number of `name`.
+    pub fn integer(&self, name: &str, findings: &mut Findings) -> Option<i64> {
+        let node = self.get(name)?;
+        let value = plain_text(node).and_then(integer_of).and_then(|n| i64::try_from(n).ok());
+        if value.is_none() {
+            findings.push(cannot_unmarshal(node.place, &node.kind, "int"));
         }
         value
     }
@@ -143,7 +193,7 @@ impl<'a> Section<'a> {
     /// A number with or without fraction.
     pub fn number(&self, name: &str, findings: &mut Findings) -> Option<f64> {
         let node = self.get(name)?;
-        let value = scalar_text(node).and_then(|text| text.replace('_', "").parse().ok());
+        let value = plain_text(node).and_then(number_of);
         if value.is_none() {
             findings.push(cannot_unmarshal(node.place, &node.kind, "float64"));
         }
@@ -218,9 +268,10 @@ impl<'a> Section<'a> {
 pub fn texts_of(items: &[Node], findings: &mut Findings) -> Vec<String> {
     let mut texts = Vec::with_capacity(items.len());
     for item in items {
-        match scalar_text(item) {
-            Some(text) => texts.push(text.to_owned()),
-            None => findings.push(cannot_unmarshal(item.place, &item.kind, "string")),
+        match (&item.kind, scalar_text(item)) {
+            (Kind::Null, _) => texts.push(String::new()),
+            (_, Some(text)) => texts.push(text.to_owned()),
+            (kind, None) => findings.push(cannot_unmarshal(item.place, kind, "string")),
         }
     }
     texts
@@ -233,6 +284,48 @@ pub fn scalar_text(node: &Node) -> Option<&str> {
         Kind::Scalar { text, .. } => Some(text),
         _ => None,
     }
+}
+
+/// The text of a scalar without quotes: only such a one is a number or a boolean.
+fn plain_text(node: &Node) -> Option<&str> {
+    match &node.kind {
+        Kind::Scalar { text, is_plain: true } => Some(text),
+        _ => None,
+    }
+}
+
+/// The whole number that YAML reads `text` as.
+#[must_use]
+pub fn integer_of(text: &str) -> Option<i128> {
+    let digits = text.replace('_', "");
+    let (sign, digits) = match digits.strip_prefix('-') {
+        Some(rest) => (-1, rest.to_owned()),
+        None => (1, digits.strip_prefix('+').unwrap_or(&digits).to_owned()),
+    };
+    let radix = |prefix: &str, radix| {
+        digits.strip_prefix(prefix).map(|rest| u64::from_str_radix(rest, radix).ok())
+    };
+    let octal = || digits.strip_prefix('0').filter(|rest| !rest.is_empty());
+    let number = radix("0x", 16)
+        .or_else(|| radix("0b", 2))
+        .or_else(|| radix("0o", 8))
+        .or_else(|| octal().map(|rest| u64::from_str_radix(rest, 8).ok()))
+        .unwrap_or_else(|| digits.parse().ok())?;
+    Some(sign * i128::from(number))
+}
+
+/// The number that YAML reads `text` as.
+#[must_use]
+pub fn number_of(text: &str) -> Option<f64> {
+    let lower = text.to_ascii_lowercase();
+    match lower.as_str() {
+        ".inf" | "+.inf" => return Some(f64::INFINITY),
+        "-.inf" => return Some(f64::NEG_INFINITY),
+        ".nan" => return Some(f64::NAN),
+        _ => {}
+    }
+    let starts = text.starts_with(|c: char| c.is_ascii_digit() || "+-.".contains(c));
+    starts.then(|| text.replace('_', "").parse().ok()).flatten()
 }
 
 /// A value of the wrong kind. Its text is not repeated: it may be a secret.
@@ -253,7 +346,8 @@ fn is_empty(node: &Node) -> bool {
 }
 
 /// Booleans as YAML 1.1 and upstream's parser write them.
-fn boolean_of(text: &str) -> Option<bool> {
+#[must_use]
+pub fn boolean_of(text: &str) -> Option<bool> {
     match text {
         "true" | "True" | "TRUE" | "yes" | "Yes" | "YES" | "on" | "On" | "ON" | "y" | "Y" => {
             Some(true)

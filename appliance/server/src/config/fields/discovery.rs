@@ -5,7 +5,7 @@ use crate::config::field::{Field, Table, no, yes};
 const NO_DISCOVERY: &str = "remove it and list the targets in static_configs";
 
 const fn discovery(name: &'static str) -> Field {
-    no(name, "list", NO_DISCOVERY)
+    no(name, "list of anything", NO_DISCOVERY)
 }
 
 /// Fields that name where targets come from.
@@ -50,7 +50,7 @@ pub static STATIC: Table = Table {
     type_name: "struct",
     doc: "Targets written out.",
     parts: &[&[
-        yes("targets", "list of addresses", "[]", "Host and port of each target."),
+        yes("targets", "list of address", "[]", "Host and port of each target."),
         yes("labels", "labels", "{}", "Labels of all of them."),
     ]],
 };

@@ -20,12 +20,12 @@ pub const HTTP: &[Field] = &[
         support: Support::Yes,
         doc: "HTTP/2 is only spoken over TLS, so that HTTP/1.1 is used either way.",
     },
-    no("oauth2", "oauth2", "remove it: use basic_auth or authorization"),
-    no("tls_config", "tls_config", NO_TLS),
+    no("oauth2", "anything", "remove it: use basic_auth or authorization"),
+    no("tls_config", "anything", NO_TLS),
     no("proxy_url", "URL", NO_PROXY),
-    no("no_proxy", "list of hosts", NO_PROXY),
+    no("no_proxy", "text", NO_PROXY),
     only("proxy_from_environment", "boolean", &["false"], "false", NO_PROXY),
-    no("proxy_connect_header", "map", NO_PROXY),
+    no("proxy_connect_header", "map of list of secret", NO_PROXY),
 ];
 
 /// `basic_auth`
@@ -59,11 +59,11 @@ pub static HEADER: Table = Table {
     type_name: "config.Header",
     doc: "Values of one header.",
     parts: &[&[
-        yes("values", "list of texts", "[]", "Values."),
-        yes("secrets", "list of secrets", "[]", "Values that are not shown."),
+        yes("values", "list of text", "[]", "Values."),
+        yes("secrets", "list of secret", "[]", "Values that are not shown."),
         yes(
             "files",
-            "list of paths",
+            "list of path",
             "[]",
             "Files that hold values, read when the configuration is loaded.",
         ),

@@ -24,7 +24,7 @@ pub static CRESSET: Table = Table {
         ),
         yes(
             "kernel_collectors",
-            "list of strings",
+            "list of text",
             "[sched, block, tcp, irq, mm, fs]",
             "What is counted in the kernel where it lets us; sys too: failed system calls, which \
              costs every system call of the machine about 80 ns.",

@@ -19,7 +19,7 @@ const LIMITS: &[Field] = &[
 const FORMATS: &[Field] = &[
     yes(
         "scrape_protocols",
-        "list of formats",
+        "list of format",
         "[OpenMetricsText1.0.0, OpenMetricsText0.0.1, PrometheusText1.0.0, PrometheusText0.0.4]",
         "Formats that targets are asked for, most wanted first. Where native histograms are \
          scraped, PrometheusProto is first by default.",
@@ -126,7 +126,7 @@ pub static SCRAPE: Table = Table {
             ),
             yes("metrics_path", "path", "/metrics", "Path of the metrics."),
             only("scheme", "text", &["http"], "http", "use http: TLS is not done yet"),
-            yes("params", "map of lists", "{}", "Parameters of the URL."),
+            yes("params", "map of list of text", "{}", "Parameters of the URL."),
             yes(
                 "honor_labels",
                 "boolean",
@@ -182,13 +182,21 @@ pub static SCRAPE: Table = Table {
     ],
 };
 
+/// A file of `scrape_config_files`
+pub static SCRAPE_FILE: Table = Table {
+    title: "scrape config file",
+    type_name: "config.ScrapeConfigs",
+    doc: "A file that `scrape_config_files` names.",
+    parts: &[&[yes("scrape_configs", "list of scrape config", "[]", "Further jobs.")]],
+};
+
 /// One of `relabel_configs`
 pub static RELABEL: Table = Table {
     title: "relabel config",
     type_name: "relabel.plain",
     doc: "A rule that rewrites, keeps or drops a label set.",
     parts: &[&[
-        yes("source_labels", "list of label names", "[]", "Labels whose values are joined."),
+        yes("source_labels", "list of label name", "[]", "Labels whose values are joined."),
         yes("separator", "text", ";", "What is put between them."),
         yes("regex", "pattern", "(.*)", "Pattern over the whole of the joined values."),
         yes("modulus", "count", "0", "Divisor of hashmod."),

@@ -1,6 +1,6 @@
 //! What is kept, and for how long.
 
-use crate::config::field::{Table, no, only, yes};
+use crate::config::field::{Field, Support, Table, only, yes};
 
 /// `storage`
 pub static STORAGE: Table = Table {
@@ -48,7 +48,15 @@ pub static TSDB: Table = Table {
             "0",
             "remove it: stale series leave memory by themselves",
         ),
-        no("chunk_encoding", "chunk_encoding", "remove it: chunks have a form of their own"),
+        Field {
+            name: "chunk_encoding",
+            form: "storage.tsdb.chunk_encoding",
+            default: "",
+            support: Support::Notice(
+                "storage.tsdb.chunk_encoding has no effect: chunks have a form of their own",
+            ),
+            doc: "",
+        },
     ]],
 };
 
@@ -73,4 +81,12 @@ pub static RETENTION: Table = Table {
             "remove it: only the time bounds what is kept yet",
         ),
     ]],
+};
+
+/// `storage.tsdb.chunk_encoding`
+pub static CHUNK_ENCODING: Table = Table {
+    title: "storage.tsdb.chunk_encoding",
+    type_name: "config.ChunkEncodingConfig",
+    doc: "",
+    parts: &[&[yes("floats", "text", "", "xor or xor2.")]],
 };
