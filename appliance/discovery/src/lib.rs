@@ -1,0 +1,15 @@
+//! Discovery: where targets come from, beyond those that the configuration writes out.
+//!
+//! Path: configuration → `finder`, which runs one task a `mechanism` → target groups → the server.
+//! Never: relabels, knows a shard, or forgets what a source gave because the source fails.
+
+#![forbid(unsafe_code)]
+
+pub mod group;
+pub mod metrics;
+pub mod outlet;
+pub mod refresh;
+pub mod file;
+pub mod dns;
+pub mod mechanism;
+pub mod finder;

@@ -1,0 +1,251 @@
+//! Metrics: what discovery counts, under upstream's names where it has one.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use exposition::metrics::Collected;
+use tokio::sync::watch;
+
+/// Upper bounds of the histogram of refreshes, seconds: upstream's.
+const BOUNDS: [f64; 4] = [0.01, 0.1, 1.0, 10.0];
+/// The one user of discovery: upstream tells scraping and notifying apart by it.
+const NAME: (&str, &str) = ("name", "scrape");
+const NANOS_PER_SECOND: f64 = 1e9;
+
+/// How long something took.
+#[derive(Debug, Default)]
+pub struct Durations {
+    below: [AtomicU64; BOUNDS.len()],
+    nanos: AtomicU64,
+    count: AtomicU64,
+}
+
+impl Durations {
+    /// Counts one.
+    pub fn observe(&self, took: Duration) {
+        let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+        self.nanos.fetch_add(nanos, Ordering::Relaxed);
+        self.count.fetch_add(1, Ordering::Relaxed);
+        if let Some(at) = BOUNDS.iter().position(|bound| took.as_secs_f64() <= *bound) {
+            self.below[at].fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn sum_and_count(&self) -> (f64, u64) {
+        let count = self.count.load(Ordering::Relaxed);
+        (float(self.nanos.load(Ordering::Relaxed)) / NANOS_PER_SECOND, count)
+    }
+
+    fn buckets(&self) -> Vec<(f64, u64)> {
+        let mut total = 0;
+        let cumulative = BOUNDS.iter().zip(&self.below).map(|(bound, below)| {
+            total += below.load(Ordering::Relaxed);
+            (*bound, total)
+        });
+        cumulative.collect()
+    }
+}
+
+/// What one running mechanism counts.
+#[derive(Debug)]
+pub struct ProviderMetrics {
+    /// Its name, as in `mechanism_sd_configs`.
+    pub mechanism: &'static str,
+    /// The job that named it first.
+    pub job: String,
+    /// Refreshes that failed.
+    pub refresh_failures: AtomicU64,
+    /// Refreshes.
+    pub refreshes: Durations,
+    /// Files that were read and when they were modified, seconds since 1970.
+    pub files: watch::Sender<BTreeMap<String, i64>>,
+}
+
+impl ProviderMetrics {
+    /// Counters at zero.
+    #[must_use]
+    pub fn new(mechanism: &'static str, job: &str) -> ProviderMetrics {
+        ProviderMetrics {
+            mechanism,
+            job: job.to_owned(),
+            refresh_failures: AtomicU64::new(0),
+            refreshes: Durations::default(),
+            files: watch::Sender::new(BTreeMap::new()),
+        }
+    }
+}
+
+/// What runs, replaced whole.
+#[derive(Clone, Debug, Default)]
+pub struct Running {
+    /// Mechanisms that run.
+    pub providers: Vec<Arc<ProviderMetrics>>,
+    /// Targets found for each job that has a mechanism, at the last update.
+    pub jobs: Vec<(String, u64)>,
+    /// When the jobs were last given targets, seconds since 1970.
+    pub updated_seconds: f64,
+}
+
+/// What discovery counts.
+#[derive(Debug, Default)]
+pub struct Metrics {
+    /// Updates from mechanisms.
+    pub received: AtomicU64,
+    /// Updates handed on.
+    pub sent: AtomicU64,
+    /// Updates that waited because another had just been handed on.
+    pub delayed: AtomicU64,
+    /// Updates that were refused because they passed a bound.
+    pub refused: AtomicU64,
+    /// Mechanisms that could not be started.
+    pub failed_configs: AtomicU64,
+    /// Files that could not be read.
+    pub file_read_errors: AtomicU64,
+    /// Directories that could not be watched.
+    pub file_watcher_errors: AtomicU64,
+    /// Scans of files.
+    pub file_scans: Durations,
+    /// Names that were looked up.
+    pub dns_lookups: AtomicU64,
+    /// Lookups that failed.
+    pub dns_lookup_failures: AtomicU64,
+    /// What runs.
+    pub running: watch::Sender<Running>,
+}
+
+impl Metrics {
+    /// Adds everything to `into`.
+    pub fn collect(&self, into: &mut Collected) {
+        self.collect_updates(into);
+        self.collect_mechanisms(into);
+        let running = self.running.borrow();
+        let help = "Current number of discovered targets.";
+        for (job, targets) in &running.jobs {
+            let labels = [("config", job.as_str()), NAME];
+            into.gauge("prometheus_sd_discovered_targets", help, &labels, float(*targets));
+        }
+        let help = "Timestamp of the last update sent to the SD consumers.";
+        for (job, _) in &running.jobs {
+            let labels = [("config", job.as_str()), NAME];
+            let name = "prometheus_sd_last_update_timestamp_seconds";
+            into.gauge(name, help, &labels, running.updated_seconds);
+        }
+        for provider in &running.providers {
+            collect_provider(provider, into);
+        }
+        collect_files(&running.providers, into);
+    }
+
+    fn collect_updates(&self, into: &mut Collected) {
+        let help = "Total number of update events received from the SD providers.";
+        let received = load(&self.received);
+        into.counter("prometheus_sd_received_updates_total", help, &[NAME], received);
+        let help = "Total number of update events sent to the SD consumers.";
+        into.counter("prometheus_sd_updates_total", help, &[NAME], load(&self.sent));
+        let help = "Total number of update events that couldn't be sent immediately.";
+        let delayed = load(&self.delayed);
+        into.counter("prometheus_sd_updates_delayed_total", help, &[NAME], delayed);
+        let help = "Current number of service discovery configurations that failed to load.";
+        let failed = load(&self.failed_configs);
+        into.gauge("prometheus_sd_failed_configs", help, &[NAME], failed);
+        let help = "Updates of mechanisms that passed a bound; the old targets were kept.";
+        into.counter("cresset_sd_refused_updates_total", help, &[], load(&self.refused));
+    }
+
+    fn collect_mechanisms(&self, into: &mut Collected) {
+        let mut counter = |name, help, counter: &AtomicU64| {
+            into.counter(name, help, &[], load(counter));
+        };
+        let help = "The number of File-SD read errors.";
+        counter("prometheus_sd_file_read_errors_total", help, &self.file_read_errors);
+        let help = "The number of File-SD errors caused by filesystem watch failures.";
+        counter("prometheus_sd_file_watcher_errors_total", help, &self.file_watcher_errors);
+        let help = "The number of DNS-SD lookups.";
+        counter("prometheus_sd_dns_lookups_total", help, &self.dns_lookups);
+        let help = "The number of DNS-SD lookup failures.";
+        counter("prometheus_sd_dns_lookup_failures_total", help, &self.dns_lookup_failures);
+        let help = "The duration of the File-SD scan in seconds.";
+        let (sum, count) = self.file_scans.sum_and_count();
+        into.summary("prometheus_sd_file_scan_duration_seconds", help, &[], &[], sum, count);
+    }
+}
+
+fn collect_provider(provider: &ProviderMetrics, into: &mut Collected) {
+    let (sum, count) = provider.refreshes.sum_and_count();
+    let failures = load(&provider.refresh_failures);
+    // As upstream, what never refreshes shows nothing.
+    if count == 0 && failures == 0.0 {
+        return;
+    }
+    let labels = [("config", provider.job.as_str()), ("mechanism", provider.mechanism)];
+    let help = "Number of refresh failures for the given SD mechanism.";
+    into.counter("prometheus_sd_refresh_failures_total", help, &labels, failures);
+    let help = "The duration of a refresh in seconds for the given SD mechanism.";
+    into.summary("prometheus_sd_refresh_duration_seconds", help, &labels, &[], sum, count);
+    let help = "The duration of a refresh for the given SD mechanism.";
+    let name = "prometheus_sd_refresh_duration_histogram_seconds";
+    let buckets = provider.refreshes.buckets();
+    into.histogram(name, help, &labels[1..], &buckets, sum, count);
+}
+
+/// Each file once: two mechanisms may read it, and gauges of equal labels would add up.
+fn collect_files(providers: &[Arc<ProviderMetrics>], into: &mut Collected) {
+    let mut files = BTreeMap::new();
+    for provider in providers {
+        files.extend(provider.files.borrow().clone());
+    }
+    let help = "Timestamp (mtime) of files read by FileSD. Timestamp is set at read time.";
+    for (file, seconds) in files {
+        let seconds = signed_float(seconds);
+        into.gauge("prometheus_sd_file_mtime_seconds", help, &[("filename", &file)], seconds);
+    }
+}
+
+fn load(counter: &AtomicU64) -> f64 {
+    float(counter.load(Ordering::Relaxed))
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts and nanoseconds stay far below 2^53")]
+fn float(count: u64) -> f64 {
+    count as f64
+}
+
+#[expect(clippy::cast_precision_loss, reason = "seconds of a file's time stay far below 2^53")]
+fn signed_float(seconds: i64) -> f64 {
+    seconds as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refresh_shows_under_upstreams_names() {
+        let metrics = Metrics::default();
+        let provider = Arc::new(ProviderMetrics::new("http", "node"));
+        let running = Running {
+            providers: vec![Arc::clone(&provider)],
+            jobs: vec![("node".to_owned(), 3)],
+            updated_seconds: 7.0,
+        };
+        metrics.running.send_replace(running);
+        let text = || {
+            let mut collected = Collected::default();
+            metrics.collect(&mut collected);
+            collected.to_text()
+        };
+        assert!(!text().contains("prometheus_sd_refresh"), "{}", text());
+        provider.refreshes.observe(Duration::from_millis(50));
+        provider.refresh_failures.fetch_add(1, Ordering::Relaxed);
+        for line in [
+            r#"prometheus_sd_discovered_targets{config="node",name="scrape"} 3"#,
+            r#"prometheus_sd_refresh_failures_total{config="node",mechanism="http"} 1"#,
+            r#"prometheus_sd_refresh_duration_histogram_seconds_bucket{mechanism="http",le="0.1"} 1"#,
+            r#"prometheus_sd_refresh_duration_seconds_count{config="node",mechanism="http"} 1"#,
+        ] {
+            assert!(text().lines().any(|shown| shown == line), "{line} in {}", text());
+        }
+    }
+}
