@@ -32,7 +32,8 @@ use crate::query_pool::QueryPool;
 use crate::state::{Loaded, Running, State};
 use crate::store_source::forget_tiles;
 use crate::supervisor::{self, Watchdog};
-use crate::targets::{TargetList, embedded_yaml, targets};
+use crate::target_thread::TargetThread;
+use crate::targets::embedded_yaml;
 use crate::web::{self, Web};
 
 /// Reloads that wait for the main thread.
@@ -108,10 +109,9 @@ pub fn run(flags: &Flags) -> anyhow::Result<()> {
     let origin = flags.config_file.clone().map_or(Origin::Embedded(first), Origin::File);
     let config = origin.load().map_err(Refused)?;
     report(&config);
-    let list = targets(&config);
     let retention_ms = config.retention_ms.unwrap_or(flags.retention_ms);
     let options = machine_options(flags, &config, retention_ms);
-    let state = Arc::new(State::new(loaded(&config, &list), started_at));
+    let state = Arc::new(State::new(loaded(&config), started_at));
     state.query_log.send_replace(open_query_log(&config).map_err(Refused)?);
     let ((reload, reloads), (stop, stops)) = (bounded(RELOADS_MAX), bounded(1));
     let orders = Orders { reload, stop };
@@ -128,7 +128,7 @@ pub fn run(flags: &Flags) -> anyhow::Result<()> {
         stopping,
     })?;
     let server = Server { flags, origin, state, reloads, stops, stop_web, service, bound };
-    server.run(options, list)
+    server.run(options, config)
 }
 
 fn spawn_service(web: Web) -> anyhow::Result<JoinHandle<std::io::Result<()>>> {
@@ -175,18 +175,12 @@ fn report(config: &Config) {
     }
 }
 
-fn loaded(config: &Config, list: &TargetList) -> Loaded {
-    for fault in &list.faults {
-        tracing::warn!("target left out: {fault}");
-    }
+fn loaded(config: &Config) -> Loaded {
     Loaded {
         yaml: config.yaml.clone(),
         evaluation_interval_ms: config.evaluation_interval_ms,
         at: machine::clock::now().wall,
         last_reload_succeeded: true,
-        dropped: list.dropped.clone(),
-        dropped_counts: list.dropped_counts.clone().into_iter().collect(),
-        targets: u64::try_from(list.specs.len()).unwrap_or(u64::MAX),
     }
 }
 
@@ -224,10 +218,10 @@ struct Server<'a> {
 }
 
 impl Server<'_> {
-    fn run(self, options: MachineOptions, list: TargetList) -> anyhow::Result<()> {
+    fn run(self, options: MachineOptions, config: Config) -> anyhow::Result<()> {
         let handle = match self.recover(options)? {
             Recovered::Running(handle) => Arc::new(*handle),
-            Recovered::Stopped => return self.end(None),
+            Recovered::Stopped => return self.end(None, None),
         };
         for note in handle.notes() {
             tracing::info!("{note}");
@@ -239,15 +233,17 @@ impl Server<'_> {
         let pool = QueryPool::new(self.flags.query_concurrency, cpus, forget_tiles)
             .context("start query threads")?;
         self.open_active_log();
-        handle.set_targets(list.specs);
+        let targets = TargetThread::start(Arc::clone(&handle), Arc::clone(&self.state))
+            .context("start the thread of targets")?;
+        targets.configure(config.jobs).map_err(|reason| anyhow!(reason))?;
         let running = Running { handle: Arc::clone(&handle), pool: Arc::new(pool) };
         self.state.running.send_replace(Some(running));
         self.state.phase.send_replace(Phase::Ready);
         supervisor::ready();
         tracing::info!("ready");
         self.greet();
-        self.turn(&handle);
-        self.end(Some(handle))
+        self.turn(&handle, &targets);
+        self.end(Some(handle), Some(targets))
     }
 
     /// Tells which queries the last process did not finish: one of them may have ended it.
@@ -319,7 +315,7 @@ impl Server<'_> {
     }
 
     /// The main loop: orders and the watchdog.
-    fn turn(&self, handle: &Handle) {
+    fn turn(&self, handle: &Handle, targets: &TargetThread) {
         let mut watchdog = Watchdog::new(machine::clock::now());
         loop {
             select! {
@@ -329,7 +325,7 @@ impl Server<'_> {
                     return;
                 }
                 recv(self.reloads) -> reply => {
-                    answer(reply.ok().flatten(), self.reload(handle));
+                    answer(reply.ok().flatten(), self.reload(targets));
                 }
                 default(LOOK_INTERVAL) => {}
             }
@@ -340,20 +336,19 @@ impl Server<'_> {
     }
 
     /// Reads the configuration again; a refused one changes nothing.
-    fn reload(&self, handle: &Handle) -> Result<(), String> {
+    fn reload(&self, targets: &TargetThread) -> Result<(), String> {
         supervisor::reloading();
         let result = self.origin.load().and_then(|config| {
             let query_log = open_query_log(&config)?;
-            Ok((config, query_log))
+            let targets = targets.configure(config.jobs.clone())?;
+            Ok((config, query_log, targets))
         });
         match &result {
-            Ok((config, query_log)) => {
+            Ok((config, query_log, targets)) => {
                 report(config);
                 self.state.query_log.send_replace(query_log.clone());
-                let list = targets(config);
-                self.state.loaded.send_replace(Arc::new(loaded(config, &list)));
-                tracing::info!(targets = list.specs.len(), "configuration reloaded");
-                handle.set_targets(list.specs);
+                self.state.loaded.send_replace(Arc::new(loaded(config)));
+                tracing::info!(targets, "configuration reloaded");
             }
             Err(reason) => {
                 tracing::error!("configuration refused, the old one stays in force: {reason}");
@@ -366,12 +361,15 @@ impl Server<'_> {
         result.map(drop)
     }
 
-    fn end(self, handle: Option<Arc<Handle>>) -> anyhow::Result<()> {
+    fn end(self, handle: Option<Arc<Handle>>, targets: Option<TargetThread>) -> anyhow::Result<()> {
         self.state.phase.send_replace(Phase::Stopping);
         supervisor::stopping();
         self.stop_web.send_replace(true);
         let served = self.service.join().map_err(|_| anyhow!("the service thread died"))?;
         self.state.running.send_replace(None);
+        if let Some(targets) = targets {
+            targets.stop(STOP_TIMEOUT).context("stop the thread of targets")?;
+        }
         if let Some(handle) = handle {
             match Arc::into_inner(handle) {
                 Some(handle) => handle.stop(STOP_TIMEOUT).context("stop the shards")?,

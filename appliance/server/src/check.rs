@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use crate::config::load;
-use crate::targets::targets;
+use crate::targets::Pools;
 
 /// Checks the file at `path`: what is to be printed, and whether it is valid.
 #[must_use]
@@ -22,7 +22,9 @@ pub fn check_config(path: &Path) -> (String, bool) {
             for notice in &config.notices {
                 report.push_str(&format!("  NOTICE: {notice}\n"));
             }
-            for fault in targets(&config).faults {
+            let mut pools = Pools::default();
+            pools.configure(&config.jobs);
+            for fault in pools.list(|_| Vec::new()).faults {
                 report.push_str(&format!("  WARNING: {fault}\n"));
             }
             let what = "valid prometheus config file syntax";

@@ -25,6 +25,7 @@ pub mod url;
 
 pub mod credentials;
 pub mod relabel;
+pub mod discovery;
 
 pub mod job;
 pub mod jobs;

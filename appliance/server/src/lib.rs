@@ -20,6 +20,7 @@ pub mod own_backend;
 pub mod log;
 pub mod request_line;
 pub mod web;
+pub mod target_thread;
 pub mod supervisor;
 pub mod check;
 pub mod boot;

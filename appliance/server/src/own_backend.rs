@@ -277,11 +277,11 @@ impl Backend for OwnBackend {
         }
         let key = |target: &ActiveTarget| (target.scrape_pool.clone(), target.scrape_url.clone());
         active.sort_by_cached_key(key);
-        let loaded = self.state.loaded();
+        let found = Arc::clone(&self.state.found.borrow());
         Ok(Targets {
             active,
-            dropped: loaded.dropped.clone(),
-            dropped_counts: loaded.dropped_counts.clone(),
+            dropped: found.dropped.clone(),
+            dropped_counts: found.dropped_counts.clone(),
         })
     }
 

@@ -18,6 +18,7 @@ use crate::durations::Durations;
 use crate::host::lines::{float, float_signed};
 use crate::query_log::QueryLog;
 use crate::query_pool::QueryPool;
+use crate::targets::PoolCounts;
 
 /// Parts of a query's work that upstream tells apart.
 const SLICES: [&str; 4] = ["inner_eval", "prepare_time", "queue_time", "result_sort"];
@@ -43,10 +44,17 @@ pub struct Loaded {
     pub at: TimestampMs,
     /// Whether the last try to read it again succeeded.
     pub last_reload_succeeded: bool,
+}
+
+/// What became of the jobs' targets at the last change.
+#[derive(Clone, Debug, Default)]
+pub struct Found {
     /// Targets that relabelling dropped.
     pub dropped: Vec<DroppedTarget>,
     /// How many, a job.
     pub dropped_counts: Vec<(String, u64)>,
+    /// What is counted, a job.
+    pub pools: Vec<PoolCounts>,
     /// Targets of all shards.
     pub targets: u64,
 }
@@ -66,6 +74,10 @@ pub struct State {
     pub phase: watch::Sender<Phase>,
     /// The configuration in force.
     pub loaded: watch::Sender<Arc<Loaded>>,
+    /// What became of its targets.
+    pub found: watch::Sender<Arc<Found>>,
+    /// What discovery counts.
+    pub discovery: Arc<discovery::metrics::Metrics>,
     /// The shards and query threads, between recovery and the end.
     pub running: watch::Sender<Option<Running>>,
     /// How far recovery has come.
@@ -91,6 +103,8 @@ impl State {
         State {
             phase: watch::Sender::new(Phase::Starting),
             loaded: watch::Sender::new(Arc::new(loaded)),
+            found: watch::Sender::default(),
+            discovery: Arc::default(),
             running: watch::Sender::new(None),
             progress: Arc::default(),
             started_at,
@@ -155,6 +169,8 @@ impl State {
                     normal operation.";
         into.gauge("prometheus_ready", help, &[], f64::from(u8::from(is_ready)));
         self.collect_config(into);
+        self.collect_targets(into);
+        self.discovery.collect(into);
         self.collect_queries(into);
         self.collect_durations(now, into);
     }
@@ -167,8 +183,29 @@ impl State {
         let help = "Timestamp of the last successful configuration reload.";
         let name = "prometheus_config_last_reload_success_timestamp_seconds";
         into.gauge(name, help, &[], float_signed(loaded.at.0) / 1000.0);
+    }
+
+    fn collect_targets(&self, into: &mut Collected) {
+        let found = Arc::clone(&self.found.borrow());
         let help = "Targets of all shards.";
-        into.gauge("cresset_config_targets", help, &[], float(loaded.targets));
+        into.gauge("cresset_config_targets", help, &[], float(found.targets));
+        for pool in &found.pools {
+            let labels = [("scrape_job", pool.job.as_str())];
+            let help = "Total number of syncs that were executed on a scrape pool.";
+            let name = "prometheus_target_scrape_pool_sync_total";
+            into.counter(name, help, &labels, float(pool.syncs));
+            let help = "Total number of target sync failures.";
+            let name = "prometheus_target_sync_failed_total";
+            into.counter(name, help, &labels, float(pool.faults));
+            let help = "Maximum number of targets allowed in this scrape pool.";
+            let name = "prometheus_target_scrape_pool_target_limit";
+            into.gauge(name, help, &labels, float(pool.target_limit));
+        }
+        let help = "Total number of times scrape pools hit the target limit, during sync or \
+                    config reload.";
+        let passed = found.pools.iter().map(|pool| pool.limit_passed).sum();
+        let name = "prometheus_target_scrape_pool_exceeded_target_limit_total";
+        into.counter(name, help, &[], float(passed));
     }
 
     fn collect_durations(&self, now: Tick, into: &mut Collected) {

@@ -1,24 +1,25 @@
-//! Targets: what a configuration's jobs say is scraped, and what relabelling dropped.
+//! Targets: what jobs and discovery say is scraped, and what relabelling dropped.
 //!
-//! Path: `config` → **targets** → the machine's handle, which spreads them over the shards.
+//! Path: `config`, `discovery` → **targets** → `target_thread`, which gives them to the shards.
+//! Owns: what became of each group of each job, so that a change costs what changed.
+//! Never: makes a target anew whose job and group are the same.
 
-use std::collections::BTreeMap;
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use api::backend::DroppedTarget;
+use discovery::group::Group;
 use model::label_set::LabelSet;
 use scrape::job::{JobOptions, discovered_labels, target};
 use scrape::target::TargetSpec;
 
-use crate::config::Config;
 use crate::config::job::ScrapeConfig;
 
 /// Dropped targets of a job that are listed when the configuration sets no bound.
 const DROPPED_MAX: usize = 10_000;
 
-/// The targets of one configuration.
+/// The targets of all jobs.
 #[derive(Debug, Default)]
 pub struct TargetList {
     /// To be scraped.
@@ -27,69 +28,183 @@ pub struct TargetList {
     pub dropped: Vec<DroppedTarget>,
     /// Dropped by relabelling, a job.
     pub dropped_counts: BTreeMap<String, u64>,
-    /// Targets that cannot be: what is wrong with each, for the log.
+    /// Targets that cannot be and were not told of before: what is wrong with each, for the log.
     pub faults: Vec<String>,
+    /// What is counted, a job.
+    pub pools: Vec<PoolCounts>,
 }
 
-/// The targets of `config`. Files of secrets are read.
-#[must_use]
-pub fn targets(config: &Config) -> TargetList {
-    let mut list = TargetList::default();
-    for job in &config.jobs {
-        add_job(job, &mut list);
-    }
-    list
+/// What is counted of a job.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PoolCounts {
+    /// Its name.
+    pub job: String,
+    /// Targets that could not be made, since the job is there.
+    pub faults: u64,
+    /// Times that the targets were made, since the job is there.
+    pub syncs: u64,
+    /// Times that `target_limit` was passed, since the job is there.
+    pub limit_passed: u64,
+    /// `target_limit`; 0 is none.
+    pub target_limit: u64,
 }
 
-fn add_job(config: &ScrapeConfig, list: &mut TargetList) {
-    let mut options = config.job.clone();
-    let mut forced_error = None;
-    match config.credentials.headers() {
-        Ok((public, secret)) => (options.headers, options.secret_headers) = (public, secret),
-        Err(reason) => forced_error = Some(reason),
-    }
-    let mut specs = Vec::new();
-    let mut identities = HashSet::new();
-    for found in &config.targets {
-        match target(&options, found) {
-            Ok(Some(spec)) if identities.insert(spec.identity()) => specs.push(spec),
-            // Upstream too scrapes a target once that a job names twice.
-            Ok(Some(_)) => {}
-            Ok(None) => add_dropped(config, &options, found, list),
-            Err(error) => {
-                list.faults.push(format!("job {}: {found}: {error}", options.name));
+/// What became of one discovered label set.
+#[derive(Debug)]
+enum Made {
+    Target(Arc<TargetSpec>),
+    Dropped,
+}
+
+/// A job and what became of its groups.
+#[derive(Debug)]
+struct Pool {
+    config: ScrapeConfig,
+    /// With its headers.
+    options: JobOptions,
+    /// Why every target fails: headers that cannot be read.
+    fault: Option<String>,
+    written: Arc<Group>,
+    /// By the address of the group, which lives as long as it is a key here.
+    made: HashMap<usize, (Arc<Group>, Vec<Made>)>,
+    counts: PoolCounts,
+}
+
+/// All jobs, in the order written.
+#[derive(Debug, Default)]
+pub struct Pools {
+    pools: Vec<Pool>,
+}
+
+impl Pools {
+    /// Makes these the jobs. One that did not change keeps what it made. Files of secrets are read.
+    pub fn configure(&mut self, jobs: &[ScrapeConfig]) {
+        let mut before: HashMap<Arc<str>, Pool> =
+            self.pools.drain(..).map(|pool| (pool.config.job.name.clone(), pool)).collect();
+        for config in jobs {
+            let mut pool = Pool::new(config);
+            if let Some(old) = before.remove(&config.job.name) {
+                pool.counts = PoolCounts { target_limit: config.target_limit, ..old.counts };
+                if old.config == pool.config && old.options == pool.options {
+                    pool.written = old.written;
+                    pool.made = old.made;
+                }
             }
+            self.pools.push(pool);
         }
     }
-    let count = u64::try_from(specs.len()).unwrap_or(u64::MAX);
-    if config.target_limit != 0 && config.target_limit < count {
-        let limit = config.target_limit;
-        let text = format!("target_limit exceeded (number of targets: {count}, limit: {limit})");
-        forced_error = Some(text);
+
+    /// The targets of all jobs by what they write out and what `groups_of` gives for their names.
+    pub fn list(&mut self, groups_of: impl Fn(&str) -> Vec<Arc<Group>>) -> TargetList {
+        let mut list = TargetList::default();
+        for pool in &mut self.pools {
+            let groups = groups_of(&pool.options.name);
+            pool.add_to(&mut list, groups);
+        }
+        list
     }
-    let forced_error: Option<Arc<str>> = forced_error.map(Arc::from);
-    list.specs.extend(specs.into_iter().map(|spec| {
-        let forced_error = forced_error.clone();
-        Arc::new(TargetSpec { forced_error, ..spec })
-    }));
 }
 
-fn add_dropped(
-    config: &ScrapeConfig,
-    options: &JobOptions,
-    found: &LabelSet,
-    list: &mut TargetList,
-) {
-    let pool = options.name.to_string();
-    let count = list.dropped_counts.entry(pool.clone()).or_insert(0);
-    *count += 1;
-    let kept_max = match usize::try_from(config.keep_dropped_targets) {
-        Ok(0) | Err(_) => DROPPED_MAX,
-        Ok(kept_max) => kept_max,
-    };
-    if usize::try_from(*count).is_ok_and(|count| count <= kept_max) {
-        let discovered_labels = discovered_labels(options, found);
-        list.dropped.push(DroppedTarget { discovered_labels, scrape_pool: pool });
+impl Pool {
+    fn new(config: &ScrapeConfig) -> Pool {
+        let mut options = config.job.clone();
+        let mut fault = None;
+        match config.credentials.headers() {
+            Ok((public, secret)) => (options.headers, options.secret_headers) = (public, secret),
+            Err(reason) => fault = Some(reason),
+        }
+        let written = Group {
+            source: "static_configs".to_owned(),
+            labels: LabelSet::empty(),
+            targets: config.targets.clone(),
+        };
+        let counts = PoolCounts {
+            job: options.name.to_string(),
+            target_limit: config.target_limit,
+            ..PoolCounts::default()
+        };
+        let config = config.clone();
+        Pool { config, options, fault, written: Arc::new(written), made: HashMap::new(), counts }
+    }
+
+    fn add_to(&mut self, list: &mut TargetList, found: Vec<Arc<Group>>) {
+        self.counts.syncs += 1;
+        let mut before = std::mem::take(&mut self.made);
+        let groups: Vec<Arc<Group>> =
+            std::iter::once(Arc::clone(&self.written)).chain(found).collect();
+        for group in &groups {
+            let key = Arc::as_ptr(group).addr();
+            let made = match before.remove(&key) {
+                Some(made) => made,
+                None => (Arc::clone(group), self.make(group, list)),
+            };
+            self.made.insert(key, made);
+        }
+        let mut specs = Vec::new();
+        let mut identities = HashSet::new();
+        for group in &groups {
+            let (group, made) = &self.made[&Arc::as_ptr(group).addr()];
+            for (found, made) in group.label_sets().zip(made) {
+                match made {
+                    // Upstream too scrapes a target once that a job names twice.
+                    Made::Target(spec) if identities.insert(spec.identity()) => {
+                        specs.push(Arc::clone(spec));
+                    }
+                    Made::Target(_) => {}
+                    Made::Dropped => self.add_dropped(&found, list),
+                }
+            }
+        }
+        self.fail_all(&mut specs);
+        list.specs.append(&mut specs);
+        list.pools.push(self.counts.clone());
+    }
+
+    fn make(&mut self, group: &Group, list: &mut TargetList) -> Vec<Made> {
+        let mut made = Vec::with_capacity(group.targets.len());
+        for found in group.label_sets() {
+            made.push(match target(&self.options, &found) {
+                Ok(Some(spec)) => Made::Target(Arc::new(spec)),
+                Ok(None) => Made::Dropped,
+                Err(error) => {
+                    self.counts.faults += 1;
+                    let job = &self.options.name;
+                    list.faults.push(format!("job {job}: {found}: {error}"));
+                    continue;
+                }
+            });
+        }
+        made
+    }
+
+    /// Makes every target fail when there are too many, or headers cannot be read.
+    fn fail_all(&mut self, specs: &mut [Arc<TargetSpec>]) {
+        let (limit, count) = (self.config.target_limit, specs.len());
+        let mut fault = self.fault.clone();
+        if limit != 0 && usize::try_from(limit).is_ok_and(|limit| limit < count) {
+            self.counts.limit_passed += 1;
+            let text = format!("target_limit exceeded (number of targets: {count}, limit: {limit})");
+            fault = Some(text);
+        }
+        let Some(fault) = fault.map(Arc::from) else { return };
+        for spec in specs {
+            let forced_error = Some(Arc::clone(&fault));
+            *spec = Arc::new(TargetSpec { forced_error, ..TargetSpec::clone(spec) });
+        }
+    }
+
+    fn add_dropped(&self, found: &LabelSet, list: &mut TargetList) {
+        let pool = &self.counts.job;
+        let count = list.dropped_counts.entry(pool.clone()).or_insert(0);
+        *count += 1;
+        let kept_max = match usize::try_from(self.config.keep_dropped_targets) {
+            Ok(0) | Err(_) => DROPPED_MAX,
+            Ok(kept_max) => kept_max,
+        };
+        if usize::try_from(*count).is_ok_and(|count| count <= kept_max) {
+            let discovered_labels = discovered_labels(&self.options, found);
+            list.dropped.push(DroppedTarget { discovered_labels, scrape_pool: pool.clone() });
+        }
     }
 }
 
@@ -125,8 +240,20 @@ mod tests {
     use super::*;
     use crate::config::load;
 
+    fn pools(text: &str) -> Pools {
+        let mut pools = Pools::default();
+        pools.configure(&load(text, Path::new("p.yml")).expect("valid").jobs);
+        pools
+    }
+
     fn list(text: &str) -> TargetList {
-        targets(&load(text, Path::new("p.yml")).expect("valid"))
+        pools(text).list(|_| Vec::new())
+    }
+
+    fn group(source: &str, address: &str) -> Arc<Group> {
+        let targets = vec![LabelSet::new([("__address__", address)])];
+        let labels = LabelSet::new([("__meta_x", "y")]);
+        Arc::new(Group { source: source.to_owned(), labels, targets })
     }
 
     #[test]
@@ -166,5 +293,30 @@ scrape_configs:
         );
         let error = "target_limit exceeded (number of targets: 2, limit: 1)";
         assert!(list.specs.iter().all(|spec| spec.forced_error.as_deref() == Some(error)));
+    }
+
+    #[test]
+    fn what_did_not_change_is_the_same_target() {
+        let text = "scrape_configs: [{job_name: a, static_configs: [{targets: [s]}]}]";
+        let mut pools = pools(text);
+        let (one, two, three) = (group("1", "x"), group("2", "y"), group("2", "z"));
+        let first = pools.list(|_| vec![Arc::clone(&one), two.clone()]);
+        let second = pools.list(|_| vec![Arc::clone(&one), three.clone()]);
+        let urls = |list: &TargetList| {
+            let urls = list.specs.iter().map(|spec| spec.url.authority.clone());
+            urls.collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!((urls(&first).as_str(), urls(&second).as_str()), ("s x y", "s x z"));
+        assert!(Arc::ptr_eq(&first.specs[1], &second.specs[1]));
+        assert_eq!(first.specs[1].discovered.value("__meta_x"), "y");
+        let jobs = load(text, Path::new("p.yml")).expect("valid").jobs;
+        pools.configure(&jobs);
+        let third = pools.list(|_| vec![Arc::clone(&one)]);
+        assert!(Arc::ptr_eq(&third.specs[0], &second.specs[0]));
+        assert!(Arc::ptr_eq(&third.specs[1], &second.specs[1]));
+        assert_eq!(third.pools[0].syncs, 3);
+        pools.configure(&load(&text.replace("a,", "b,"), Path::new("p.yml")).expect("valid").jobs);
+        let other = pools.list(|_| Vec::new());
+        assert!(!Arc::ptr_eq(&other.specs[0], &third.specs[0]));
     }
 }

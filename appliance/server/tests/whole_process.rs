@@ -514,3 +514,46 @@ fn queries_are_logged_to_a_file_that_a_reload_opens_anew() {
     line_with(&server.lines, "configuration refused");
     logged("vector(3)");
 }
+
+#[test]
+fn targets_of_a_file_come_go_and_survive_a_broken_file() {
+    let directory = tempfile::tempdir().expect("directory");
+    let config = "global: {scrape_interval: 200ms, scrape_timeout: 200ms}
+scrape_configs:
+  - job_name: a
+    keep_dropped_targets: 1
+    file_sd_configs: [{files: ['targets/*.json']}]
+    relabel_configs:
+      - {source_labels: [rack], regex: x, action: drop}
+      - {source_labels: [__meta_filepath], regex: '.*/([a-z.]+)', target_label: file}
+";
+    let path = directory.path().join("prometheus.yml");
+    std::fs::write(&path, config).expect("write");
+    let targets = directory.path().join("targets");
+    std::fs::create_dir(&targets).expect("directory");
+    let server =
+        Server::start(directory.path(), &[&format!("--config.file={}", path.display())]);
+    let write = |text: &str| std::fs::write(targets.join("t.json"), text).expect("write");
+    let address = server.address;
+    let rack = |rack: &str| {
+        format!(r#"{{"targets": ["{address}"], "labels": {{"rack": "{rack}"}}}}"#)
+    };
+    write(&format!("[{}, {}, {}]", rack("1"), rack("2"), rack("x")));
+    server.wait_for_value("sum(up{job='a', file='t.json'})", |up| (up - 2.0).abs() < 0.5);
+    let (_, body) = server.get("/api/v1/targets").expect("an answer");
+    assert!(body.contains(r#""droppedTargetCounts":{"a":1}"#), "{body}");
+    write(&format!("[{}", rack("1")));
+    let name = "prometheus_sd_file_read_errors_total";
+    wait_for(name, || {
+        let (_, body) = server.get("/metrics")?;
+        let is_counted = body.lines().any(|line| line.starts_with(name) && !line.ends_with(" 0"));
+        if is_counted { Ok(()) } else { Err(name.to_owned()) }
+    });
+    assert_eq!(server.values("sum(up{job='a'})"), Ok(vec![2.0]), "a broken file keeps targets");
+    write(&format!("[{}]", rack("2")));
+    server.wait_for_value("count(up{job='a'})", |targets| (targets - 1.0).abs() < 0.5);
+    let discovered = r#"prometheus_sd_discovered_targets{config="a",name="scrape"} 1"#;
+    let (_, body) = server.get("/metrics").expect("metrics");
+    assert!(body.lines().any(|line| line == discovered), "{body}");
+    assert_eq!(server.end(Signal::TERM).code(), Some(0));
+}

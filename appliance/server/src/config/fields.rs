@@ -15,7 +15,7 @@ pub mod storage;
 pub mod telemetry;
 
 use crate::config::fields::alerting::{ALERTING, ALERTMANAGER};
-use crate::config::fields::discovery::STATIC;
+use crate::config::fields::discovery::{DNS, FILE, STATIC};
 use crate::config::fields::http::{AUTHORIZATION, BASIC_AUTH, HEADER};
 use crate::config::fields::own::CRESSET;
 use crate::config::fields::remote::{
@@ -67,6 +67,8 @@ pub static TABLES: &[&Table] = &[
     &SCRAPE,
     &SCRAPE_FILE,
     &STATIC,
+    &DNS,
+    &FILE,
     &RELABEL,
     &BASIC_AUTH,
     &AUTHORIZATION,

@@ -4,6 +4,7 @@
 
 use std::path::Path;
 
+use ::discovery::mechanism::Mechanism;
 use exposition::native::schema_for;
 use exposition::protobuf::family::HistogramOptions;
 use model::label_name::quote;
@@ -14,6 +15,7 @@ use scrape::relabel::NameScheme;
 use scrape::target::{Compression, Limits};
 
 use crate::config::credentials::Credentials;
+use crate::config::discovery::mechanisms;
 use crate::config::fault::Fault;
 use crate::config::fields::discovery::STATIC;
 use crate::config::fields::scrape::SCRAPE;
@@ -55,6 +57,8 @@ pub struct ScrapeConfig {
     pub credentials: Credentials,
     /// Label sets of the targets, `__address__` among them, in the order written.
     pub targets: Vec<LabelSet>,
+    /// Where further targets come from.
+    pub discovery: Vec<Mechanism>,
     /// Most targets after relabelling; 0 is no limit.
     pub target_limit: u64,
     /// Dropped targets that are listed; 0 is all.
@@ -101,6 +105,7 @@ pub fn read(
         job,
         credentials,
         targets,
+        discovery: mechanisms(&section, directory, findings),
         target_limit: limit(&section, "target_limit", defaults.target_limit, findings),
         keep_dropped_targets: limit(
             &section,
