@@ -136,24 +136,28 @@ mod tests {
 
     #[test]
     fn records_become_targets_with_upstreams_labels() {
-        let records = [
+        #[track_caller]
+        fn check(record: Record, expected: &str) {
+            let found = group("n", &[record], 80).targets[0].to_string();
+            assert_eq!(found, format!("{{{expected}}}").replace("meta_", "__meta_dns_"));
+        }
+        check(
             Record::Srv { target: "db.example.".to_owned(), port: 3306 },
-            Record::Mx("mail.example.".to_owned()),
-            Record::Ns("ns.example.".to_owned()),
-            Record::Address("192.0.2.1".parse().unwrap()),
-            Record::Address("2001:db8::1".parse().unwrap()),
-        ];
-        let shown: Vec<String> =
-            group("n", &records, 80).targets.iter().map(LabelSet::to_string).collect();
-        assert_eq!(
-            shown,
-            [
-                r#"{__address__="db.example:3306", __meta_dns_name="n", __meta_dns_srv_record_port="3306", __meta_dns_srv_record_target="db.example."}"#,
-                r#"{__address__="mail.example:80", __meta_dns_mx_record_target="mail.example.", __meta_dns_name="n"}"#,
-                r#"{__address__="ns.example:80", __meta_dns_name="n", __meta_dns_ns_record_target="ns.example."}"#,
-                r#"{__address__="192.0.2.1:80", __meta_dns_name="n"}"#,
-                r#"{__address__="[2001:db8::1]:80", __meta_dns_name="n"}"#,
-            ]
+            "__address__=\"db.example:3306\", meta_name=\"n\", meta_srv_record_port=\"3306\", \
+             meta_srv_record_target=\"db.example.\"",
         );
+        check(
+            Record::Mx("mail.example.".to_owned()),
+            "__address__=\"mail.example:80\", meta_mx_record_target=\"mail.example.\", \
+             meta_name=\"n\"",
+        );
+        check(
+            Record::Ns("ns.example.".to_owned()),
+            "__address__=\"ns.example:80\", meta_name=\"n\", \
+             meta_ns_record_target=\"ns.example.\"",
+        );
+        let address = |text: &str| Record::Address(text.parse().unwrap());
+        check(address("192.0.2.1"), "__address__=\"192.0.2.1:80\", meta_name=\"n\"");
+        check(address("2001:db8::1"), "__address__=\"[2001:db8::1]:80\", meta_name=\"n\"");
     }
 }

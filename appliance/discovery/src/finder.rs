@@ -196,8 +196,8 @@ impl Finder {
             Err(count) => {
                 self.metrics.refused.fetch_add(1, Ordering::Relaxed);
                 let (mechanism, job) = (provider.mechanism.name(), &provider.jobs[0]);
-                let reason = "more targets than one mechanism may have";
-                tracing::error!(mechanism, job, count, max = TARGETS_MAX, reason, "kept the old");
+                let max = TARGETS_MAX;
+                tracing::error!(mechanism, job, count, max, "too many targets, kept the old");
             }
         }
     }
@@ -238,11 +238,11 @@ impl Provider {
     /// Takes an update; whether it changed anything, or how many targets it would have led to.
     fn take(&mut self, update: Update) -> Result<bool, usize> {
         let new: usize = update.groups.iter().map(|group| group.targets.len()).sum();
-        let replaced = |group: &Group| self.groups.get(&group.source).map_or(0, |g| g.targets.len());
-        let old: usize = if update.is_whole {
+        let replaced = update.groups.iter().filter_map(|group| self.groups.get(&group.source));
+        let old = if update.is_whole {
             self.targets
         } else {
-            update.groups.iter().map(replaced).sum()
+            replaced.map(|group| group.targets.len()).sum()
         };
         // Groups of one update have sources of their own; if not, the later one counts, and the
         // sum is only too large.

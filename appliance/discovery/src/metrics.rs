@@ -99,8 +99,6 @@ pub struct Metrics {
     pub delayed: AtomicU64,
     /// Updates that were refused because they passed a bound.
     pub refused: AtomicU64,
-    /// Mechanisms that could not be started.
-    pub failed_configs: AtomicU64,
     /// Files that could not be read.
     pub file_read_errors: AtomicU64,
     /// Directories that could not be watched.
@@ -148,8 +146,8 @@ impl Metrics {
         let delayed = load(&self.delayed);
         into.counter("prometheus_sd_updates_delayed_total", help, &[NAME], delayed);
         let help = "Current number of service discovery configurations that failed to load.";
-        let failed = load(&self.failed_configs);
-        into.gauge("prometheus_sd_failed_configs", help, &[NAME], failed);
+        // What cannot run is refused with the whole configuration.
+        into.gauge("prometheus_sd_failed_configs", help, &[NAME], 0.0);
         let help = "Updates of mechanisms that passed a bound; the old targets were kept.";
         into.counter("cresset_sd_refused_updates_total", help, &[], load(&self.refused));
     }
@@ -240,11 +238,12 @@ mod tests {
         provider.refreshes.observe(Duration::from_millis(50));
         provider.refresh_failures.fetch_add(1, Ordering::Relaxed);
         for line in [
-            r#"prometheus_sd_discovered_targets{config="node",name="scrape"} 3"#,
-            r#"prometheus_sd_refresh_failures_total{config="node",mechanism="http"} 1"#,
-            r#"prometheus_sd_refresh_duration_histogram_seconds_bucket{mechanism="http",le="0.1"} 1"#,
-            r#"prometheus_sd_refresh_duration_seconds_count{config="node",mechanism="http"} 1"#,
+            r#"discovered_targets{config="node",name="scrape"} 3"#,
+            r#"refresh_failures_total{config="node",mechanism="http"} 1"#,
+            r#"refresh_duration_histogram_seconds_bucket{mechanism="http",le="0.1"} 1"#,
+            r#"refresh_duration_seconds_count{config="node",mechanism="http"} 1"#,
         ] {
+            let line = format!("prometheus_sd_{line}");
             assert!(text().lines().any(|shown| shown == line), "{line} in {}", text());
         }
     }

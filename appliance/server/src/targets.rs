@@ -183,8 +183,8 @@ impl Pool {
         let mut fault = self.fault.clone();
         if limit != 0 && usize::try_from(limit).is_ok_and(|limit| limit < count) {
             self.counts.limit_passed += 1;
-            let text = format!("target_limit exceeded (number of targets: {count}, limit: {limit})");
-            fault = Some(text);
+            let numbers = format!("number of targets: {count}, limit: {limit}");
+            fault = Some(format!("target_limit exceeded ({numbers})"));
         }
         let Some(fault) = fault.map(Arc::from) else { return };
         for spec in specs {

@@ -531,13 +531,11 @@ scrape_configs:
     std::fs::write(&path, config).expect("write");
     let targets = directory.path().join("targets");
     std::fs::create_dir(&targets).expect("directory");
-    let server =
-        Server::start(directory.path(), &[&format!("--config.file={}", path.display())]);
+    let server = Server::start(directory.path(), &[&format!("--config.file={}", path.display())]);
     let write = |text: &str| std::fs::write(targets.join("t.json"), text).expect("write");
     let address = server.address;
-    let rack = |rack: &str| {
-        format!(r#"{{"targets": ["{address}"], "labels": {{"rack": "{rack}"}}}}"#)
-    };
+    let rack =
+        |rack: &str| format!(r#"{{"targets": ["{address}"], "labels": {{"rack": "{rack}"}}}}"#);
     write(&format!("[{}, {}, {}]", rack("1"), rack("2"), rack("x")));
     server.wait_for_value("sum(up{job='a', file='t.json'})", |up| (up - 2.0).abs() < 0.5);
     let (_, body) = server.get("/api/v1/targets").expect("an answer");

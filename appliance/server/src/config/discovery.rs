@@ -21,11 +21,7 @@ use crate::config::tree::Kind;
 const RESOLV_CONF: &str = "/etc/resolv.conf";
 
 /// The mechanisms that a job names, in the order of their names.
-pub fn mechanisms(
-    job: &Section<'_>,
-    directory: &Path,
-    findings: &mut Findings,
-) -> Vec<Mechanism> {
+pub fn mechanisms(job: &Section<'_>, directory: &Path, findings: &mut Findings) -> Vec<Mechanism> {
     let mut mechanisms = Vec::new();
     let mut read = |field, table, of: fn(&Section<'_>, &Path, &mut Findings) -> Mechanism| {
         for section in sections(job, field, table, findings) {
@@ -142,11 +138,13 @@ mod tests {
     fn names_need_a_port_unless_their_records_have_one() {
         check(
             "dns_sd_configs: [{names: [x], refresh_interval: 10s}]",
-            r#"Dns(DnsOptions { names: ["x"], kind: Srv, port: 0, refresh: 10s, system: "/etc/resolv.conf" })"#,
+            "Dns(DnsOptions { names: [\"x\"], kind: Srv, port: 0, refresh: 10s, \
+             system: \"/etc/resolv.conf\" })",
         );
         check(
             "dns_sd_configs: [{names: [x], type: aaaa, port: 9100}]",
-            r#"Dns(DnsOptions { names: ["x"], kind: Aaaa, port: 9100, refresh: 30s, system: "/etc/resolv.conf" })"#,
+            "Dns(DnsOptions { names: [\"x\"], kind: Aaaa, port: 9100, refresh: 30s, \
+             system: \"/etc/resolv.conf\" })",
         );
         check(
             "dns_sd_configs: [{names: [x], type: A}]",
