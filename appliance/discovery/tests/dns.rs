@@ -19,7 +19,9 @@ struct Server {
 impl Server {
     /// `None` when it is not installed, which is said aloud.
     async fn start(options: &[String]) -> Option<Server> {
-        let port = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
+        let socket = UdpSocket::bind((Ipv4Addr::LOCALHOST, 0)).expect("a socket");
+        let port = socket.local_addr().expect("its address").port();
+        drop(socket);
         let mut command = Command::new("dnsmasq");
         command
             .args(["--keep-in-foreground", "--conf-file=/dev/null", "--no-resolv", "--no-hosts"])

@@ -48,8 +48,9 @@ impl System {
                 Some("domain") => system.set_domains(words.take(1)),
                 Some("search") => system.set_domains(words),
                 Some("options") => {
-                    let dots = words.filter_map(|word| word.strip_prefix("ndots:")?.parse().ok());
-                    system.dots = dots.last().map_or(system.dots, |dots: usize| dots.min(15));
+                    let mut dots =
+                        words.filter_map(|word| word.strip_prefix("ndots:")?.parse().ok());
+                    system.dots = dots.next_back().map_or(system.dots, |dots: usize| dots.min(15));
                 }
                 _ => {}
             }
