@@ -100,22 +100,17 @@ impl Client {
     /// Begins a fetch; it ends in [`Client::take_ended`].
     pub fn start(&mut self, now: Now, fetch: Fetch, reactor: &mut Reactor) {
         let deadline = fetch.deadline;
-        let scheme = fetch.request.scheme;
         let buffers = (self.pool.take(), Vec::new());
         let active = Active::new(now, fetch, buffers);
         let key = match self.active.insert(active) {
             Ok(key) => key,
             Err(active) => {
                 self.counters.refused += 1;
-                let fault = FetchFault::Connect("too many fetches in flight".to_owned());
+                let fault = FetchFault::Cause("too many fetches in flight".to_owned());
                 return self.ended.push_back(active.into_ended(Some(fault)).0);
             }
         };
         self.deadlines.insert((deadline, key));
-        if scheme == Scheme::Https {
-            let fault = FetchFault::Unsupported("scheme https".to_owned());
-            return self.fail(now, key, fault, reactor);
-        }
         self.begin_hop(now, key, reactor);
     }
 
@@ -229,6 +224,10 @@ impl Client {
     /// Sends the request of the current place over a kept connection or a new one.
     fn begin_hop(&mut self, now: Now, key: Key, reactor: &mut Reactor) {
         let Some(active) = self.active.get_mut(key) else { return };
+        if active.place.scheme == Scheme::Https {
+            let fault = FetchFault::Unsupported("scheme https".to_owned());
+            return self.fail(now, key, fault, reactor);
+        }
         let place = active.place_key();
         while !active.retried {
             let Some(file) = self.idle.take(&place) else { break };
@@ -373,7 +372,7 @@ impl Client {
                 active.send_op = Some(op);
             }
             Err(refused) => {
-                let fault = FetchFault::Connect(format!("send: {}", refused.cause));
+                let fault = FetchFault::Cause(format!("send: {}", refused.cause));
                 return self.fail(now, key, fault, reactor);
             }
         }
@@ -391,7 +390,7 @@ impl Client {
         match reactor.submit(Op::Recv { file, bytes }, key.to_u64()) {
             Ok(op) => active.receiving = Some(op),
             Err(refused) => {
-                let fault = FetchFault::Connect(format!("recv: {}", refused.cause));
+                let fault = FetchFault::Cause(format!("recv: {}", refused.cause));
                 self.fail(now, key, fault, reactor);
             }
         }
@@ -420,7 +419,7 @@ impl Client {
         match reactor.submit(Op::Send { file, bytes, from }, key.to_u64()) {
             Ok(op) => (active.sending, active.send_op) = (Some((op, from)), Some(op)),
             Err(refused) => {
-                let fault = FetchFault::Connect(format!("send: {}", refused.cause));
+                let fault = FetchFault::Cause(format!("send: {}", refused.cause));
                 self.fail(now, key, fault, reactor);
             }
         }

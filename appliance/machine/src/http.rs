@@ -6,7 +6,6 @@
 pub mod chunked;
 pub mod head;
 pub mod inflate;
-pub mod location;
 pub mod request;
 pub mod exchange;
 

@@ -87,11 +87,14 @@ pub struct Timings {
 /// Why there is no response. The text is the target's `lastError`, in upstream's words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FetchFault {
-    /// No connection: cause in Go's words, e.g. `connect: connection refused`.
+    /// No connection: address and cause, e.g. `127.0.0.1:80: connect: connection refused`.
     Connect(String),
+    /// What else kept the request from being sent or answered, as it is to be shown: a credential
+    /// that cannot be read, a token that is not given, a proxy that refuses.
+    Cause(String),
     /// The name has no address: cause, e.g. `no such host`.
     Resolve(String),
-    /// TLS failed: cause.
+    /// TLS failed: cause with its prefix, e.g. `remote error: tls: bad certificate`.
     Tls(String),
     /// The deadline passed before the response was complete.
     Deadline,
@@ -128,12 +131,14 @@ impl FetchFault {
     }
 }
 
+impl std::error::Error for FetchFault {}
+
 impl fmt::Display for FetchFault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            FetchFault::Connect(cause) => write!(f, "dial tcp: {cause}"),
+            FetchFault::Connect(cause) => write!(f, "dial tcp {cause}"),
             FetchFault::Resolve(cause) => write!(f, "dial tcp: lookup {cause}"),
-            FetchFault::Tls(cause) => write!(f, "tls: {cause}"),
+            FetchFault::Tls(cause) | FetchFault::Cause(cause) => f.write_str(cause),
             FetchFault::Deadline => f.write_str("context deadline exceeded"),
             FetchFault::HeadTooLarge { bytes_max } => {
                 write!(f, "net/http: server response headers exceeded {bytes_max} bytes; aborted")
@@ -143,7 +148,7 @@ impl fmt::Display for FetchFault {
             FetchFault::Redirects => write!(f, "stopped after {REDIRECTS_MAX} redirects"),
             FetchFault::Closed => f.write_str("unexpected EOF"),
             FetchFault::Encoding(cause) => write!(f, "gzip: {cause}"),
-            FetchFault::Unsupported(what) => write!(f, "unsupported: {what}"),
+            FetchFault::Unsupported(what) => write!(f, "unsupported {what}"),
         }
     }
 }

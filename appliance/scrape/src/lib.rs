@@ -5,6 +5,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod http_options;
 pub mod options;
 pub mod relabel;
 pub mod slots;

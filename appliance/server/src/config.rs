@@ -23,7 +23,7 @@ pub mod schema;
 pub mod glob;
 pub mod url;
 
-pub mod credentials;
+pub mod http_config;
 pub mod relabel;
 pub mod discovery;
 

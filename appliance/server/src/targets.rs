@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use api::backend::DroppedTarget;
+use client::headers::Headers;
 use discovery::group::Group;
 use model::label_set::LabelSet;
 use scrape::job::{JobOptions, discovered_labels, target};
@@ -109,8 +110,10 @@ impl Pool {
     fn new(config: &ScrapeConfig) -> Pool {
         let mut options = config.job.clone();
         let mut fault = None;
-        match config.credentials.headers() {
-            Ok((public, secret)) => (options.headers, options.secret_headers) = (public, secret),
+        match Headers::read(&config.http) {
+            Ok(Headers { public, secret }) => {
+                (options.headers, options.secret_headers) = (public, secret);
+            }
             Err(reason) => fault = Some(reason),
         }
         let written = Group {

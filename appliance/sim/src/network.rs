@@ -162,9 +162,10 @@ impl Place {
             Spell::Healthy => {
                 Response { outcome: Ok((200, body)), exposed: Some(exposed), nanos: quick }
             }
-            Spell::Refused => {
-                fault(FetchFault::Connect("connect: connection refused".to_owned()), 100_000)
-            }
+            Spell::Refused => fault(
+                FetchFault::Connect("10.0.0.1:80: connect: connection refused".to_owned()),
+                100_000,
+            ),
             Spell::Slow => fault(FetchFault::Deadline, timeout_nanos),
             Spell::Cut => fault(FetchFault::Closed, quick),
             Spell::Garbage => {

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
+use client::location::Place;
 use model::time::{NANOS_PER_MS, Now, Tick};
 use rustix::io::Errno;
 use scrape::fetch::{Fetch, FetchFault, Fetched, Timings};
@@ -10,7 +11,6 @@ use scrape::target::TargetId;
 use storage::row::Slot;
 
 use crate::http::exchange::{Exchange, Limits};
-use crate::http::location::Place;
 use crate::operation::{FileKey, Kind, OpKey};
 
 /// Least time that one of several addresses is given (Go's figure).
@@ -69,6 +69,7 @@ impl Active {
     pub(crate) fn new(now: Now, fetch: Fetch, buffers: Buffers) -> Active {
         let request = &fetch.request;
         let place = Place {
+            scheme: request.scheme,
             host: request.host.clone(),
             port: request.port,
             authority: request.authority.clone(),
@@ -208,6 +209,6 @@ pub(crate) fn connect_text(cause: Errno) -> String {
 pub(crate) fn read_fault(cause: Errno) -> FetchFault {
     match cause {
         Errno::CONNRESET | Errno::PIPE | Errno::CANCELED => FetchFault::Closed,
-        other => FetchFault::Connect(format!("read: {}", connect_text(other))),
+        other => FetchFault::Cause(format!("read tcp: {}", connect_text(other))),
     }
 }

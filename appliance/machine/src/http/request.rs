@@ -1,8 +1,7 @@
 //! Request: the bytes of one GET.
 
+use client::location::Place;
 use scrape::fetch::{FetchFault, FetchRequest};
-
-use super::location::Place;
 
 /// Writes the request for `place` onto `out`; `with_secrets` is false once a redirect led to
 /// another host.

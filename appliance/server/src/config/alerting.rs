@@ -7,9 +7,9 @@ use std::path::Path;
 
 use scrape::relabel::NameScheme;
 
-use crate::config::credentials::Credentials;
 use crate::config::fault::Fault;
 use crate::config::fields::alerting::{ALERTING, ALERTMANAGER};
+use crate::config::http_config;
 use crate::config::job::static_targets;
 use crate::config::relabel::rules;
 use crate::config::section::{Findings, Section};
@@ -36,7 +36,7 @@ fn check_alertmanager(
         return;
     }
     let section = Section::open(node, &ALERTMANAGER, findings);
-    Credentials::read(&section, directory, findings);
+    http_config::read(&section, directory, findings);
     let headers = ["basic_auth", "authorization", "oauth2"];
     let has_header = headers.iter().any(|field| section.get(field).is_some());
     if has_header && section.get("sigv4").is_some() {

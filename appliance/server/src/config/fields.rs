@@ -16,7 +16,7 @@ pub mod telemetry;
 
 use crate::config::fields::alerting::{ALERTING, ALERTMANAGER};
 use crate::config::fields::discovery::{DNS, FILE, STATIC};
-use crate::config::fields::http::{AUTHORIZATION, BASIC_AUTH, HEADER};
+use crate::config::fields::http::{AUTHORIZATION, BASIC_AUTH, HEADER, OAUTH2, TLS_CONFIG};
 use crate::config::fields::own::CRESSET;
 use crate::config::fields::remote::{
     AZURE_AD, AZURE_IDENTITY, GOOGLE_IAM, METADATA, QUEUE, REMOTE_READ, REMOTE_WRITE, SIGV4,
@@ -72,6 +72,8 @@ pub static TABLES: &[&Table] = &[
     &RELABEL,
     &BASIC_AUTH,
     &AUTHORIZATION,
+    &OAUTH2,
+    &TLS_CONFIG,
     &HEADER,
     &STORAGE,
     &EXEMPLARS,

@@ -3,22 +3,24 @@
 //! Source: `ScrapeConfig.UnmarshalYAML` and `Validate` of Prometheus's `config/config.go`.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use ::discovery::mechanism::Mechanism;
 use exposition::native::schema_for;
 use exposition::protobuf::family::HistogramOptions;
 use model::label_name::quote;
 use model::label_set::{Builder, LabelSet};
+use scrape::http_options::{Authorization, HttpOptions, ProxyChoice, TlsOptions};
 use scrape::job::JobOptions;
 use scrape::protocol::{DEFAULT, Escaping, NATIVE, Protocol};
 use scrape::relabel::NameScheme;
 use scrape::target::{Compression, Limits};
 
-use crate::config::credentials::Credentials;
 use crate::config::discovery::mechanisms;
 use crate::config::fault::Fault;
 use crate::config::fields::discovery::STATIC;
 use crate::config::fields::scrape::SCRAPE;
+use crate::config::http_config;
 use crate::config::relabel::rules;
 use crate::config::section::{Findings, Section, scalar_text, texts_of};
 use crate::config::tree::{Kind, Node};
@@ -53,8 +55,8 @@ pub struct JobDefaults {
 pub struct ScrapeConfig {
     /// The job; headers are not in yet, for their files are read when targets are made.
     pub job: JobOptions,
-    /// What becomes headers.
-    pub credentials: Credentials,
+    /// How its targets are reached.
+    pub http: Arc<HttpOptions>,
     /// Label sets of the targets, `__address__` among them, in the order written.
     pub targets: Vec<LabelSet>,
     /// Where further targets come from.
@@ -98,12 +100,14 @@ pub fn read(
     job.relabel = rules(&section, "relabel_configs", empty, name_scheme, findings);
     let empty = "empty or null metric relabeling rule in scrape config";
     job.metric_relabel = rules(&section, "metric_relabel_configs", empty, name_scheme, findings);
-    let credentials = Credentials::read(&section, directory, findings);
+    let http = http_config::read(&section, directory, findings);
+    job.follow_redirects = http.follow_redirects;
+    refuse_undone(&section, &http, findings);
     let targets =
         static_targets(&section, section.list("relabel_configs", findings).is_empty(), findings);
     Some(ScrapeConfig {
         job,
-        credentials,
+        http: http.shared(),
         targets,
         discovery: mechanisms(&section, directory, findings),
         target_limit: limit(&section, "target_limit", defaults.target_limit, findings),
@@ -114,6 +118,23 @@ pub fn read(
             findings,
         ),
     })
+}
+
+/// What scrapes do not do yet of what discovery does.
+fn refuse_undone(section: &Section<'_>, http: &HttpOptions, findings: &mut Findings) {
+    let mut refuse = |name: &'static str, remedy: &str| {
+        let what = format!("field {name}");
+        findings.push(Fault::unsupported(section.place_of(name), what, remedy));
+    };
+    if matches!(http.authorization, Some(Authorization::OAuth2(_))) {
+        refuse("oauth2", "remove it: use basic_auth or authorization");
+    }
+    if http.tls != TlsOptions::default() {
+        refuse("tls_config", "remove it and scrape over http: TLS is not done yet");
+    }
+    if http.proxy.choice != ProxyChoice::Direct {
+        refuse("proxy_url", "remove it: targets are reached directly");
+    }
 }
 
 /// Interval and timeout: a job's own, else the global ones, the timeout cut to the interval.
@@ -184,9 +205,6 @@ fn read_options(
     job.track_timestamps_staleness = flag("track_timestamps_staleness", false);
     let gzip = flag("enable_compression", true);
     job.compression = if gzip { Compression::Gzip } else { Compression::Identity };
-    job.follow_redirects = flag("follow_redirects", true);
-    // Read for its form only: what it asks for is so anyway.
-    flag("enable_http2", true);
     job.extra_scrape_metrics =
         section.boolean("extra_scrape_metrics", findings).unwrap_or(defaults.extra_scrape_metrics);
     job.histograms = histograms(section, defaults.histograms, findings);

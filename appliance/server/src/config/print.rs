@@ -18,6 +18,11 @@ const SECRET_KEYS: [&str; 12] = [
     "service_account_key",
 ];
 
+/// Keys that are secret within one section only: section, key.
+const SECRET_WITHIN: [(&str, &str); 1] = [("tls_config", "key")];
+/// Sections all of whose values are secret.
+const SECRET_SECTIONS: [&str; 1] = ["proxy_connect_header"];
+
 const SECRET: &str = "<secret>";
 
 /// `node` as YAML.
@@ -25,14 +30,14 @@ const SECRET: &str = "<secret>";
 pub fn yaml(node: &Node) -> String {
     let mut text = String::new();
     match &node.kind {
-        Kind::Map(entries) if !entries.is_empty() => write_map(&mut text, entries, 0),
+        Kind::Map(entries) if !entries.is_empty() => write_map(&mut text, entries, 0, ""),
         Kind::Null => {}
-        _ => write_value(&mut text, node, 0),
+        _ => write_value(&mut text, node, 0, ""),
     }
     text
 }
 
-fn write_map(text: &mut String, entries: &[(Node, Node)], indent: usize) {
+fn write_map(text: &mut String, entries: &[(Node, Node)], indent: usize, section: &str) {
     for (at, (key, value)) in entries.iter().enumerate() {
         if at != 0 || indent == 0 {
             pad(text, indent);
@@ -43,11 +48,28 @@ fn write_map(text: &mut String, entries: &[(Node, Node)], indent: usize) {
         };
         text.push_str(&quoted(name));
         text.push(':');
-        if SECRET_KEYS.contains(&name) {
+        if is_secret(section, name) {
             write_secret(text, value);
+        } else if let (true, Kind::Scalar { text: url, .. }) = (name == "proxy_url", &value.kind) {
+            text.push_str(&format!(" {}\n", quoted(&without_password(url))));
         } else {
-            write_value(text, value, indent);
+            write_value(text, value, indent, name);
         }
+    }
+}
+
+fn is_secret(section: &str, name: &str) -> bool {
+    SECRET_KEYS.contains(&name)
+        || SECRET_WITHIN.contains(&(section, name))
+        || SECRET_SECTIONS.contains(&section)
+}
+
+/// A URL whose password, when it has one, is replaced as upstream does.
+fn without_password(url: &str) -> String {
+    let Some((scheme, rest)) = url.split_once("://") else { return url.to_owned() };
+    match rest.rsplit_once('@').map(|(user, host)| (user.split_once(':'), host)) {
+        Some((Some((user, _)), host)) => format!("{scheme}://{user}:xxxxx@{host}"),
+        _ => url.to_owned(),
     }
 }
 
@@ -63,7 +85,7 @@ fn write_secret(text: &mut String, value: &Node) {
 }
 
 /// What follows a key; ends the line.
-fn write_value(text: &mut String, value: &Node, indent: usize) {
+fn write_value(text: &mut String, value: &Node, indent: usize, section: &str) {
     match &value.kind {
         Kind::Null => text.push('\n'),
         Kind::Scalar { text: scalar, is_plain } => {
@@ -81,16 +103,16 @@ fn write_value(text: &mut String, value: &Node, indent: usize) {
                 match &item.kind {
                     Kind::Map(entries) if !entries.is_empty() => {
                         text.push(' ');
-                        write_map(text, entries, indent + 2);
+                        write_map(text, entries, indent + 2, section);
                     }
-                    _ => write_value(text, item, indent + 2),
+                    _ => write_value(text, item, indent + 2, section),
                 }
             }
         }
         Kind::Map(entries) => {
             text.push('\n');
             pad(text, indent + 2);
-            write_map(text, entries, indent + 2);
+            write_map(text, entries, indent + 2, section);
         }
     }
 }
@@ -127,6 +149,9 @@ scrape_configs:
     http_headers:
       X-Key:
         secrets: [hunter2, hunter3]
+    tls_config: {key: hunter2, server_name: key}
+    proxy_url: http://u:hunter2@p:1
+    proxy_connect_header: {X: [hunter2]}
     static_configs:
       - targets: ['localhost:9090', \"b\"]
         labels: {}
@@ -144,6 +169,12 @@ scrape_configs:
   http_headers:
     X-Key:
       secrets: [<secret>, <secret>]
+  tls_config:
+    key: <secret>
+    server_name: key
+  proxy_url: \"http://u:xxxxx@p:1\"
+  proxy_connect_header:
+    X: [<secret>]
   static_configs:
   - targets:
     - \"localhost:9090\"

@@ -10,9 +10,9 @@ use std::path::Path;
 use model::label_name::quote;
 use scrape::relabel::NameScheme;
 
-use crate::config::credentials::Credentials;
 use crate::config::fault::Fault;
 use crate::config::fields::remote::{AZURE_AD, METADATA, QUEUE, REMOTE_READ, REMOTE_WRITE};
+use crate::config::http_config;
 use crate::config::relabel::rules;
 use crate::config::section::{Findings, Section, scalar_text};
 use crate::config::tree::{Kind, Node};
@@ -64,7 +64,7 @@ pub fn check_write(
         check_headers(&section, authorization, findings);
         check_message(&section, findings);
         section.duration_ms("remote_timeout", findings);
-        Credentials::read(&section, directory, findings);
+        http_config::read(&section, directory, findings);
         check_queue(&section, findings);
         if let Some(node) = section.get("metadata_config") {
             Section::open(node, &METADATA, findings).duration_ms("send_interval", findings);
@@ -88,7 +88,7 @@ pub fn check_read(items: &[Node], directory: &Path, findings: &mut Findings) {
                              authorization, oauth2, sigv4, azuread or google_iam parameter";
         check_headers(&section, authorization, findings);
         section.duration_ms("remote_timeout", findings);
-        Credentials::read(&section, directory, findings);
+        http_config::read(&section, directory, findings);
     }
 }
 

@@ -1,13 +1,13 @@
 //! Location: where a request goes, and where a redirect leads from there.
 
 use scrape::fetch::FetchFault;
-
-/// Port of plain HTTP when none is written.
-const PORT: u16 = 80;
+use scrape::target::Scheme;
 
 /// Where one request goes.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Place {
+    /// With or without TLS.
+    pub scheme: Scheme,
     /// Name or address, an IPv6 address without brackets.
     pub host: String,
     /// Port.
@@ -19,6 +19,28 @@ pub struct Place {
 }
 
 impl Place {
+    /// The place of an absolute URL.
+    ///
+    /// # Errors
+    /// `Unsupported` for another scheme or credentials in the URL, `Malformed` for no URL.
+    pub fn parse(url: &str) -> Result<Place, FetchFault> {
+        let text = url.split('#').next().unwrap_or_default();
+        match scheme(text) {
+            Some((name, rest)) => match (scheme_of(name), rest.strip_prefix("//")) {
+                (Some(scheme), Some(rest)) => absolute(scheme, rest),
+                (None, _) => Err(FetchFault::Unsupported(format!("protocol scheme \"{name}\""))),
+                (_, None) => Err(FetchFault::Malformed("URL without a host")),
+            },
+            None => Err(FetchFault::Malformed("URL without a scheme")),
+        }
+    }
+
+    /// The URL.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("{}://{}{}", self.scheme.text(), self.authority, self.path_and_query)
+    }
+
     /// Where `location` leads when `self` answered with it.
     ///
     /// # Errors
@@ -28,16 +50,10 @@ impl Place {
             .map_err(|_| FetchFault::Malformed("Location is not UTF-8"))?;
         let text = text.split('#').next().unwrap_or_default();
         if let Some(rest) = text.strip_prefix("//") {
-            return absolute(rest);
+            return absolute(self.scheme, rest);
         }
         match scheme(text) {
-            Some(("http", rest)) => match rest.strip_prefix("//") {
-                Some(rest) => absolute(rest),
-                None => Err(FetchFault::Malformed("Location without a host")),
-            },
-            Some((other, _)) => {
-                Err(FetchFault::Unsupported(format!("redirect to {other}: only http is followed")))
-            }
+            Some(_) => Place::parse(text),
             None => Ok(Place { path_and_query: self.join(text), ..self.clone() }),
         }
     }
@@ -59,33 +75,35 @@ impl Place {
     }
 }
 
-/// Scheme in lower case and what follows its colon; `None` for a relative reference.
+/// Scheme and what follows its colon; `None` for a relative reference.
 fn scheme(text: &str) -> Option<(&str, &str)> {
     let colon = text.find(':')?;
     let (name, rest) = (&text[..colon], &text[colon + 1..]);
     let starts = name.bytes().next().is_some_and(|byte| byte.is_ascii_alphabetic());
     let plain = name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.'));
-    if !(starts && plain) {
-        return None;
-    }
-    Some((if name.eq_ignore_ascii_case("http") { "http" } else { name }, rest))
+    (starts && plain).then_some((name, rest))
+}
+
+fn scheme_of(name: &str) -> Option<Scheme> {
+    [Scheme::Http, Scheme::Https].into_iter().find(|known| name.eq_ignore_ascii_case(known.text()))
 }
 
 /// A place from what follows `http://`.
-fn absolute(rest: &str) -> Result<Place, FetchFault> {
+fn absolute(scheme: Scheme, rest: &str) -> Result<Place, FetchFault> {
     let end = rest.find(['/', '?']).unwrap_or(rest.len());
     let (authority, reference) = rest.split_at(end);
     if authority.contains('@') {
-        return Err(FetchFault::Unsupported("redirect with credentials in the URL".to_owned()));
+        return Err(FetchFault::Unsupported("credentials in the URL".to_owned()));
     }
     let odd = |b: u8| b <= b' ' || 0x7f <= b;
     if authority.is_empty() || authority.bytes().any(odd) {
-        return Err(FetchFault::Malformed("Location without a valid host"));
+        return Err(FetchFault::Malformed("URL without a valid host"));
     }
-    let (host, port) = host_and_port(authority)?;
+    let (host, port) = host_and_port(authority, scheme)?;
     let (path, query) = split_query(reference);
     let path = if path.is_empty() { "/".to_owned() } else { without_dots(path) };
     Ok(Place {
+        scheme,
         host: host.to_owned(),
         port,
         authority: authority.to_owned(),
@@ -93,8 +111,8 @@ fn absolute(rest: &str) -> Result<Place, FetchFault> {
     })
 }
 
-fn host_and_port(authority: &str) -> Result<(&str, u16), FetchFault> {
-    let bad = FetchFault::Malformed("Location without a valid host");
+fn host_and_port(authority: &str, scheme: Scheme) -> Result<(&str, u16), FetchFault> {
+    let bad = FetchFault::Malformed("URL without a valid host");
     let (host, port) = match authority.strip_prefix('[') {
         Some(rest) => {
             let (host, after) = rest.split_once(']').ok_or_else(|| bad.clone())?;
@@ -109,7 +127,7 @@ fn host_and_port(authority: &str) -> Result<(&str, u16), FetchFault> {
         },
     };
     let port = match port {
-        None | Some("") => PORT,
+        None | Some("") => scheme.port_default(),
         Some(port) => port.parse().map_err(|_| bad.clone())?,
     };
     if host.is_empty() || port == 0 { Err(bad) } else { Ok((host, port)) }
@@ -165,6 +183,7 @@ mod tests {
     #[track_caller]
     fn check(location: &str, expected: &str) {
         let base = Place {
+            scheme: Scheme::Http,
             host: "a".to_owned(),
             port: 9100,
             authority: "a:9100".to_owned(),
@@ -172,10 +191,7 @@ mod tests {
         };
         let rendered = match base.follow(location.as_bytes()) {
             Ok(place) => {
-                format!(
-                    "{} {} {} {}",
-                    place.host, place.port, place.authority, place.path_and_query
-                )
+                format!("{} {} {}", place.host, place.port, place.url())
             }
             Err(fault) => fault.to_string(),
         };
@@ -184,25 +200,26 @@ mod tests {
 
     #[test]
     fn locations_lead_where_they_should() {
-        check("/m", "a 9100 a:9100 /m");
-        check("m?x=1#top", "a 9100 a:9100 /b/m?x=1");
-        check("?x", "a 9100 a:9100 /b/c?x");
-        check("", "a 9100 a:9100 /b/c?d=1");
-        check("../../m/./n/..", "a 9100 a:9100 /m/");
-        check("http://x", "x 80 x /");
-        check("HTTP://x:81?q", "x 81 x:81 /?q");
-        check("//[::1]:82/m n", "::1 82 [::1]:82 /m%20n");
-        check("m/a:b", "a 9100 a:9100 /b/m/a:b");
-        check("/é", "a 9100 a:9100 /%C3%A9");
+        check("/m", "a 9100 http://a:9100/m");
+        check("m?x=1#top", "a 9100 http://a:9100/b/m?x=1");
+        check("?x", "a 9100 http://a:9100/b/c?x");
+        check("", "a 9100 http://a:9100/b/c?d=1");
+        check("../../m/./n/..", "a 9100 http://a:9100/m/");
+        check("http://x", "x 80 http://x/");
+        check("HTTP://x:81?q", "x 81 http://x:81/?q");
+        check("//[::1]:82/m n", "::1 82 http://[::1]:82/m%20n");
+        check("m/a:b", "a 9100 http://a:9100/b/m/a:b");
+        check("HTTPS://x/m", "x 443 https://x/m");
+        check("/é", "a 9100 http://a:9100/%C3%A9");
     }
 
     #[test]
     fn bad_locations_are_refused() {
-        check("https://x/", "unsupported: redirect to https: only http is followed");
-        check("file:/x", "unsupported: redirect to file: only http is followed");
-        check("http://u:p@x/", "unsupported: redirect with credentials in the URL");
+        check("file:/x", "unsupported protocol scheme \"file\"");
+        check("http://u:p@x/", "unsupported credentials in the URL");
         for text in ["http:x", "http:///x", "http://x:0/", "http://x:65536/", "http://[::1/"] {
             let base = Place {
+                scheme: Scheme::Http,
                 host: String::new(),
                 port: 1,
                 authority: String::new(),
