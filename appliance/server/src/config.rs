@@ -17,13 +17,17 @@ pub mod tree;
 
 pub mod print;
 pub mod section;
-pub mod form;
-pub mod schema;
 
 pub mod glob;
 pub mod url;
 
 pub mod http_config;
+pub mod kubernetes;
+pub mod clouds;
+
+pub mod form;
+pub mod schema;
+
 pub mod relabel;
 pub mod discovery;
 

@@ -8,6 +8,7 @@ pub mod discovery;
 pub mod http;
 
 pub mod alerting;
+pub mod clouds;
 pub mod own;
 pub mod remote;
 pub mod scrape;

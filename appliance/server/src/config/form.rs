@@ -3,6 +3,7 @@
 //! Path: `tree` → **form** → faults of every section, also of those that nobody reads.
 //! Never: decides what a value does; that is with whoever reads the section.
 
+use crate::config::clouds;
 use crate::config::field::{Support, Table};
 use crate::config::fields::TABLES;
 use crate::config::section::{
@@ -161,6 +162,10 @@ fn check_section(node: &Node, table: &'static Table, findings: &mut Findings) {
             // The field is refused as a whole, but what is wrong within it is told.
             let mut within = Findings::default();
             form.check(value, &mut within);
+            if let (Some(cloud), Kind::List(items)) = (clouds::find(field.name), &value.kind) {
+                items.iter().for_each(|item| check_section(item, cloud.table, &mut within));
+            }
+            clouds::check(field.name, value, &mut within);
             findings.take_wrong(within);
         } else {
             form.check(value, findings);

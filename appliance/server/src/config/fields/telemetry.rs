@@ -15,7 +15,7 @@ pub static TRACING: Table = Table {
         yes("headers", "labels", "{}", "Further headers by name."),
         yes("compression", "text", "", "gzip or nothing."),
         yes("timeout", "duration", "0s", "Time that a request may take."),
-        yes("tls_config", "anything", "", "TLS."),
+        yes("tls_config", "tls_config", "", "TLS."),
     ]],
 };
 
