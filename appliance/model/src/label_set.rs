@@ -277,6 +277,12 @@ impl Builder {
     }
 }
 
+/// Adds a label to a packed form. Names must rise, and no value be empty.
+pub fn put_label(packed: &mut String, name: &str, value: &str) {
+    put(packed, name);
+    put(packed, value);
+}
+
 fn put(packed: &mut String, text: &str) {
     let mut length = text.len();
     while LENGTH_MASK < length {

@@ -400,10 +400,45 @@ impl Group {
         self.last.take_states(row.cells);
     }
 
+    /// Puts the cells of `columns` into row `at`, which has none in them.
+    pub(crate) fn fill(&mut self, row: &Row<'_>, at: usize, columns: &[u32]) {
+        let (rows, bit) = (self.rows(), 1u128 << at);
+        for column in columns {
+            let (present, stale) = cell_state(row.cells, *column);
+            self.open_holes(*column, rows);
+            if present && self.kind(*column) == ColumnKind::Histogram {
+                let value = row.cells.histogram(*column).expect("the row was admitted");
+                self.replace_histogram(*column, value, at, rows);
+            } else if present {
+                self.replace_value(*column, row.cells.values[*column as usize], at, rows);
+            }
+            let holes = &mut self.holes[self.columns[*column as usize].holes as usize];
+            holes.present |= if present { bit } else { 0 };
+            holes.stale |= if stale { bit } else { 0 };
+            self.last.set_state(*column as usize, present, stale);
+            self.close_holes(*column, rows);
+        }
+        self.last.slot = row.slot.0;
+    }
+
+    /// Takes the bitmaps away from a column that has a value in every row.
+    fn close_holes(&mut self, column: u32, rows: usize) {
+        let at = self.columns[column as usize].holes as usize;
+        let is_whole = self.holes[at].present == all_rows(rows) && self.holes[at].stale == 0;
+        if !is_whole || !self.last.present.get(column as usize) {
+            return;
+        }
+        self.columns[column as usize].holes = NONE;
+        self.holes.swap_remove(at);
+        if let Some(moved) = self.holes.get(at) {
+            self.columns[moved.column as usize].holes = index32(at);
+        }
+    }
+
     fn replace_value(&mut self, column: u32, value: f64, at: usize, rows: usize) {
         let last = self.last.values[column as usize];
         if last.to_bits() != value.to_bits() {
-            // The row's own bit is set already, so that any value there asks for a lane.
+            // Where the row's own bit is set already, any value there asks for a lane.
             self.open_lane(column, rows);
         }
         let lane = self.columns[column as usize].lane;
@@ -421,7 +456,7 @@ impl Group {
         rows: usize,
     ) {
         if self.last.histogram(column).is_some_and(|last| !histogram::same(last, value)) {
-            // The row's own bit is set already, so that any value there asks for a lane.
+            // Where the row's own bit is set already, any value there asks for a lane.
             self.open_histogram_lane(column, rows);
         }
         let lane = self.columns[column as usize].lane;

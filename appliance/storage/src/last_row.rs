@@ -109,6 +109,15 @@ impl LastRow {
         occupied.map(|word| word.count_ones() as usize).sum()
     }
 
+    /// Changes the state of one column.
+    pub(crate) fn set_state(&mut self, column: usize, present: bool, stale: bool) {
+        let put = |bitmap: &mut Bitmap, is_set: bool| {
+            if is_set { bitmap.set(column) } else { bitmap.clear(column) }
+        };
+        put(&mut self.present, present);
+        put(&mut self.stale, stale);
+    }
+
     /// Takes over the state (not the values) of `cells`.
     pub(crate) fn take_states(&mut self, cells: &Cells) {
         for word in 0..self.present.words().len() {

@@ -16,8 +16,14 @@ use crate::store::{RowError, Store};
 const AHEAD_MS: i64 = 60_000;
 
 impl Store {
-    /// The group that takes the row: its own, or the side group where it is late and may be.
-    pub(crate) fn place_of(&mut self, now: Now, row: &Row<'_>) -> Result<GroupId, RowError> {
+    /// The group that takes the row: its own, or the side group where it is late and may be, or
+    /// where the caller knows that it is right.
+    pub(crate) fn place_of(
+        &mut self,
+        now: Now,
+        row: &Row<'_>,
+        always: bool,
+    ) -> Result<GroupId, RowError> {
         let found = self.groups.get(row.group.0 as usize).and_then(Option::as_ref);
         let found = found.ok_or(RowError::UnknownGroup(row.group.0))?;
         let Some(sealed) = found.sealed_slot.filter(|sealed| row.slot.0 <= *sealed) else {
@@ -29,7 +35,7 @@ impl Store {
         let within = newest.saturating_sub(window_ms) <= row.slot.0 && 0 < window_ms;
         // A clock that was ahead has sealed slots to come: rows of the right time must not wait.
         let ahead = now.wall.0.saturating_add(AHEAD_MS) < sealed;
-        if !within && !ahead {
+        if !within && !ahead && !always {
             return Ok(row.group);
         }
         let side = self.side_group(now, row.group.0)?;

@@ -46,6 +46,7 @@ mod trusted_time;
 pub mod store;
 mod upkeep;
 mod late;
+pub mod fill;
 mod store_blocks;
 mod annotate;
 pub mod report;

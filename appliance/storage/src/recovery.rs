@@ -744,6 +744,14 @@ impl Recovery {
                 store.replay_exemplar(place, exemplar);
                 Ok(())
             }
+            Kind::Cells => {
+                let columns = |group| store.columns(group);
+                if let Some(row) = self.decoder.cells(body, columns)? {
+                    let made = store.replay_cells(&row, EPOCH_BEFORE, position);
+                    self.report.rows += u64::from(made);
+                }
+                Ok(())
+            }
             kind @ (Kind::Row | Kind::FullRow) => {
                 let full = kind == Kind::FullRow;
                 let columns = |group| store.columns(group);

@@ -147,8 +147,8 @@ pub struct Store {
     pub(crate) head_bytes: u64,
     pub(crate) counts: Counts,
     builder: Builder,
-    changed: Vec<u32>,
-    body: Vec<u8>,
+    pub(crate) changed: Vec<u32>,
+    pub(crate) body: Vec<u8>,
     requests: u64,
     /// When ages and retention are looked at next; `None` before the first event.
     pub(crate) sweep_at: Option<Tick>,
@@ -339,8 +339,17 @@ impl Store {
         effects: &mut Vec<Effect>,
     ) -> Result<Appended, RowError> {
         self.check(now, row)?;
-        let side = Row { group: self.place_of(now, row)?, ..*row };
-        let row = &side;
+        let group = self.place_of(now, row, false)?;
+        self.append_placed(now, &Row { group, ..*row }, effects)
+    }
+
+    /// Adds a row that was checked to the group that takes it.
+    pub(crate) fn append_placed(
+        &mut self,
+        now: Now,
+        row: &Row<'_>,
+        effects: &mut Vec<Effect>,
+    ) -> Result<Appended, RowError> {
         let admission = self.admit(now, row)?;
         if admission == Admission::Duplicate {
             self.counts.rows_duplicate += 1;
@@ -361,7 +370,7 @@ impl Store {
         Ok(Appended { position, samples, duplicate: false })
     }
 
-    fn count_refused(&mut self, error: &RowError, row: &Row<'_>) {
+    pub(crate) fn count_refused(&mut self, error: &RowError, row: &Row<'_>) {
         match error {
             RowError::Overloaded => self.counts.rows_overloaded += 1,
             RowError::TooOld { .. } => {
@@ -385,7 +394,7 @@ impl Store {
     }
 
     /// Whether the row makes sense, whatever stands in the tiles.
-    fn check(&self, now: Now, row: &Row<'_>) -> Result<(), RowError> {
+    pub(crate) fn check(&self, now: Now, row: &Row<'_>) -> Result<(), RowError> {
         let id = row.group.0;
         let found = self.found(row.group).ok_or(RowError::UnknownGroup(id))?;
         if let Some(column) = unknown_column(found, row) {
@@ -650,7 +659,7 @@ impl Store {
     }
 
     /// Emits all that can go.
-    fn pump(&mut self, now: Now, effects: &mut Vec<Effect>) {
+    pub(crate) fn pump(&mut self, now: Now, effects: &mut Vec<Effect>) {
         if self.options.wal_segments_max as usize <= self.log.live_segments() {
             self.seal_oldest(now);
         }
@@ -747,7 +756,7 @@ fn row_bytes_limit(options: &Options) -> u64 {
 }
 
 /// Most bytes that the row takes in the log.
-fn row_bytes_max(group: &Group, cells: &Cells) -> u64 {
+pub(crate) fn row_bytes_max(group: &Group, cells: &Cells) -> u64 {
     // Not by the columns ever made: the dropped ones of a churning group would fill segments.
     let entries = group.last.changes_max(cells) * ENTRY_BYTES_MAX;
     let histograms: usize =

@@ -2,6 +2,8 @@
 
 mod world;
 
+mod fill;
+
 mod crash;
 
 mod limits;

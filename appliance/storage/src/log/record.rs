@@ -33,6 +33,8 @@ pub(crate) enum Kind {
     Exemplar = 8,
     /// A side group: as a group, beside the one with its key.
     SideGroup = 9,
+    /// Cells for a row that is there, or may be: leans on nothing before it.
+    Cells = 10,
 }
 
 impl Kind {
@@ -47,6 +49,7 @@ impl Kind {
             Kind::Metadata,
             Kind::Exemplar,
             Kind::SideGroup,
+            Kind::Cells,
         ];
         kinds.into_iter().find(|kind| *kind as u8 == byte)
     }

@@ -33,6 +33,8 @@ struct State {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Decoder {
     states: HashMap<u32, State, foldhash::fast::FixedState>,
+    /// Of a record of cells, which leans on no state.
+    part: State,
 }
 
 impl Decoder {
@@ -82,6 +84,39 @@ impl Decoder {
         state.opened = true;
         Ok(Some(state.row_of(&head)))
     }
+
+    /// The cells of `body` alone, as [`Decoder::row`] gives a row.
+    ///
+    /// # Errors
+    /// What does not check.
+    pub(crate) fn cells(
+        &mut self,
+        body: &[u8],
+        columns: impl Fn(GroupId) -> usize,
+    ) -> Result<Option<Row<'_>>, &'static str> {
+        let mut cursor = Cursor::new(body);
+        let group = read_row_group(&mut cursor).ok_or("row is cut short")?;
+        let columns = columns(GroupId(group));
+        if columns == 0 {
+            return Ok(None);
+        }
+        let part = &mut self.part;
+        part.cells.reset(columns);
+        part.codes.clear();
+        part.codes.resize(columns, NO_CODE);
+        let head = read_row_head(&mut cursor, group, 0).ok_or("row is cut short")?;
+        part.entries(&mut cursor, head.entries).ok_or("entries of the row make no sense")?;
+        if !cursor.is_empty() {
+            return Err("row has bytes left over");
+        }
+        // Differences that follow lean on these cells too.
+        if let Some(state) = self.states.get_mut(&group).filter(|state| state.opened) {
+            state.grow(columns);
+            state.slot = head.slot;
+            state.take(&self.part);
+        }
+        Ok(Some(self.part.row_of(&head)))
+    }
 }
 
 impl State {
@@ -89,6 +124,20 @@ impl State {
         if self.cells.len() < columns {
             self.cells.resize(columns);
             self.codes.resize(columns, NO_CODE);
+        }
+    }
+
+    /// Takes over the cells that `part` has.
+    fn take(&mut self, part: &State) {
+        for column in 0..part.cells.len() {
+            match part.cells.get(column) {
+                Cell::Absent => continue,
+                cell => self.cells.set(column, cell),
+            }
+            self.codes[column] = part.codes[column];
+        }
+        for (column, histogram) in &part.cells.histograms {
+            self.cells.set_histogram(*column, Arc::clone(histogram));
         }
     }
 

@@ -17,6 +17,7 @@ use crate::manifest::{LiveBlock, Manifest};
 use crate::names::FileName;
 use crate::options::Options;
 use crate::row::Rank;
+use crate::tests::fill::fill;
 use crate::tests::world::{Disk, START_MS, World, contents, recover, request, run_job};
 use crate::tombstones::{Tombstone, Tombstones};
 
@@ -39,6 +40,9 @@ fn history() -> World {
         world.row(2, time + 5000, Rank::Owner, &cells[..2]).unwrap();
         world.settle();
     }
+    let time = START_MS + 9 * 15_000 + 5000;
+    fill(&mut world, 2, time, &[("seconds_total", Cell::Present(20.25))]).unwrap();
+    world.settle();
     world
 }
 

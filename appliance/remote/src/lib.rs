@@ -1,0 +1,17 @@
+//! Remote: what other programs send, and in which forms it is answered: bytes on one side, batches
+//! of samples by shard on the other.
+//!
+//! Never: I/O, a clock, a lock; more memory than a body's size allows.
+
+#![forbid(unsafe_code)]
+
+pub mod snappy;
+pub mod outcome;
+pub mod batch;
+pub mod builder;
+mod native;
+pub mod write_v1;
+pub mod write_v2;
+
+#[cfg(test)]
+mod tests;
