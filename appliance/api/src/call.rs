@@ -14,6 +14,7 @@ use crate::backend::Backend;
 use crate::failure::{Failure, Kind};
 use crate::parameters::Parameters;
 use crate::query_stats::{PartClock, Timings};
+use crate::receiver::Receiver;
 use crate::requests::Requests;
 use crate::selector::parse_selector;
 use crate::stream::Cancel;
@@ -25,6 +26,8 @@ pub struct Context {
     pub backend: Arc<dyn Backend>,
     /// Counters of requests.
     pub requests: Requests,
+    /// Bodies with samples.
+    pub receiver: Receiver,
 }
 
 /// One request.

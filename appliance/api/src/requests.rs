@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use exposition::metrics::Collected;
 
 /// Status codes that this API answers; another is counted as the last.
-const CODES: [u16; 15] = [200, 204, 302, 400, 403, 404, 405, 413, 422, 429, 499, 500, 503, 501, 0];
+const CODES: [u16; 16] =
+    [200, 204, 302, 400, 403, 404, 405, 413, 415, 422, 429, 499, 500, 503, 501, 0];
 
 /// Upper bounds of the duration buckets in seconds: upstream's.
 const BUCKETS: [f64; 9] = [0.1, 0.2, 0.4, 1.0, 3.0, 8.0, 20.0, 60.0, 120.0];

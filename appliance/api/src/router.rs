@@ -22,10 +22,12 @@ use tokio::sync::oneshot;
 use crate::active::{ActiveQuery, Activity, Admitted, Described};
 use crate::answer::{Answer, TEXT_PLAIN, write_failure, write_success};
 use crate::backend::{Backend, Phase, Turn};
+use crate::bodies::{self, BODY_ROUTES, BodyRoute};
 use crate::call::{Call, Context};
 use crate::failure::{Failure, Kind};
 use crate::json::{Sink as _, Writer};
 use crate::parameters::{Parameters, decode_segment};
+use crate::receiver::Receiver;
 use crate::requests::Requests;
 use crate::routes::{Methods, Place, ROUTES, Route};
 use crate::stream::{Cancel, Delivery, Head};
@@ -45,13 +47,21 @@ pub struct Peer(pub SocketAddr);
 
 /// The HTTP API over `backend`.
 pub fn router(backend: Arc<dyn Backend>) -> Router {
-    let requests = Requests::new(ROUTES.iter().map(|route| route.handler).collect());
-    let context = Arc::new(Context { backend, requests });
+    let handlers = ROUTES.iter().map(|route| route.handler);
+    let bodies = BODY_ROUTES.iter().map(|route| route.path);
+    let requests = Requests::new(handlers.chain(bodies).collect());
+    let context = Arc::new(Context { backend, requests, receiver: Receiver::default() });
     let mut router = Router::new();
     for (index, route) in ROUTES.iter().enumerate() {
         let context = Arc::clone(&context);
         router = router
             .route(route.path, any(move |request: Request| serve(context, index, route, request)));
+    }
+    for (index, route) in BODY_ROUTES.iter().enumerate() {
+        let context = Arc::clone(&context);
+        let index = ROUTES.len() + index;
+        router = router
+            .route(route.path, any(move |request: Request| take(context, index, route, request)));
     }
     router.fallback(move |request: Request| unknown(context, request))
 }
@@ -82,13 +92,39 @@ async fn serve(
     response
 }
 
+/// Answers a request whose body is more than a form.
+async fn take(
+    context: Arc<Context>,
+    index: usize,
+    route: &'static BodyRoute,
+    request: Request,
+) -> Response {
+    let began = context.backend.now().tick;
+    let origin = request.headers().get(header::ORIGIN).cloned();
+    let mut response = if request.method() == Method::OPTIONS {
+        empty(StatusCode::NO_CONTENT)
+    } else if !route.methods.contain(request.method().as_str()) {
+        refuse_method(route.methods)
+    } else if context.backend.phase() != Phase::Ready {
+        not_ready(&context)
+    } else {
+        bodies::answer(route.body, Arc::clone(&context), request).await
+    };
+    if let Some(origin) = origin {
+        allow_origin(&context, &origin, response.headers_mut());
+    }
+    let nanos = context.backend.now().tick.since(began);
+    context.requests.observe(index, response.status().as_u16(), nanos);
+    response
+}
+
 async fn respond(context: &Arc<Context>, route: &'static Route, request: Request) -> Response {
     let in_api = route.path.starts_with(API_PREFIX);
     if in_api && request.method() == Method::OPTIONS {
         return empty(StatusCode::NO_CONTENT);
     }
     if !route.methods.contain(request.method().as_str()) {
-        return refuse_method(route);
+        return refuse_method(route.methods);
     }
     if route.gated && context.backend.phase() != Phase::Ready {
         return not_ready(context);
@@ -280,13 +316,13 @@ fn empty(status: StatusCode) -> Response {
     response
 }
 
-fn refuse_method(route: &Route) -> Response {
-    let text = match route.methods {
+fn refuse_method(methods: Methods) -> Response {
+    let text = match methods {
         Methods::PostPut => "Only POST or PUT requests allowed",
         _ => "Method Not Allowed\n",
     };
     let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, text);
-    let allowed = HeaderValue::from_static(route.methods.text());
+    let allowed = HeaderValue::from_static(methods.text());
     response.headers_mut().insert(header::ALLOW, allowed);
     response
 }

@@ -15,6 +15,8 @@ pub enum Methods {
     GetHead,
     /// GET and POST
     GetPost,
+    /// POST
+    Post,
     /// POST and PUT; GET is told so.
     PostPut,
     /// DELETE
@@ -29,6 +31,7 @@ impl Methods {
             Methods::Get => "GET, OPTIONS",
             Methods::GetHead => "GET, HEAD",
             Methods::GetPost => "GET, OPTIONS, POST",
+            Methods::Post => "OPTIONS, POST",
             Methods::PostPut => "POST, PUT",
             Methods::Delete => "DELETE, OPTIONS",
         }
@@ -41,6 +44,7 @@ impl Methods {
             Methods::Get => method == "GET",
             Methods::GetHead => matches!(method, "GET" | "HEAD"),
             Methods::GetPost => matches!(method, "GET" | "POST"),
+            Methods::Post => method == "POST",
             Methods::PostPut => matches!(method, "POST" | "PUT"),
             Methods::Delete => method == "DELETE",
         }

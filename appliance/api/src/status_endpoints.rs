@@ -107,6 +107,7 @@ pub fn metrics(context: &Context, _call: &Call) -> Result<Answer, Failure> {
     let mut collected = Collected::default();
     context.backend.collect(&mut collected);
     context.requests.collect(&mut collected);
+    context.receiver.collect(&mut collected);
     Ok(exposition(&collected))
 }
 

@@ -20,6 +20,9 @@ use xxhash_rust::xxh3::xxh3_128;
 use crate::batch::{Batch, Float, Native, shard_of};
 use crate::outcome::{Cause, Refusals};
 
+/// Label of the identity of groups whose samples are pushed: no target has it.
+pub const PUSHED_LABEL: &str = "__pushed__";
+
 /// A series of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SeriesRef {
@@ -37,9 +40,14 @@ pub enum LabelFault {
     Twice(String),
 }
 
+/// Samples of one batch, from which on the next series begins another: a shard meets one batch
+/// between two turns of its loop, in a few milliseconds.
+const SAMPLES_MAX: usize = 8192;
+
 /// Batches under construction.
 #[derive(Debug)]
 pub struct Builder {
+    done: Vec<(usize, Batch)>,
     batches: Vec<Batch>,
     homes: HashMap<u128, (usize, u32), FixedState>,
     families: HashSet<u128, FixedState>,
@@ -56,6 +64,7 @@ impl Builder {
     #[must_use]
     pub fn new(shards: usize, tenant: &str) -> Builder {
         Builder {
+            done: Vec::new(),
             batches: vec![Batch::default(); shards.max(1)],
             homes: HashMap::default(),
             families: HashSet::default(),
@@ -66,16 +75,29 @@ impl Builder {
         }
     }
 
-    /// The batches by shard.
+    /// The batches with their shards, those of one shard in order.
     #[must_use]
-    pub fn finish(self) -> (Vec<Batch>, Refusals) {
-        (self.batches, self.refusals)
+    pub fn finish(mut self) -> (Vec<(usize, Batch)>, Refusals) {
+        let last = self.batches.into_iter().enumerate();
+        self.done.extend(last.filter(|(_, batch)| !batch.is_empty()));
+        (self.done, self.refusals)
+    }
+
+    /// Begins another batch for `shard` where the one under way is full.
+    fn cut(&mut self, shard: usize) {
+        let batch = &mut self.batches[shard];
+        if SAMPLES_MAX <= batch.floats.len() + batch.natives.len() {
+            self.done.push((shard, std::mem::take(batch)));
+            self.homes.retain(|_, (other, _)| *other != shard);
+            self.last_home = None;
+        }
     }
 
     /// Bytes of memory that the batches take.
     #[must_use]
     pub fn heap_bytes(&self) -> usize {
-        self.batches.iter().map(Batch::heap_bytes).sum()
+        let done = self.done.iter().map(|(_, batch)| batch);
+        done.chain(&self.batches).map(Batch::heap_bytes).sum()
     }
 
     /// The series of these labels, which are sorted here when they are not. Those with an empty
@@ -109,6 +131,8 @@ impl Builder {
         if !is_named {
             return Err(LabelFault::Name);
         }
+        let (shard, _) = self.home(job, instance);
+        self.cut(shard);
         let (shard, home) = self.home(job, instance);
         let key = xxh3_128(self.packed.as_bytes());
         let series = self.batches[shard].add_series(key, home, &self.packed);
@@ -127,6 +151,7 @@ impl Builder {
             Some(place) => *place,
             None => {
                 let labels = LabelSet::new([
+                    (PUSHED_LABEL, "1"),
                     ("job", job),
                     ("instance", instance),
                     (TENANT_LABEL, &self.tenant),

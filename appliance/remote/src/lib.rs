@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 pub mod snappy;
+pub mod protobuf_write;
 pub mod outcome;
 pub mod batch;
 pub mod builder;

@@ -20,6 +20,14 @@ pub enum SnappyError {
     },
 }
 
+/// Bytes that a body says it has after inflating.
+///
+/// # Errors
+/// [`SnappyError::Damaged`].
+pub fn inflated_bytes(body: &[u8]) -> Result<usize, SnappyError> {
+    snap::raw::decompress_len(body).map_err(|error| SnappyError::Damaged(error.to_string()))
+}
+
 /// Inflates a body to at most `bytes_max` bytes.
 ///
 /// # Errors

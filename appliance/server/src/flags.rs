@@ -5,6 +5,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use api::inbound::Receivers;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use machine::reactor::IoChoice;
 use model::duration::parse_duration_ms;
@@ -105,6 +106,18 @@ pub static FLAGS: &[Flag] = &[
         "no-web.enable-lifecycle",
         "Allow reload and shutdown by POST to /-/reload and /-/quit.",
     ),
+    switch(
+        "web.enable-remote-write-receiver",
+        "no-web.enable-remote-write-receiver",
+        "Take samples by remote write at /api/v1/write.",
+    ),
+    Flag {
+        name: "web.remote-write-receiver.accepted-protobuf-messages",
+        form: Form::Values("MESSAGE"),
+        default: "",
+        doc: "Messages that remote write takes: prometheus.WriteRequest (1.0) and \
+              io.prometheus.write.v2.Request (2.0). Default both.",
+    },
     value("query.timeout", "DURATION", "2m", "Longest time that a query may take."),
     value(
         "query.max-concurrency",
@@ -147,7 +160,6 @@ pub static FLAGS: &[Flag] = &[
         "leave it out: put a proxy before the server for TLS and passwords",
     ),
     unsupported("web.enable-admin-api", NOT_YET),
-    unsupported("web.enable-remote-write-receiver", NOT_YET),
     unsupported("web.enable-otlp-receiver", NOT_YET),
     unsupported("storage.remote.read-sample-limit", NOT_YET),
     unsupported("storage.remote.read-concurrent-limit", NOT_YET),
@@ -244,6 +256,8 @@ pub struct Flags {
     pub page_title: String,
     /// `--web.enable-lifecycle`
     pub lifecycle: bool,
+    /// What is taken from others.
+    pub receivers: Receivers,
     /// `--query.timeout`, milliseconds.
     pub query_timeout_ms: u64,
     /// `--query.max-concurrency`
@@ -405,6 +419,7 @@ fn flags(matches: &ArgMatches) -> Result<Flags, String> {
         read_timeout_ms: duration_ms(matches, "web.read-timeout")?,
         page_title: text(matches, "web.page-title"),
         lifecycle: matches.get_flag("web.enable-lifecycle"),
+        receivers: receivers(matches)?,
         query_timeout_ms: duration_ms(matches, "query.timeout")?,
         query_concurrency: count(matches, "query.max-concurrency")?,
         query_samples_max: count(matches, "query.max-samples")?,
@@ -426,6 +441,24 @@ fn flags(matches: &ArgMatches) -> Result<Flags, String> {
         values: shown(matches, &listen),
         config_file,
     })
+}
+
+fn receivers(matches: &ArgMatches) -> Result<Receivers, String> {
+    const NAME: &str = "web.remote-write-receiver.accepted-protobuf-messages";
+    let messages = texts(matches, NAME);
+    let mut receivers = Receivers {
+        write: matches.get_flag("web.enable-remote-write-receiver"),
+        write_v1: messages.is_empty(),
+        write_v2: messages.is_empty(),
+    };
+    for message in &messages {
+        match message.as_str() {
+            "prometheus.WriteRequest" => receivers.write_v1 = true,
+            "io.prometheus.write.v2.Request" => receivers.write_v2 = true,
+            other => return Err(format!("--{NAME}: unknown message {other:?}")),
+        }
+    }
+    Ok(receivers)
 }
 
 fn log_level(text: &str) -> Result<Level, String> {

@@ -17,6 +17,7 @@ pub mod active_log;
 pub mod query_log;
 pub mod state;
 pub mod own_backend;
+mod inbound;
 pub mod log;
 pub mod request_line;
 pub mod web;

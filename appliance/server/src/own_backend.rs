@@ -13,6 +13,7 @@ use api::backend::{
     ActiveTarget, Backend, Exemplar, FamilyMetadata, Finished, HeadStatus, Job, Noted, Phase,
     Replay, RuntimeStatus, SeriesExemplars, Settings, Targets, TsdbRow, TsdbStatus,
 };
+use api::inbound::Receivers;
 use api::timestamp::format_rfc3339;
 use crossbeam::channel::{Sender, bounded};
 use exposition::entry::Entry;
@@ -66,7 +67,8 @@ impl Orders {
 
 /// The running server.
 pub struct OwnBackend {
-    state: Arc<State>,
+    pub(crate) state: Arc<State>,
+    pub(crate) receivers: Receivers,
     settings: Settings,
     engine: EngineOptions,
     flags: Vec<(String, String)>,
@@ -116,6 +118,7 @@ impl OwnBackend {
         let retention = format_duration_ms(i64::try_from(retention_ms).unwrap_or(i64::MAX));
         OwnBackend {
             state,
+            receivers: flags.receivers,
             settings,
             engine,
             flags: flags.values.clone(),

@@ -12,6 +12,7 @@ use std::fmt;
 
 use exposition::metrics::Collected;
 use model::time::Tick;
+use remote::outcome::Pushed;
 use scrape::exemplars::SeriesExemplars;
 use scrape::fetch::Fetch;
 use scrape::status::TargetStatus;
@@ -57,6 +58,8 @@ pub enum Answer {
     Stats(Box<Stats>),
     /// To `Metrics`.
     Metrics(Box<Collected>),
+    /// To `Push`.
+    Pushed(Box<Pushed>),
 }
 
 impl fmt::Debug for Answer {
@@ -70,6 +73,7 @@ impl fmt::Debug for Answer {
             Answer::Exemplars(series) => write!(f, "Exemplars({})", series.len()),
             Answer::Stats(_) => f.write_str("Stats"),
             Answer::Metrics(_) => f.write_str("Metrics"),
+            Answer::Pushed(pushed) => write!(f, "Pushed({} samples)", pushed.samples),
         }
     }
 }

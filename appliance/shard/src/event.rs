@@ -8,11 +8,12 @@
 //! | `Fetched` | the machine, once a `Fetch` | effect `Fetch` | `in_flight_max` of the scraper |
 //! | `Due` | the machine, once the armed tick passed | effect `Arm` | one armed tick |
 //! | `Storage` | the machine's WAL and file threads | effect `Storage` | what is in flight |
-//! | `Ask` | the server, through the mailbox | a request | the mailbox; answered at once |
+//! | `Ask` | the server, through the mailbox | a request | the mailbox; answered at once, a `Push` when it is durable |
 //! | `Stop` | the server | SIGTERM | once |
 
 use std::sync::Arc;
 
+use remote::batch::Batch;
 use scrape::exemplars::ExemplarRequest;
 use scrape::fetch::{FetchFault, Fetched, Timings};
 use scrape::target::{TargetId, TargetSpec};
@@ -45,7 +46,8 @@ pub enum Event<'a> {
     Due,
     /// Something that storage asked for is done or failed.
     Storage(StorageEvent),
-    /// A question, answered by one `Reply` of the same request before `on_event` returns.
+    /// A question, answered by one `Reply` of the same request before `on_event` returns; a
+    /// `Push` is answered once all of it is durable.
     Ask {
         /// Given back with the answer.
         request: RequestId,
@@ -78,4 +80,6 @@ pub enum Question {
     Stats,
     /// The counters of the shard.
     Metrics,
+    /// Samples to store.
+    Push(Box<Batch>),
 }

@@ -7,4 +7,5 @@
 pub mod options;
 pub mod event;
 pub mod effect;
+mod push;
 pub mod shard;

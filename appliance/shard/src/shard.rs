@@ -18,6 +18,7 @@ use storage::store::Store;
 use crate::effect::{Answer, Effect};
 use crate::event::{Event, Question};
 use crate::options::Options;
+use crate::push::Pusher;
 
 /// Entries of each table of `Stats`: the most that `/api/v1/status/tsdb` may ask for is cut from
 /// it.
@@ -37,6 +38,7 @@ pub struct Shard {
     options: Options,
     scraper: Scraper,
     store: Store,
+    pusher: Pusher,
     phase: Phase,
     armed: Option<Tick>,
     /// Scratch, empty between events.
@@ -56,6 +58,7 @@ impl Shard {
             scraper: Scraper::new(options.scrape.clone()),
             options,
             store,
+            pusher: Pusher::default(),
             phase: Phase::Running,
             armed: None,
             fetches: Vec::new(),
@@ -85,12 +88,21 @@ impl Shard {
             Event::Storage(event) => self.store.on_event(now, event, &mut self.storage),
             Event::Ask { request, question } => {
                 self.questions += 1;
-                let answer = self.answer(question);
-                effects.push(Effect::Reply { request, answer });
+                match question {
+                    Question::Push(batch) => {
+                        let (store, storage) = (&mut self.store, &mut self.storage);
+                        self.pusher.push(now, request, &batch, store, storage);
+                    }
+                    question => {
+                        let answer = self.answer(question);
+                        effects.push(Effect::Reply { request, answer });
+                    }
+                }
             }
             Event::Stop => self.stop(now),
         }
         self.give_out(effects);
+        self.pusher.settle(self.store.durable(), effects);
         self.arm(now, effects);
         self.end(now, effects);
     }
@@ -141,6 +153,7 @@ impl Shard {
             Question::Exemplars(wanted) => Answer::Exemplars(self.scraper.exemplars(&wanted)),
             Question::Stats => Answer::Stats(Box::new(self.store.stats(STATS_TOP))),
             Question::Metrics => Answer::Metrics(Box::new(self.collect())),
+            Question::Push(_) => unreachable!("a push is answered when it is durable"),
         }
     }
 
@@ -148,6 +161,7 @@ impl Shard {
         let mut collected = Collected::default();
         self.scraper.collect(&mut collected);
         self.store.collect(&mut collected);
+        self.pusher.collect(&mut collected);
         for (name, help, value) in [
             ("cresset_shard_events_total", "Events met.", self.events),
             ("cresset_shard_questions_total", "Questions answered.", self.questions),
@@ -188,7 +202,8 @@ impl Shard {
     /// Stops when everything that was appended is durable, or when that takes too long.
     fn end(&mut self, now: Now, effects: &mut Vec<Effect>) {
         let Phase::Stopping(grace) = self.phase else { return };
-        if self.scraper.position() <= self.store.durable() || grace <= now.tick {
+        let durable = self.scraper.position() <= self.store.durable() && self.pusher.is_settled();
+        if durable || grace <= now.tick {
             self.phase = Phase::Stopped;
             effects.push(Effect::Stopped);
         }

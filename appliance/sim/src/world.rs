@@ -575,7 +575,10 @@ impl World {
                 check_memory(&self.nodes[number], &stats);
                 Ok(())
             }
-            Answer::Targets(_) | Answer::Exemplars(_) | Answer::Metrics(_) => Ok(()),
+            Answer::Targets(_)
+            | Answer::Exemplars(_)
+            | Answer::Metrics(_)
+            | Answer::Pushed(_) => Ok(()),
         }
     }
 
@@ -685,6 +688,7 @@ fn event_text(event: &Event<'_>) -> String {
                 Question::Exemplars(_) => "exemplars",
                 Question::Stats => "stats",
                 Question::Metrics => "metrics",
+                Question::Push(_) => "push",
             };
             format!("ask {} {question}", request.0)
         }

@@ -163,6 +163,36 @@ impl Store {
         })
     }
 
+    /// Whether a column has its series still.
+    #[must_use]
+    pub fn has_column(&self, group: GroupId, column: ColumnIndex) -> bool {
+        let found = self.groups.get(group.0 as usize).and_then(Option::as_ref);
+        found.is_some_and(|found| {
+            let column = column.0 as usize;
+            column < found.live.len() && found.live.get(column)
+        })
+    }
+
+    /// Identity labels of a group.
+    #[must_use]
+    pub fn group_labels(&self, group: GroupId) -> Option<model::label_set::LabelSet> {
+        let found = self.groups.get(group.0 as usize).and_then(Option::as_ref);
+        found.map(|found| found.labels.clone())
+    }
+
+    /// Place of the newest record: what was said before is durable once [`Store::durable`] has
+    /// reached it.
+    #[must_use]
+    pub fn position(&self) -> LogPosition {
+        self.log.position()
+    }
+
+    /// Counts samples that were refused before they came here: older than the newest of their
+    /// series.
+    pub fn count_out_of_order(&mut self, samples: u64) {
+        self.counts.samples_out_of_order += samples;
+    }
+
     /// How far back a row may lie behind the newest of its group, milliseconds; 0 for not at all.
     #[must_use]
     pub fn out_of_order_window_ms(&self) -> u64 {

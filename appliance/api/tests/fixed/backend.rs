@@ -9,6 +9,7 @@ use api::backend::{
     ActiveTarget, Backend, DroppedTarget, Exemplar, FamilyMetadata, Finished, HeadStatus, Job,
     Noted, Phase, Replay, RuntimeStatus, SeriesExemplars, Settings, Targets, TsdbStatus,
 };
+use api::inbound::{Inbound, PushRefused, PushReply, Receivers};
 use axum::body::Body;
 use exposition::metrics::Collected;
 use http_body_util::BodyExt as _;
@@ -20,6 +21,8 @@ use model::samples::Samples;
 use model::time::{Now, Tick, TimestampMs};
 use query::evaluate::EngineOptions;
 use query::source::{Column, LabelQuery, Selection, Series, Source, SourceError};
+use remote::batch::Batch;
+use remote::outcome::Pushed;
 use tower::ServiceExt as _;
 
 /// A server of fixed values.
@@ -34,6 +37,7 @@ pub(crate) struct Fixed {
     pub(crate) notes: Option<Sender<String>>,
     /// Samples of series `held` are not read before it is true.
     pub(crate) released: Arc<AtomicBool>,
+    pub(crate) receivers: Receivers,
 }
 
 impl Default for Fixed {
@@ -54,6 +58,7 @@ impl Default for Fixed {
             active: Arc::default(),
             notes: None,
             released: Arc::new(AtomicBool::new(true)),
+            receivers: Receivers { write: true, write_v1: true, write_v2: true },
         }
     }
 }
@@ -287,6 +292,31 @@ impl Backend for Fixed {
             query.text, active.handler, active.client, stats.samples_total
         );
         notes.send(note).expect("the test listens");
+    }
+}
+
+impl Inbound for Fixed {
+    fn receivers(&self) -> Receivers {
+        self.receivers
+    }
+
+    fn shards(&self) -> usize {
+        2
+    }
+
+    fn push(&self, shard: usize, batch: Batch, reply: PushReply) -> Result<(), PushRefused> {
+        if self.full.load(Ordering::Relaxed) {
+            return Err(PushRefused::Busy);
+        }
+        assert!(shard < 2);
+        let count = |size: usize| u64::try_from(size).expect("small");
+        reply(Pushed {
+            samples: count(batch.floats.len()),
+            histograms: count(batch.natives.len()),
+            exemplars: count(batch.exemplars.len()),
+            ..Pushed::default()
+        });
+        Ok(())
     }
 }
 

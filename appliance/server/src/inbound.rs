@@ -1,0 +1,35 @@
+//! Inbound: pushed batches on their way to the shards.
+//!
+//! Path: `api` → **inbound** → the machine's handle.
+
+use api::inbound::{Inbound, PushRefused, PushReply, Receivers};
+use machine::handle::AskError;
+use remote::batch::Batch;
+use shard::effect::Answer;
+use shard::event::Question;
+
+use crate::own_backend::OwnBackend;
+
+impl Inbound for OwnBackend {
+    fn receivers(&self) -> Receivers {
+        self.receivers
+    }
+
+    fn shards(&self) -> usize {
+        self.state.running().map_or(1, |running| running.handle.shards())
+    }
+
+    fn push(&self, shard: usize, batch: Batch, reply: PushReply) -> Result<(), PushRefused> {
+        let running = self.state.running().ok_or(PushRefused::Gone)?;
+        let question = Question::Push(Box::new(batch));
+        let asked = running.handle.ask_with(shard, question, move |answer| {
+            if let Answer::Pushed(pushed) = answer {
+                reply(*pushed);
+            }
+        });
+        asked.map_err(|error| match error {
+            AskError::Busy(_) | AskError::Deadline(_) => PushRefused::Busy,
+            AskError::Gone(_) => PushRefused::Gone,
+        })
+    }
+}

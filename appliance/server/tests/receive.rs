@@ -1,0 +1,295 @@
+//! What others send: the real binary takes it, acknowledges what is durable, and answers for it.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::time::Duration;
+
+use remote::protobuf_write::Writer;
+use remote::snappy::deflate;
+use rustix::process::Signal;
+
+use crate::server::{DEADLINE_MS, Server, line_with};
+
+#[path = "process/server.rs"]
+mod server;
+
+const ON: &str = "--web.enable-remote-write-receiver";
+const V1: &[(&str, &str)] =
+    &[("Content-Type", "application/x-protobuf"), ("Content-Encoding", "snappy")];
+const V2: &[(&str, &str)] = &[
+    ("Content-Type", "application/x-protobuf;proto=io.prometheus.write.v2.Request"),
+    ("Content-Encoding", "snappy"),
+];
+
+/// Status, head and body of a request with a body.
+fn post(
+    address: SocketAddr,
+    path: &str,
+    headers: &[(&str, &str)],
+    body: &[u8],
+) -> Result<(u16, String, String), String> {
+    let text = |error: std::io::Error| error.to_string();
+    let mut stream = TcpStream::connect(address).map_err(text)?;
+    stream.set_read_timeout(Some(Duration::from_millis(DEADLINE_MS))).map_err(text)?;
+    let mut head = format!("POST {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n");
+    for (name, value) in headers {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    head.push_str(&format!("Content-Length: {}\r\n\r\n", body.len()));
+    stream.write_all(head.as_bytes()).map_err(text)?;
+    stream.write_all(body).map_err(text)?;
+    let mut response = String::new();
+    stream.read_to_string(&mut response).map_err(text)?;
+    let (head, body) = response.split_once("\r\n\r\n").ok_or("no head")?;
+    let status = head.split(' ').nth(1).and_then(|code| code.parse().ok());
+    Ok((status.ok_or("no status")?, head.to_ascii_lowercase(), body.to_owned()))
+}
+
+/// One series of a request of the second version.
+#[derive(Clone, Debug, Default)]
+struct Series {
+    labels: Vec<(String, String)>,
+    samples: Vec<(f64, i64)>,
+    histograms: Vec<Writer>,
+    exemplars: Vec<(Vec<(String, String)>, f64, i64)>,
+    metadata: Option<(u64, String, String)>,
+}
+
+fn pairs(labels: &[(&str, &str)]) -> Vec<(String, String)> {
+    labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+}
+
+/// A request of the second version.
+fn v2(series: &[Series]) -> Vec<u8> {
+    let mut symbols = vec![String::new()];
+    let mut number = |text: &str| -> u64 {
+        let at = symbols.iter().position(|symbol| symbol == text).unwrap_or_else(|| {
+            symbols.push(text.to_owned());
+            symbols.len() - 1
+        });
+        u64::try_from(at).expect("few")
+    };
+    let mut body = Writer::default();
+    for one in series {
+        let mut refs = |labels: &[(String, String)]| -> Vec<u64> {
+            labels.iter().flat_map(|(name, value)| [number(name), number(value)]).collect()
+        };
+        let labels = refs(&one.labels);
+        let exemplars: Vec<Vec<u64>> = one.exemplars.iter().map(|(l, ..)| refs(l)).collect();
+        let texts = one.metadata.as_ref().map(|(_, help, unit)| (number(help), number(unit)));
+        body.message(5, |message| {
+            message.uint64s(1, labels);
+            for (value, at_ms) in &one.samples {
+                message.message(2, |sample| {
+                    sample.double(1, *value);
+                    sample.int64(2, *at_ms);
+                });
+            }
+            one.histograms.iter().for_each(|histogram| message.put(3, histogram.bytes()));
+            for (refs, (_, value, at_ms)) in exemplars.into_iter().zip(&one.exemplars) {
+                message.message(4, |exemplar| {
+                    exemplar.uint64s(1, refs);
+                    exemplar.double(2, *value);
+                    exemplar.int64(3, *at_ms);
+                });
+            }
+            if let (Some((kind, ..)), Some((help, unit))) = (&one.metadata, texts) {
+                message.message(5, |metadata| {
+                    metadata.uint64(1, *kind);
+                    metadata.uint64(3, help);
+                    metadata.uint64(4, unit);
+                });
+            }
+        });
+    }
+    let mut request = Writer::default();
+    symbols.iter().for_each(|symbol| request.put(4, symbol.as_bytes()));
+    let mut bytes = request.into_bytes();
+    bytes.extend_from_slice(body.bytes());
+    deflate(&bytes)
+}
+
+/// A request of the first version: one sample a series.
+fn v1(series: &[(Vec<(String, String)>, f64, i64)]) -> Vec<u8> {
+    let mut request = Writer::default();
+    for (labels, value, at_ms) in series {
+        request.message(1, |message| {
+            for (name, text) in labels {
+                message.message(1, |label| {
+                    label.text(1, name);
+                    label.text(2, text);
+                });
+            }
+            message.message(2, |sample| {
+                sample.double(1, *value);
+                sample.int64(2, *at_ms);
+            });
+        });
+    }
+    deflate(request.bytes())
+}
+
+fn now_ms() -> i64 {
+    machine::clock::now().wall.0
+}
+
+fn written(head: &str, what: &str) -> Option<u64> {
+    let name = format!("x-prometheus-remote-write-{what}-written: ");
+    head.lines().find_map(|line| line.strip_prefix(&name)?.trim().parse().ok())
+}
+
+#[test]
+fn both_versions_are_stored_and_survive_a_kill() {
+    let directory = tempfile::tempdir().expect("directory");
+    let server = Server::start(directory.path(), &[ON]);
+    let now = now_ms() - 60_000;
+    let series: Vec<_> = (0..500)
+        .map(|at| {
+            let name = format!("pushed_{}", at % 50);
+            let labels = [
+                ("__name__", name.as_str()),
+                ("instance", &format!("i{}", at / 50)),
+                ("job", "p"),
+                ("number", &at.to_string()),
+            ];
+            (pairs(&labels), f64::from(at), now)
+        })
+        .collect();
+    let (status, head, _) = post(server.address, "/api/v1/write", V1, &v1(&series)).expect("sent");
+    assert_eq!((status, written(&head, "samples")), (204, None));
+    // The same again, and a part of it with more behind.
+    let mut more = series[..100].to_vec();
+    more.extend(series.iter().map(|(labels, value, at)| (labels.clone(), value + 1.0, at + 5000)));
+    for _ in 0..2 {
+        let (status, _, body) =
+            post(server.address, "/api/v1/write", V1, &v1(&more)).expect("sent");
+        assert_eq!((status, body.as_str()), (204, ""));
+    }
+    let mut histogram = Writer::default();
+    histogram.uint64(1, 5);
+    histogram.double(3, 2.5);
+    histogram.message(11, |span| span.uint64(2, 2));
+    histogram.sint64s(12, [3, -1]);
+    histogram.int64(15, now);
+    let rich = [
+        Series {
+            labels: pairs(&[("__name__", "requests_total"), ("job", "p")]),
+            samples: vec![(1.0, now), (2.0, now + 1000)],
+            exemplars: vec![(pairs(&[("trace_id", "t")]), 1.0, now)],
+            metadata: Some((1, "Requests.".to_owned(), String::new())),
+            ..Series::default()
+        },
+        Series {
+            labels: pairs(&[("__name__", "latency"), ("job", "p"), ("of", "l")]),
+            histograms: vec![histogram],
+            ..Series::default()
+        },
+    ];
+    let (status, head, body) = post(server.address, "/api/v1/write", V2, &v2(&rich)).expect("sent");
+    assert_eq!((status, body.as_str()), (204, ""));
+    let counts = ["samples", "histograms", "exemplars"].map(|what| written(&head, what));
+    assert_eq!(counts, [Some(2), Some(1), Some(1)]);
+    server.end(Signal::KILL);
+    for signal in [Signal::TERM, Signal::KILL] {
+        let again = Server::start(directory.path(), &[ON]);
+        line_with(&again.lines, "recovered");
+        let count = "sum(count_over_time({job=\"p\"}[10m]))";
+        again.wait_for_value(count, |count| count == 1003.0);
+        again.wait_for_value("sum({__name__=~\"pushed_.*\"})", |sum| sum == 125_250.0);
+        again.wait_for_value("histogram_count(latency)", |count| count == 5.0);
+        again.end(signal);
+    }
+}
+
+#[test]
+fn what_is_wrong_is_refused_and_the_rest_kept() {
+    let directory = tempfile::tempdir().expect("directory");
+    let server = Server::start(directory.path(), &[ON]);
+    let now = now_ms() - 60_000;
+    let named = |name: &str| pairs(&[("__name__", name)]);
+    let send = |series: &[Series]| {
+        post(server.address, "/api/v1/write", V2, &v2(series)).expect("an answer")
+    };
+    let at = |name: &str, samples: &[(f64, i64)]| Series {
+        labels: named(name),
+        samples: samples.to_vec(),
+        ..Series::default()
+    };
+    assert_eq!(send(&[at("a", &[(1.0, now)])]).0, 204);
+    let nameless = Series { samples: vec![(1.0, now)], ..Series::default() };
+    let (status, head, body) = send(&[
+        at("a", &[(2.0, now)]),
+        at("a", &[(2.0, now - 1000)]),
+        nameless,
+        at("ahead", &[(1.0, now + 3_600_000)]),
+        at("b", &[(1.0, now)]),
+    ]);
+    assert_eq!((status, written(&head, "samples")), (400, Some(1)), "{body}");
+    for part in [
+        "duplicate sample for timestamp",
+        "out of order sample for series {__name__=\"a\"}",
+        "invalid metric name or labels, got {}",
+        "out of bounds for series {__name__=\"ahead\"}",
+    ] {
+        assert!(body.contains(part), "{part} is not in {body}");
+    }
+    server.wait_for_value("b", |value| value == 1.0);
+    server.wait_for_value("a", |value| value == 1.0);
+    server.wait_for_value("prometheus_tsdb_out_of_order_samples_total", |count| count == 1.0);
+    let broken = post(server.address, "/api/v1/write", V1, b"no snappy").expect("an answer");
+    assert_eq!(broken.0, 400);
+    let kinds: [&[(&str, &str)]; 4] = [
+        &[("Content-Type", "application/json"), ("Content-Encoding", "snappy")],
+        &[("Content-Type", "application/x-protobuf"), ("Content-Encoding", "gzip")],
+        &[("Content-Type", "application/x-protobuf;proto=x"), ("Content-Encoding", "snappy")],
+        &[("Content-Type", "image/png")],
+    ];
+    for headers in kinds {
+        assert_eq!(post(server.address, "/api/v1/write", headers, b"").expect("sent").0, 415);
+    }
+    assert_eq!(server.get("/api/v1/write").expect("an answer").0, 405);
+    // It claims to be large, and is not read.
+    let bomb = [0xff, 0xff, 0xff, 0xff, 0x0f];
+    assert_eq!(post(server.address, "/api/v1/write", V1, &bomb).expect("sent").0, 413);
+}
+
+#[test]
+fn receivers_are_off_unless_they_are_asked_for() {
+    let directory = tempfile::tempdir().expect("directory");
+    let server = Server::start(directory.path(), &[]);
+    let (status, _, body) = post(server.address, "/api/v1/write", V1, b"").expect("an answer");
+    assert_eq!(status, 404);
+    assert!(body.contains("--web.enable-remote-write-receiver"), "{body}");
+    drop(server);
+    let only = "--web.remote-write-receiver.accepted-protobuf-messages=\
+                io.prometheus.write.v2.Request";
+    let server = Server::start(directory.path(), &[ON, only]);
+    let (status, _, body) = post(server.address, "/api/v1/write", V1, b"").expect("an answer");
+    assert_eq!(status, 415);
+    assert!(body.contains("accepted [io.prometheus.write.v2.Request]"), "{body}");
+}
+
+/// Samples that come one series at a time, as an import does, and those with times of their own.
+#[test]
+fn samples_of_any_order_of_series_and_time_are_found() {
+    let directory = tempfile::tempdir().expect("directory");
+    let server = Server::start(directory.path(), &[ON]);
+    let begin = now_ms() - 3_600_000;
+    for number in 0..20i64 {
+        let samples: Vec<(f64, i64)> =
+            (0..300i64).map(|at| (at as f64, begin + at * 1000 + number % 3)).collect();
+        let series = Series {
+            labels: pairs(&[("__name__", "imported"), ("number", &number.to_string())]),
+            samples,
+            ..Series::default()
+        };
+        let (status, _, body) =
+            post(server.address, "/api/v1/write", V2, &v2(&[series])).expect("sent");
+        assert_eq!((status, body.as_str()), (204, ""));
+    }
+    let count = "sum(count_over_time(imported[2h]))";
+    server.wait_for_value(count, |count| count == 6000.0);
+    server.end(Signal::KILL);
+    let server = Server::start(directory.path(), &[ON]);
+    server.wait_for_value(count, |count| count == 6000.0);
+}
