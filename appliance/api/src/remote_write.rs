@@ -11,13 +11,11 @@ use hyper::StatusCode;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use remote::builder::Builder;
 use remote::outcome::{Cause, Pushed};
-use remote::{snappy, write_v1, write_v2};
+use remote::{interned_request, snappy, write_request};
 
 use crate::call::Context;
 use crate::inbound::Receivers;
-use crate::receive::{
-    Decode, INFLATED_BYTES_MAX, Refused, plain, refuse, take, text_of,
-};
+use crate::receive::{Decode, INFLATED_BYTES_MAX, Refused, plain, refuse, take, text_of};
 
 const MEDIA_TYPE: &str = "application/x-protobuf";
 const MESSAGE_V1: &str = "prometheus.WriteRequest";
@@ -42,8 +40,8 @@ impl Decode for Message {
         let inflated = snappy::inflate(body, INFLATED_BYTES_MAX);
         let inflated = inflated.map_err(|error| Refused::Bad(error.to_string()))?;
         let read = match self {
-            Message::V1 => write_v1::read(&inflated, builder),
-            Message::V2 => write_v2::read(&inflated, builder),
+            Message::V1 => write_request::read(&inflated, builder),
+            Message::V2 => interned_request::read(&inflated, builder),
         };
         read.map_err(|error| Refused::Bad(error.to_string()))
     }

@@ -1,6 +1,6 @@
 //! Builder: series and samples as a format has them, sorted out by shard.
 //!
-//! Path: `write_v1`, `write_v2` and other formats → **builder** → `batch`.
+//! Path: `write_request`, `interned_request` and other formats → **builder** → `batch`.
 //! Series are kept together by tenant, job and instance: their home decides the shard.
 //!
 //! Invariants
@@ -11,10 +11,10 @@ use hashbrown::{HashMap, HashSet};
 use model::label_set::{LabelSet, METRIC_NAME, put_label};
 use model::native_histogram::NativeHistogram;
 use model::time::TimestampMs;
+use std::sync::Arc;
 use storage::exemplars::Exemplar;
 use storage::metadata::Family;
 use storage::owners::TENANT_LABEL;
-use std::sync::Arc;
 use xxhash_rust::xxh3::xxh3_128;
 
 use crate::batch::{Batch, Float, Native, shard_of};
@@ -209,7 +209,8 @@ impl Builder {
     }
 
     fn put_family(&mut self, (shard, home): (usize, u32), family: &Family) {
-        let text = xxh3_128(family.name.as_bytes()) ^ xxh3_128(family.help.as_bytes()).rotate_left(1);
+        let text =
+            xxh3_128(family.name.as_bytes()) ^ xxh3_128(family.help.as_bytes()).rotate_left(1);
         let key = text ^ xxh3_128(&[&shard.to_le_bytes()[..], &home.to_le_bytes()].concat());
         if self.families.insert(key) {
             self.batches[shard].families.push((home, family.clone()));

@@ -11,8 +11,8 @@ pub mod outcome;
 pub mod batch;
 pub mod builder;
 mod native;
-pub mod write_v1;
-pub mod write_v2;
+pub mod write_request;
+pub mod interned_request;
 
 #[cfg(test)]
 mod tests;

@@ -1,6 +1,6 @@
 //! Native histograms of remote write: the same message in 1.0 and 2.0.
 //!
-//! Path: `write_v1`, `write_v2` → **native** → `builder`.
+//! Path: `write_request`, `interned_request` → **native** → `builder`.
 
 use std::sync::Arc;
 

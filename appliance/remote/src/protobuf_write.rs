@@ -84,7 +84,7 @@ impl Writer {
 
     /// Packed numbers of type `uint32` or `uint64`; left out when there are none.
     pub fn uint64s(&mut self, field: u32, values: impl IntoIterator<Item = u64>) {
-        self.packed(field, values, |value, into| put_varint(value, into));
+        self.packed(field, values, put_varint);
     }
 
     /// Packed numbers of type `sint64`; left out when there are none.

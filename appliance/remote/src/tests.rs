@@ -7,7 +7,7 @@ use crate::batch::Batch;
 use crate::builder::Builder;
 use crate::outcome::{Cause, Refusals};
 use crate::protobuf_write::Writer;
-use crate::{write_v1, write_v2};
+use crate::{interned_request, write_request};
 
 fn one(builder: Builder) -> (Batch, Refusals) {
     let (mut batches, refusals) = builder.finish();
@@ -15,11 +15,11 @@ fn one(builder: Builder) -> (Batch, Refusals) {
     (batches.pop().map(|(_, batch)| batch).unwrap_or_default(), refusals)
 }
 
-fn v1(write: impl FnOnce(&mut Writer)) -> (Batch, Refusals) {
+fn plain(write: impl FnOnce(&mut Writer)) -> (Batch, Refusals) {
     let mut writer = Writer::default();
     write(&mut writer);
     let mut builder = Builder::new(1, "");
-    write_v1::read(writer.bytes(), &mut builder).expect("a request");
+    write_request::read(writer.bytes(), &mut builder).expect("a request");
     one(builder)
 }
 
@@ -39,7 +39,7 @@ fn sample(series: &mut Writer, value: f64, timestamp_ms: i64) {
 
 #[test]
 fn requests_of_the_first_version_are_batches() {
-    let (batch, refusals) = v1(|request| {
+    let (batch, refusals) = plain(|request| {
         request.message(1, |series| {
             label(series, "job", "j");
             label(series, "__name__", "up");
@@ -72,7 +72,7 @@ fn requests_of_the_first_version_are_batches() {
 
 #[test]
 fn series_that_make_no_sense_are_refused_and_the_rest_kept() {
-    let (batch, refusals) = v1(|request| {
+    let (batch, refusals) = plain(|request| {
         request.message(1, |series| {
             label(series, "job", "without a name");
             sample(series, 1.0, 1);
@@ -103,12 +103,15 @@ fn series_that_make_no_sense_are_refused_and_the_rest_kept() {
     assert_eq!((batch.floats.len(), batch.natives.len()), (1, 0));
 }
 
-fn v2(symbols: &[&str], write: impl FnOnce(&mut Writer)) -> Result<(Batch, Refusals), String> {
+fn interned(
+    symbols: &[&str],
+    write: impl FnOnce(&mut Writer),
+) -> Result<(Batch, Refusals), String> {
     let mut writer = Writer::default();
     symbols.iter().for_each(|symbol| writer.put(4, symbol.as_bytes()));
     writer.message(5, write);
     let mut builder = Builder::new(1, "");
-    let read = write_v2::read(writer.bytes(), &mut builder);
+    let read = interned_request::read(writer.bytes(), &mut builder);
     read.map_err(|error| error.to_string())?;
     Ok(one(builder))
 }
@@ -116,7 +119,7 @@ fn v2(symbols: &[&str], write: impl FnOnce(&mut Writer)) -> Result<(Batch, Refus
 #[test]
 fn requests_of_the_second_version_are_batches() {
     let symbols = ["", "__name__", "rpc", "le", "help", "s", "trace", "id"];
-    let (batch, refusals) = v2(&symbols, |series| {
+    let (batch, refusals) = interned(&symbols, |series| {
         series.uint64s(1, [1, 2]);
         series.message(3, |histogram| {
             histogram.uint64(1, 5);
@@ -152,15 +155,15 @@ fn requests_of_the_second_version_are_batches() {
 
 #[test]
 fn references_outside_the_symbols_are_a_fault() {
-    let error = v2(&["", "a"], |series| series.uint64s(1, [1, 2])).unwrap_err();
+    let error = interned(&["", "a"], |series| series.uint64s(1, [1, 2])).unwrap_err();
     assert!(error.contains("labelRefs 2 outside of symbols table (size 2)"), "{error}");
-    let error = v2(&["", "a"], |series| series.uint64s(1, [1])).unwrap_err();
+    let error = interned(&["", "a"], |series| series.uint64s(1, [1])).unwrap_err();
     assert!(error.contains("invalid labelRefs length 1"), "{error}");
 }
 
 #[test]
 fn b1_labels_are_sorted_whatever_order_they_came_in() {
-    let (batch, _) = v1(|request| {
+    let (batch, _) = plain(|request| {
         request.message(1, |series| {
             for name in ["z", "__name__", "a"] {
                 label(series, name, "v");
@@ -183,7 +186,7 @@ fn many_samples_are_several_batches() {
         });
     }
     let mut builder = Builder::new(1, "");
-    write_v1::read(writer.bytes(), &mut builder).expect("a request");
+    write_request::read(writer.bytes(), &mut builder).expect("a request");
     let (batches, _) = builder.finish();
     let counts: Vec<usize> = batches.iter().map(|(_, batch)| batch.floats.len()).collect();
     assert_eq!(counts, [8192, 8192, 3616]);
@@ -194,8 +197,8 @@ fn many_samples_are_several_batches() {
 proptest! {
     #[test]
     fn any_bytes_are_a_request_or_a_fault(bytes: Vec<u8>) {
-        let _ = write_v1::read(&bytes, &mut Builder::new(2, ""));
-        let _ = write_v2::read(&bytes, &mut Builder::new(2, ""));
+        let _ = write_request::read(&bytes, &mut Builder::new(2, ""));
+        let _ = interned_request::read(&bytes, &mut Builder::new(2, ""));
         let _ = crate::snappy::inflate(&bytes, 1 << 16);
     }
 }

@@ -45,22 +45,25 @@ fn post(
     Ok((status.ok_or("no status")?, head.to_ascii_lowercase(), body.to_owned()))
 }
 
+/// Labels in order of name.
+type Labels = Vec<(String, String)>;
+
 /// One series of a request of the second version.
 #[derive(Clone, Debug, Default)]
 struct Series {
-    labels: Vec<(String, String)>,
+    labels: Labels,
     samples: Vec<(f64, i64)>,
     histograms: Vec<Writer>,
-    exemplars: Vec<(Vec<(String, String)>, f64, i64)>,
+    exemplars: Vec<(Labels, f64, i64)>,
     metadata: Option<(u64, String, String)>,
 }
 
-fn pairs(labels: &[(&str, &str)]) -> Vec<(String, String)> {
+fn pairs(labels: &[(&str, &str)]) -> Labels {
     labels.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
 }
 
 /// A request of the second version.
-fn v2(series: &[Series]) -> Vec<u8> {
+fn interned(series: &[Series]) -> Vec<u8> {
     let mut symbols = vec![String::new()];
     let mut number = |text: &str| -> u64 {
         let at = symbols.iter().position(|symbol| symbol == text).unwrap_or_else(|| {
@@ -110,7 +113,7 @@ fn v2(series: &[Series]) -> Vec<u8> {
 }
 
 /// A request of the first version: one sample a series.
-fn v1(series: &[(Vec<(String, String)>, f64, i64)]) -> Vec<u8> {
+fn plain(series: &[(Labels, f64, i64)]) -> Vec<u8> {
     let mut request = Writer::default();
     for (labels, value, at_ms) in series {
         request.message(1, |message| {
@@ -155,14 +158,15 @@ fn both_versions_are_stored_and_survive_a_kill() {
             (pairs(&labels), f64::from(at), now)
         })
         .collect();
-    let (status, head, _) = post(server.address, "/api/v1/write", V1, &v1(&series)).expect("sent");
+    let (status, head, _) =
+        post(server.address, "/api/v1/write", V1, &plain(&series)).expect("sent");
     assert_eq!((status, written(&head, "samples")), (204, None));
     // The same again, and a part of it with more behind.
     let mut more = series[..100].to_vec();
     more.extend(series.iter().map(|(labels, value, at)| (labels.clone(), value + 1.0, at + 5000)));
     for _ in 0..2 {
         let (status, _, body) =
-            post(server.address, "/api/v1/write", V1, &v1(&more)).expect("sent");
+            post(server.address, "/api/v1/write", V1, &plain(&more)).expect("sent");
         assert_eq!((status, body.as_str()), (204, ""));
     }
     let mut histogram = Writer::default();
@@ -185,7 +189,8 @@ fn both_versions_are_stored_and_survive_a_kill() {
             ..Series::default()
         },
     ];
-    let (status, head, body) = post(server.address, "/api/v1/write", V2, &v2(&rich)).expect("sent");
+    let (status, head, body) =
+        post(server.address, "/api/v1/write", V2, &interned(&rich)).expect("sent");
     assert_eq!((status, body.as_str()), (204, ""));
     let counts = ["samples", "histograms", "exemplars"].map(|what| written(&head, what));
     assert_eq!(counts, [Some(2), Some(1), Some(1)]);
@@ -208,7 +213,7 @@ fn what_is_wrong_is_refused_and_the_rest_kept() {
     let now = now_ms() - 60_000;
     let named = |name: &str| pairs(&[("__name__", name)]);
     let send = |series: &[Series]| {
-        post(server.address, "/api/v1/write", V2, &v2(series)).expect("an answer")
+        post(server.address, "/api/v1/write", V2, &interned(series)).expect("an answer")
     };
     let at = |name: &str, samples: &[(f64, i64)]| Series {
         labels: named(name),
@@ -284,7 +289,7 @@ fn samples_of_any_order_of_series_and_time_are_found() {
             ..Series::default()
         };
         let (status, _, body) =
-            post(server.address, "/api/v1/write", V2, &v2(&[series])).expect("sent");
+            post(server.address, "/api/v1/write", V2, &interned(&[series])).expect("sent");
         assert_eq!((status, body.as_str()), (204, ""));
     }
     let count = "sum(count_over_time(imported[2h]))";

@@ -8,7 +8,7 @@
 //! | `Fetched` | the machine, once a `Fetch` | effect `Fetch` | `in_flight_max` of the scraper |
 //! | `Due` | the machine, once the armed tick passed | effect `Arm` | one armed tick |
 //! | `Storage` | the machine's WAL and file threads | effect `Storage` | what is in flight |
-//! | `Ask` | the server, through the mailbox | a request | the mailbox; answered at once, a `Push` when it is durable |
+//! | `Ask` | the server, through the mailbox | a request | the mailbox; answered at once |
 //! | `Stop` | the server | SIGTERM | once |
 
 use std::sync::Arc;

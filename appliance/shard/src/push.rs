@@ -133,9 +133,9 @@ impl Pusher {
         let key = |placed: &Placed| (placed.group, placed.timestamp_ms, placed.late, placed.column);
         let mut placed = std::mem::take(&mut self.placed);
         placed.sort_by_key(key);
-        for row in placed.chunk_by(|a, b| {
-            (a.group, a.timestamp_ms, a.late) == (b.group, b.timestamp_ms, b.late)
-        }) {
+        for row in placed
+            .chunk_by(|a, b| (a.group, a.timestamp_ms, a.late) == (b.group, b.timestamp_ms, b.late))
+        {
             self.store_row(pass, row);
             if pass.pushed.overloaded {
                 break;
@@ -464,4 +464,149 @@ fn of_series(batch: &Batch, series: u32) -> impl std::fmt::Display {
 #[expect(clippy::cast_precision_loss, reason = "milliseconds of this era are exact")]
 fn float(ms: i64) -> f64 {
     ms as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use model::time::Tick;
+    use remote::builder::Builder;
+    use storage::effect::Event as StorageEvent;
+    use storage::options::Options;
+
+    use super::*;
+
+    const NOW: Now = Now { tick: Tick(1_000_000_000), wall: TimestampMs(1_700_000_000_000) };
+
+    /// One shard's pusher and store, whose disk does what it is told.
+    struct Bench {
+        pusher: Pusher,
+        store: Store,
+        effects: Vec<StorageEffect>,
+        requests: u64,
+    }
+
+    impl Bench {
+        fn new(options: Options) -> Bench {
+            let mut bench = Bench {
+                pusher: Pusher::default(),
+                store: Store::new(options),
+                effects: Vec::new(),
+                requests: 0,
+            };
+            bench.store.on_event(NOW, StorageEvent::Due, &mut bench.effects);
+            bench
+        }
+
+        /// Pushes samples of series by name: time before now and value.
+        fn push(&mut self, samples: &[(&str, i64, f64)]) {
+            let mut builder = Builder::new(1, "");
+            for (name, before_ms, value) in samples {
+                let mut labels = vec![("__name__", *name), ("job", "j")];
+                let series = builder.series(&mut labels).expect("labels of a series");
+                builder.float(series, NOW.wall.0 - before_ms, *value, 0);
+            }
+            let (mut batches, _) = builder.finish();
+            let (_, batch) = batches.pop().expect("one shard");
+            self.requests += 1;
+            let request = RequestId(self.requests);
+            self.pusher.push(NOW, request, &batch, &mut self.store, &mut self.effects);
+        }
+
+        fn settle(&mut self) -> Vec<(RequestId, Pushed)> {
+            let mut effects = Vec::new();
+            self.pusher.settle(self.store.durable(), &mut effects);
+            effects
+                .into_iter()
+                .map(|effect| match effect {
+                    Effect::Reply { request, answer: Answer::Pushed(pushed) } => (request, *pushed),
+                    other => panic!("{other:?}"),
+                })
+                .collect()
+        }
+
+        /// Does what the store asked for.
+        fn work(&mut self) {
+            self.store.flush(NOW, &mut self.effects);
+            while let Some(effect) = self.effects.pop() {
+                let event = match effect {
+                    StorageEffect::LogPrepare(segment) => StorageEvent::LogPrepared { segment },
+                    StorageEffect::Log(write) => {
+                        StorageEvent::LogDurable { position: write.position }
+                    }
+                    _ => continue,
+                };
+                self.store.on_event(NOW, event, &mut self.effects);
+            }
+        }
+    }
+
+    #[test]
+    fn pu1_an_answer_waits_for_its_commit() {
+        let mut bench = Bench::new(Options::default());
+        bench.push(&[("a", 2000, 1.0), ("b", 2000, 2.0)]);
+        bench.push(&[("a", 1000, 1.0)]);
+        assert_eq!(bench.settle(), []);
+        bench.work();
+        let answers = bench.settle();
+        let samples: Vec<(u64, u64)> = answers.iter().map(|(r, p)| (r.0, p.samples)).collect();
+        assert_eq!(samples, [(1, 2), (2, 1)]);
+        assert!(bench.pusher.is_settled());
+    }
+
+    #[track_caller]
+    fn check(bench: &mut Bench, samples: &[(&str, i64, f64)], stored: u64, causes: &[Cause]) {
+        bench.push(samples);
+        bench.work();
+        let (_, pushed) = bench.settle().pop().expect("an answer");
+        let refused: Vec<Cause> = Cause::ALL
+            .into_iter()
+            .flat_map(|cause| {
+                let count = usize::try_from(pushed.refusals.count(cause)).expect("few");
+                std::iter::repeat_n(cause, count)
+            })
+            .collect();
+        assert_eq!((pushed.samples, refused.as_slice()), (stored, causes));
+    }
+
+    #[test]
+    fn each_series_is_judged_by_itself() {
+        let mut bench = Bench::new(Options { tile_rows: 4, ..Options::default() });
+        for at in 0..20 {
+            check(&mut bench, &[("a", 100_000 - at * 1000, 1.0)], 1, &[]);
+        }
+        // Far behind the sealed rows of its group, and right.
+        check(&mut bench, &[("b", 99_000, 1.0), ("b", 98_000, 1.0)], 2, &[]);
+        check(&mut bench, &[("b", 97_000, 1.0)], 1, &[]);
+        // The same again, another value, an older one, one ahead.
+        check(&mut bench, &[("b", 97_000, 1.0), ("a", 81_000, 1.0)], 2, &[]);
+        check(&mut bench, &[("b", 97_000, 2.0)], 0, &[Cause::Duplicate]);
+        check(&mut bench, &[("b", 98_500, 1.0)], 0, &[Cause::OutOfOrder]);
+        check(&mut bench, &[("b", -600_001, 1.0), ("b", 1, 1.0)], 1, &[Cause::OutOfBounds]);
+    }
+
+    #[test]
+    fn late_samples_within_the_window_are_taken() {
+        let options =
+            Options { tile_rows: 4, out_of_order_time_window_ms: 50_000, ..Options::default() };
+        let mut bench = Bench::new(options);
+        for at in 0..20 {
+            check(&mut bench, &[("a", 100_000 - at * 10_000 / 2, 1.0)], 1, &[]);
+        }
+        check(&mut bench, &[("a", 12_500, 2.0)], 1, &[]);
+        check(&mut bench, &[("a", 80_500, 2.0)], 0, &[Cause::TooOld]);
+    }
+
+    #[test]
+    fn series_of_one_time_share_a_group() {
+        let mut bench = Bench::new(Options::default());
+        bench.push(&[("a", 5000, 1.0), ("b", 5000, 1.0), ("c", 4999, 1.0)]);
+        bench.push(&[("d", 5000, 1.0), ("a", 4000, 1.0), ("c", 3999, 1.0)]);
+        let mut groups: Vec<usize> = (0..3).map(|at| bench.store.columns(GroupId(at))).collect();
+        groups.sort_unstable();
+        assert_eq!(groups, [0, 1, 3]);
+        // Places are found again when nothing is remembered of them.
+        bench.pusher = Pusher::default();
+        check(&mut bench, &[("a", 3000, 1.0), ("c", 2999, 1.0)], 2, &[]);
+        assert_eq!((0..4).filter(|at| bench.store.columns(GroupId(*at)) != 0).count(), 2);
+    }
 }

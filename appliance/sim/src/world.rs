@@ -575,10 +575,9 @@ impl World {
                 check_memory(&self.nodes[number], &stats);
                 Ok(())
             }
-            Answer::Targets(_)
-            | Answer::Exemplars(_)
-            | Answer::Metrics(_)
-            | Answer::Pushed(_) => Ok(()),
+            Answer::Targets(_) | Answer::Exemplars(_) | Answer::Metrics(_) | Answer::Pushed(_) => {
+                Ok(())
+            }
         }
     }
 

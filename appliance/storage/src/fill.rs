@@ -116,7 +116,12 @@ impl Store {
     }
 
     /// Puts cells of the log into the open tile; whether they made a row.
-    pub(crate) fn replay_cells(&mut self, row: &Row<'_>, epoch: u64, position: LogPosition) -> bool {
+    pub(crate) fn replay_cells(
+        &mut self,
+        row: &Row<'_>,
+        epoch: u64,
+        position: LogPosition,
+    ) -> bool {
         let Some(found) = self.groups.get_mut(row.group.0 as usize).and_then(Option::as_mut) else {
             return false;
         };
@@ -140,7 +145,8 @@ impl Store {
         let Some((found, at)) = found.and_then(|found| Some((found, found.row_of(slot.0)?))) else {
             return There::Nothing;
         };
-        let cell = if model::staleness::is_stale(value) { Cell::Stale } else { Cell::Present(value) };
+        let cell =
+            if model::staleness::is_stale(value) { Cell::Stale } else { Cell::Present(value) };
         found.compare(column.0, at, cell, None)
     }
 
@@ -156,9 +162,8 @@ impl Store {
         let series = self.index.find(labels)?;
         self.index.columns_of(series).iter().find_map(|place| {
             let found = self.groups.get(place.group as usize)?.as_ref()?;
-            let is_it = !found.side
-                && found.kind(place.column) == kind
-                && wanted(found.key, &found.labels);
+            let is_it =
+                !found.side && found.kind(place.column) == kind && wanted(found.key, &found.labels);
             is_it.then_some((GroupId(place.group), ColumnIndex(place.column)))
         })
     }

@@ -35,7 +35,11 @@ pub(crate) fn wait_for<T>(what: &str, mut attempt: impl FnMut() -> Result<T, Str
 }
 
 /// Status and body of a request; one connection a request.
-pub(crate) fn request(address: SocketAddr, method: &str, path: &str) -> Result<(u16, String), String> {
+pub(crate) fn request(
+    address: SocketAddr,
+    method: &str,
+    path: &str,
+) -> Result<(u16, String), String> {
     let text = |error: std::io::Error| error.to_string();
     let mut stream = TcpStream::connect(address).map_err(text)?;
     stream.set_read_timeout(Some(Duration::from_millis(DEADLINE_MS))).map_err(text)?;

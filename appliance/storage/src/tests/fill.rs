@@ -68,7 +68,8 @@ fn parts_behind_a_sealed_row_are_taken() {
         fill(&mut world, 0, START_MS + at * 1000, &[("a", Cell::Present(1.0))]).unwrap();
     }
     for at in 0..8 {
-        let filled = fill(&mut world, 0, START_MS + at * 1000, &[("b", Cell::Present(2.0))]).unwrap();
+        let filled =
+            fill(&mut world, 0, START_MS + at * 1000, &[("b", Cell::Present(2.0))]).unwrap();
         assert_eq!(filled.stored, 1);
     }
     world.settle();

@@ -1,6 +1,6 @@
 //! Remote write 2.0: `io.prometheus.write.v2.Request`.
 //!
-//! Path: inflated body → **write_v2** → `builder`.
+//! Path: inflated body → **interned_request** → `builder`.
 //! Source: types.proto of Prometheus's prompb/io/prometheus/write/v2; the remote write 2.0
 //! specification.
 
@@ -11,7 +11,7 @@ use storage::metadata::Family;
 use crate::builder::{Builder, SeriesRef};
 use crate::native::Pushed;
 use crate::outcome::Cause;
-use crate::write_v1::{metric_type, read_sample};
+use crate::write_request::{metric_type, read_sample};
 
 /// Scratch of one request.
 struct Reader<'a, 'b> {

@@ -1,6 +1,6 @@
 //! Remote write 1.0: `prometheus.WriteRequest`.
 //!
-//! Path: inflated body → **write_v1** → `builder`.
+//! Path: inflated body → **write_request** → `builder`.
 //! Source: remote.proto and types.proto of Prometheus's prompb.
 
 use exposition::error::BinaryError;
@@ -66,7 +66,9 @@ fn read_series<'a>(
                 let (timestamp_ms, start_ms) = (pushed.timestamp_ms, pushed.start_ms);
                 match pushed.finish() {
                     Ok(histogram) => builder.native(series, timestamp_ms, histogram, start_ms),
-                    Err(reason) => builder.refusals.add(Cause::Histogram, format_args!(": {reason}")),
+                    Err(reason) => {
+                        builder.refusals.add(Cause::Histogram, format_args!(": {reason}"))
+                    }
                 }
             }
             _ => {}
