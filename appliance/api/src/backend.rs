@@ -61,6 +61,15 @@ pub trait Backend: Inbound + Send + Sync + 'static {
     /// A shard did not answer.
     fn targets(&self) -> Result<Targets, String>;
 
+    /// Names of the jobs in force, in the order written.
+    fn scrape_pools(&self) -> Vec<String>;
+
+    /// The job of this name as YAML without secrets.
+    fn scrape_pool_yaml(&self, pool: &str) -> Option<String>;
+
+    /// What each rule of this job's target relabelling makes of `labels`.
+    fn relabel_steps(&self, pool: &str, labels: &LabelSet) -> Option<Vec<RelabelStep>>;
+
     /// Shows `visit` the labels and the metadata of every target, until it gives false. May wait
     /// for the shards.
     ///
@@ -199,6 +208,17 @@ pub struct Targets {
     pub dropped_counts: Vec<(String, u64)>,
 }
 
+/// One rule of relabelling and what it made.
+#[derive(Clone, Debug)]
+pub struct RelabelStep {
+    /// The rule, in upstream's shape.
+    pub rule: serde_json::Value,
+    /// The labels after it; none once a rule dropped them.
+    pub output: LabelSet,
+    /// Whether no rule so far dropped them.
+    pub keep: bool,
+}
+
 /// A target that is scraped.
 #[derive(Clone, Debug)]
 pub struct ActiveTarget {
@@ -326,6 +346,9 @@ pub struct RuntimeStatus {
     /// Whether the last reload was accepted.
     #[serde(rename = "reloadConfigSuccess")]
     pub reload_config_success: bool,
+    /// Why the last reload was refused; upstream says so in its log alone.
+    #[serde(rename = "reloadConfigError", skip_serializing_if = "Option::is_none")]
+    pub reload_config_error: Option<String>,
     /// RFC 3339.
     #[serde(rename = "lastConfigTime")]
     pub last_config_time: String,

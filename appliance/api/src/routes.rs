@@ -141,7 +141,27 @@ pub const ROUTES: &[Route] = &[
         endpoint: series_endpoints::label_values,
     },
     route("/api/v1/targets", Methods::Get, true, Place::Ask, target_endpoints::targets),
-    route("/api/v1/scrape_pools", Methods::Get, true, Place::Ask, target_endpoints::scrape_pools),
+    route(
+        "/api/v1/targets/relabel_steps",
+        Methods::Get,
+        true,
+        Place::Service,
+        target_endpoints::relabel_steps,
+    ),
+    route(
+        "/api/v1/scrape_pools",
+        Methods::Get,
+        true,
+        Place::Service,
+        target_endpoints::scrape_pools,
+    ),
+    route(
+        "/api/v1/scrape_pools/config",
+        Methods::Get,
+        true,
+        Place::Service,
+        target_endpoints::scrape_pool_config,
+    ),
     route(
         "/api/v1/targets/metadata",
         Methods::Get,

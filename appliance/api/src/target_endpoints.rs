@@ -1,9 +1,11 @@
-//! Endpoints about targets: `targets`, `scrape_pools`.
+//! Endpoints about targets: `targets`, `targets/relabel_steps`, `scrape_pools`,
+//! `scrape_pools/config`.
 
 use std::collections::BTreeMap;
 
 use model::duration::format_duration_ms;
-use model::label_set::LabelSet;
+use model::label_name::quote;
+use model::label_set::{Builder, LabelSet};
 use model::time::TimestampMs;
 use serde::Serialize;
 
@@ -44,6 +46,13 @@ struct DroppedJson<'a> {
     scrape_pool: &'a str,
 }
 
+#[derive(Serialize)]
+struct StepJson<'a> {
+    rule: &'a serde_json::Value,
+    output: BTreeMap<&'a str, &'a str>,
+    keep: bool,
+}
+
 /// `/api/v1/targets`
 pub fn targets(context: &Context, call: &Call) -> Result<Answer, Failure> {
     let state = call.parameters.first("state").to_lowercase();
@@ -63,11 +72,47 @@ pub fn targets(context: &Context, call: &Call) -> Result<Answer, Failure> {
 
 /// `/api/v1/scrape_pools`
 pub fn scrape_pools(context: &Context, _call: &Call) -> Result<Answer, Failure> {
-    let known = context.backend.targets().map_err(unavailable)?;
-    let active = known.active.iter().map(|target| target.scrape_pool.as_str());
-    let dropped = known.dropped_counts.iter().map(|(name, _)| name.as_str());
-    let names: std::collections::BTreeSet<&str> = active.chain(dropped).collect();
+    let mut names = context.backend.scrape_pools();
+    names.sort_unstable();
     Answer::json(&BTreeMap::from([("scrapePools", names)]))
+}
+
+/// `/api/v1/scrape_pools/config`
+pub fn scrape_pool_config(context: &Context, call: &Call) -> Result<Answer, Failure> {
+    let pool = required(call, "scrapePool")?;
+    let yaml = context.backend.scrape_pool_yaml(pool).ok_or_else(|| unknown_pool(pool))?;
+    Answer::json(&BTreeMap::from([("yaml", yaml)]))
+}
+
+/// `/api/v1/targets/relabel_steps`
+pub fn relabel_steps(context: &Context, call: &Call) -> Result<Answer, Failure> {
+    let pool = required(call, "scrapePool")?;
+    let written: BTreeMap<String, String> = serde_json::from_str(required(call, "labels")?)
+        .map_err(|error| Failure::new(Kind::BadData, format!("error parsing labels: {error}")))?;
+    let mut labels = Builder::default();
+    for (name, value) in &written {
+        labels.set(name, value);
+    }
+    let steps = context.backend.relabel_steps(pool, &labels.build());
+    let steps = steps.ok_or_else(|| unknown_pool(pool))?;
+    let steps = steps.iter().map(|step| StepJson {
+        rule: &step.rule,
+        output: map(&step.output),
+        keep: step.keep,
+    });
+    Answer::json(&BTreeMap::from([("steps", steps.collect::<Vec<_>>())]))
+}
+
+fn required<'a>(call: &'a Call, name: &str) -> Result<&'a str, Failure> {
+    match call.parameters.first(name) {
+        "" => Err(Failure::new(Kind::BadData, format!("no {name} parameter provided"))),
+        text => Ok(text),
+    }
+}
+
+fn unknown_pool(pool: &str) -> Failure {
+    let text = format!("error retrieving scrape config: scrape pool {} not found", quote(pool));
+    Failure::new(Kind::BadData, text)
 }
 
 fn unavailable(reason: String) -> Failure {

@@ -237,6 +237,21 @@ fn targets_are_filtered_by_state_and_pool() {
     check("GET /api/v1/targets?state=dropped", &data("[]", dropped, r#"{"b":1}"#));
     check("GET /api/v1/targets?scrapePool=a", &data(active, "[]", "{}"));
     check("GET /api/v1/scrape_pools", &success(r#"{"scrapePools":["a","b"]}"#));
+    check("GET /api/v1/scrape_pools/config?scrapePool=a", &success(r#"{"yaml":"job_name: a\n"}"#));
+}
+
+#[test]
+fn steps_of_relabelling_are_shown_rule_by_rule() {
+    check(
+        "GET /api/v1/targets/relabel_steps?scrapePool=a&labels=%7B%22b%22%3A%22c%22%7D",
+        &success(
+            &[
+                r#"{"steps":[{"rule":{"action":"keep","replacement":"$1","separator":";"},"#,
+                r#""output":{"b":"c"},"keep":true}]}"#,
+            ]
+            .concat(),
+        ),
+    );
 }
 
 #[test]

@@ -22,6 +22,8 @@ use machine::topology::allowed;
 use tokio::sync::watch;
 
 use crate::active_log::{ActiveLog, FILE_NAME};
+use crate::auto_reload::AutoReload;
+use crate::config::job::ScrapeConfig;
 use crate::config::{Config, load};
 use crate::doctor;
 use crate::flags::{FEATURES, Flags};
@@ -29,7 +31,7 @@ use crate::kernel_events::KernelEvents;
 use crate::own_backend::{Orders, OwnBackend, Reload};
 use crate::query_log::QueryLog;
 use crate::query_pool::QueryPool;
-use crate::state::{Loaded, Running, State};
+use crate::state::{Loaded, LoadedPool, Running, State};
 use crate::store_source::forget_tiles;
 use crate::supervisor::{self, Watchdog};
 use crate::target_thread::TargetThread;
@@ -107,6 +109,7 @@ pub fn run(flags: &Flags) -> anyhow::Result<()> {
     }
     let first = *bound.first().ok_or_else(|| anyhow!("no address to listen on"))?;
     let origin = flags.config_file.clone().map_or(Origin::Embedded(first), Origin::File);
+    let auto = auto_reload(flags);
     let config = origin.load().map_err(Refused)?;
     report(&config);
     let retention_ms = config.retention_ms.unwrap_or(flags.retention_ms);
@@ -128,7 +131,11 @@ pub fn run(flags: &Flags) -> anyhow::Result<()> {
         stopping,
     })?;
     let server = Server { flags, origin, state, reloads, stops, stop_web, service, bound };
-    server.run(options, config)
+    server.run(options, config, auto)
+}
+
+fn auto_reload(flags: &Flags) -> Option<AutoReload> {
+    Some(AutoReload::new(flags.config_file.clone()?, flags.auto_reload_ms?))
 }
 
 fn spawn_service(web: Web) -> anyhow::Result<JoinHandle<std::io::Result<()>>> {
@@ -180,7 +187,16 @@ fn loaded(config: &Config) -> Loaded {
         yaml: config.yaml.clone(),
         evaluation_interval_ms: config.evaluation_interval_ms,
         at: machine::clock::now().wall,
-        last_reload_succeeded: true,
+        refused: None,
+        pools: config.jobs.iter().map(loaded_pool).collect(),
+    }
+}
+
+fn loaded_pool(job: &ScrapeConfig) -> LoadedPool {
+    LoadedPool {
+        name: job.job.name.clone(),
+        yaml: job.yaml.clone(),
+        relabel: job.job.relabel.clone(),
     }
 }
 
@@ -218,7 +234,12 @@ struct Server<'a> {
 }
 
 impl Server<'_> {
-    fn run(self, options: MachineOptions, config: Config) -> anyhow::Result<()> {
+    fn run(
+        self,
+        options: MachineOptions,
+        config: Config,
+        auto: Option<AutoReload>,
+    ) -> anyhow::Result<()> {
         let handle = match self.recover(options)? {
             Recovered::Running(handle) => Arc::new(*handle),
             Recovered::Stopped => return self.end(None, None),
@@ -242,7 +263,7 @@ impl Server<'_> {
         supervisor::ready();
         tracing::info!("ready");
         self.greet();
-        self.turn(&handle, &targets);
+        self.turn(&handle, &targets, auto);
         self.end(Some(handle), Some(targets))
     }
 
@@ -315,7 +336,7 @@ impl Server<'_> {
     }
 
     /// The main loop: orders and the watchdog.
-    fn turn(&self, handle: &Handle, targets: &TargetThread) {
+    fn turn(&self, handle: &Handle, targets: &TargetThread, mut auto: Option<AutoReload>) {
         let mut watchdog = Watchdog::new(machine::clock::now());
         loop {
             select! {
@@ -325,9 +346,14 @@ impl Server<'_> {
                     return;
                 }
                 recv(self.reloads) -> reply => {
-                    answer(reply.ok().flatten(), self.reload(targets));
+                    answer(reply.ok().flatten(), self.reload(targets, &mut auto));
                 }
                 default(LOOK_INTERVAL) => {}
+            }
+            if auto.as_mut().is_some_and(|auto| auto.is_wanted(machine::clock::tick())) {
+                tracing::info!("the configuration is another, loading it");
+                // It says itself why it is refused.
+                let _ = self.reload(targets, &mut auto);
             }
             if let Some(watchdog) = &mut watchdog {
                 watchdog.poll(machine::clock::now(), handle);
@@ -336,8 +362,9 @@ impl Server<'_> {
     }
 
     /// Reads the configuration again; a refused one changes nothing.
-    fn reload(&self, targets: &TargetThread) -> Result<(), String> {
+    fn reload(&self, targets: &TargetThread, auto: &mut Option<AutoReload>) -> Result<(), String> {
         supervisor::reloading();
+        let fingerprint = auto.as_ref().map(AutoReload::fingerprint);
         let result = self.origin.load().and_then(|config| {
             let query_log = open_query_log(&config)?;
             let targets = targets.configure(config.jobs.clone())?;
@@ -346,6 +373,9 @@ impl Server<'_> {
         match &result {
             Ok((config, query_log, targets)) => {
                 report(config);
+                if let Some((auto, fingerprint)) = auto.as_mut().zip(fingerprint) {
+                    auto.loaded(fingerprint);
+                }
                 self.state.query_log.send_replace(query_log.clone());
                 self.state.loaded.send_replace(Arc::new(loaded(config)));
                 tracing::info!(targets, "configuration reloaded");
@@ -353,7 +383,7 @@ impl Server<'_> {
             Err(reason) => {
                 tracing::error!("configuration refused, the old one stays in force: {reason}");
                 let old = self.state.loaded();
-                let kept = Loaded { last_reload_succeeded: false, ..Loaded::clone(&old) };
+                let kept = Loaded { refused: Some(reason.clone()), ..Loaded::clone(&old) };
                 self.state.loaded.send_replace(Arc::new(kept));
             }
         }

@@ -66,6 +66,17 @@ pub static FLAGS: &[Flag] = &[
         "Configuration, as Prometheus's prometheus.yml. Without it the server scrapes itself \
          and its machine every 5 seconds.",
     ),
+    switch(
+        "config.auto-reload",
+        "no-config.auto-reload",
+        "Load the configuration again when the file, or one that it names, is another.",
+    ),
+    value(
+        "config.auto-reload-interval",
+        "DURATION",
+        "30s",
+        "How often --config.auto-reload looks.",
+    ),
     value(
         "storage.tsdb.path",
         "DIR",
@@ -143,8 +154,6 @@ pub static FLAGS: &[Flag] = &[
     value("log.level", "debug|info|warn|error", "info", "Least level that is logged."),
     value("log.format", "logfmt|json", "logfmt", "Form of the log."),
     unsupported("agent", NOT_YET),
-    unsupported("config.auto-reload", NOT_YET),
-    unsupported("config.auto-reload-interval", NOT_YET),
     unsupported(
         "storage.tsdb.retention.size",
         "leave it out: only the time bounds what is kept yet",
@@ -238,6 +247,8 @@ pub enum LogFormat {
 pub struct Flags {
     /// `--config.file`
     pub config_file: Option<PathBuf>,
+    /// `--config.auto-reload-interval`, milliseconds; `None` without `--config.auto-reload`.
+    pub auto_reload_ms: Option<u64>,
     /// `--storage.tsdb.path`
     pub directory: PathBuf,
     /// `--storage.tsdb.retention.time`, milliseconds.
@@ -362,6 +373,14 @@ pub fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Task, clap::
     flags(&matches).map(|flags| Task::Run(Box::new(flags))).map_err(invalid)
 }
 
+fn auto_reload_ms(matches: &ArgMatches) -> Result<Option<u64>, String> {
+    let interval_ms = duration_ms(matches, "config.auto-reload-interval")?;
+    if interval_ms < 1_000 {
+        return Err("config.auto-reload-interval must be at least 1s".to_owned());
+    }
+    Ok(matches.get_flag("config.auto-reload").then_some(interval_ms))
+}
+
 fn refuse_unsupported(matches: &ArgMatches) -> Result<(), String> {
     for flag in FLAGS {
         if let Form::Unsupported(remedy) = flag.form
@@ -420,6 +439,7 @@ fn flags(matches: &ArgMatches) -> Result<Flags, String> {
         page_title: text(matches, "web.page-title"),
         lifecycle: matches.get_flag("web.enable-lifecycle"),
         receivers: receivers(matches)?,
+        auto_reload_ms: auto_reload_ms(matches)?,
         query_timeout_ms: duration_ms(matches, "query.timeout")?,
         query_concurrency: count(matches, "query.max-concurrency")?,
         query_samples_max: count(matches, "query.max-samples")?,
@@ -543,6 +563,9 @@ mod tests {
         assert_eq!(flags.io, IoChoice::Epoll);
         assert!(run(&["--web.enable-lifecycle"]).unwrap().lifecycle);
         assert!(!run(&["--no-web.enable-lifecycle"]).unwrap().lifecycle);
+        assert_eq!(run(&["--config.auto-reload"]).unwrap().auto_reload_ms, Some(30_000));
+        assert_eq!(run(&[]).unwrap().auto_reload_ms, None);
+        assert!(run(&["--config.auto-reload-interval=1ms"]).is_err());
     }
 
     #[test]

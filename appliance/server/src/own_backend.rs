@@ -11,7 +11,7 @@ use std::time::Duration;
 use api::active::ActiveQueries;
 use api::backend::{
     ActiveTarget, Backend, Exemplar, FamilyMetadata, Finished, HeadStatus, Job, Noted, Phase,
-    Replay, RuntimeStatus, SeriesExemplars, Settings, Targets, TsdbRow, TsdbStatus,
+    RelabelStep, Replay, RuntimeStatus, SeriesExemplars, Settings, Targets, TsdbRow, TsdbStatus,
 };
 use api::inbound::Receivers;
 use api::timestamp::format_rfc3339;
@@ -38,6 +38,7 @@ use storage::stats::Named;
 use crate::flags::Flags;
 use crate::host::lines::float;
 use crate::kernel_events::KernelEvents;
+use crate::relabel_steps::steps;
 use crate::state::{Running, State};
 use crate::store_source::StoreSource;
 
@@ -361,6 +362,18 @@ impl Backend for OwnBackend {
         })
     }
 
+    fn scrape_pools(&self) -> Vec<String> {
+        self.state.loaded().pools.iter().map(|pool| pool.name.to_string()).collect()
+    }
+
+    fn scrape_pool_yaml(&self, pool: &str) -> Option<String> {
+        self.state.loaded().pool(pool).map(|pool| pool.yaml.to_string())
+    }
+
+    fn relabel_steps(&self, pool: &str, labels: &LabelSet) -> Option<Vec<RelabelStep>> {
+        Some(steps(&self.state.loaded().pool(pool)?.relabel, labels))
+    }
+
     fn config_yaml(&self) -> String {
         self.state.loaded().yaml.clone()
     }
@@ -377,7 +390,8 @@ impl Backend for OwnBackend {
             cwd: cwd.display().to_string(),
             hostname: hostname(),
             server_time: format_rfc3339(self.now().wall),
-            reload_config_success: loaded.last_reload_succeeded,
+            reload_config_success: loaded.refused.is_none(),
+            reload_config_error: loaded.refused.clone(),
             last_config_time: format_rfc3339(loaded.at),
             goroutine_count: crate::process::threads(),
             gomaxprocs: self.processors,

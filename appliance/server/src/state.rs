@@ -11,6 +11,7 @@ use exposition::metrics::Collected;
 use machine::handle::Handle;
 use machine::open::Progress;
 use model::time::{Now, Tick, TimestampMs};
+use scrape::relabel::Rule;
 use tokio::sync::watch;
 
 use crate::active_log::ActiveLog;
@@ -42,8 +43,29 @@ pub struct Loaded {
     pub evaluation_interval_ms: u64,
     /// When it came into force.
     pub at: TimestampMs,
-    /// Whether the last try to read it again succeeded.
-    pub last_reload_succeeded: bool,
+    /// Why the last try to read it again was refused; `None` when it succeeded.
+    pub refused: Option<String>,
+    /// Its jobs, in the order written.
+    pub pools: Vec<LoadedPool>,
+}
+
+impl Loaded {
+    /// The job of this name.
+    #[must_use]
+    pub fn pool(&self, name: &str) -> Option<&LoadedPool> {
+        self.pools.iter().find(|pool| &*pool.name == name)
+    }
+}
+
+/// What requests ask of a job in force.
+#[derive(Clone, Debug)]
+pub struct LoadedPool {
+    /// Its name.
+    pub name: Arc<str>,
+    /// As written, without comments and secrets.
+    pub yaml: Arc<str>,
+    /// Its target relabelling.
+    pub relabel: Arc<[Rule]>,
 }
 
 /// What became of the jobs' targets at the last change.
@@ -177,7 +199,7 @@ impl State {
 
     fn collect_config(&self, into: &mut Collected) {
         let loaded = self.loaded();
-        let succeeded = f64::from(u8::from(loaded.last_reload_succeeded));
+        let succeeded = f64::from(u8::from(loaded.refused.is_none()));
         let help = "Whether the last configuration reload attempt was successful.";
         into.gauge("prometheus_config_last_reload_successful", help, &[], succeeded);
         let help = "Timestamp of the last successful configuration reload.";

@@ -7,7 +7,8 @@ use std::sync::mpsc::Sender;
 use api::active::ActiveQueries;
 use api::backend::{
     ActiveTarget, Backend, DroppedTarget, Exemplar, FamilyMetadata, Finished, HeadStatus, Job,
-    Noted, Phase, Replay, RuntimeStatus, SeriesExemplars, Settings, Targets, TsdbStatus,
+    Noted, Phase, RelabelStep, Replay, RuntimeStatus, SeriesExemplars, Settings, Targets,
+    TsdbStatus,
 };
 use api::inbound::{Inbound, PushRefused, PushReply, Receivers};
 use axum::body::Body;
@@ -201,6 +202,20 @@ impl Backend for Fixed {
             }],
             dropped_counts: vec![("b".to_owned(), 1)],
         })
+    }
+
+    fn scrape_pools(&self) -> Vec<String> {
+        vec!["b".to_owned(), "a".to_owned()]
+    }
+
+    fn scrape_pool_yaml(&self, pool: &str) -> Option<String> {
+        (pool == "a").then(|| "job_name: a\n".to_owned())
+    }
+
+    fn relabel_steps(&self, pool: &str, labels: &LabelSet) -> Option<Vec<RelabelStep>> {
+        let rule = serde_json::json!({"separator": ";", "replacement": "$1", "action": "keep"});
+        let step = RelabelStep { rule, output: labels.clone(), keep: true };
+        (pool == "a").then(|| vec![step])
     }
 
     fn metadata(

@@ -21,6 +21,7 @@ use crate::config::fault::Fault;
 use crate::config::fields::discovery::STATIC;
 use crate::config::fields::scrape::SCRAPE;
 use crate::config::http_config;
+use crate::config::print;
 use crate::config::relabel::rules;
 use crate::config::section::{Findings, Section, scalar_text, texts_of};
 use crate::config::tree::{Kind, Node};
@@ -53,6 +54,8 @@ pub struct JobDefaults {
 /// A job and its targets.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ScrapeConfig {
+    /// As written, without comments and secrets.
+    pub yaml: Arc<str>,
     /// The job; headers are not in yet, for their files are read when targets are made.
     pub job: JobOptions,
     /// How its targets are reached.
@@ -106,6 +109,7 @@ pub fn read(
     let targets =
         static_targets(&section, section.list("relabel_configs", findings).is_empty(), findings);
     Some(ScrapeConfig {
+        yaml: print::yaml(node).into(),
         job,
         http: http.shared(),
         targets,
