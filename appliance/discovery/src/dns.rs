@@ -12,6 +12,7 @@ use std::time::Duration;
 use model::label_set::LabelSet;
 use tokio::task::JoinSet;
 
+use crate::address::join;
 use crate::group::{ADDRESS, Group};
 use crate::metrics::Metrics;
 use crate::outlet::Outlet;
@@ -123,11 +124,6 @@ fn group(name: &str, records: &[Record], port: u16) -> Group {
 /// Without the dots that end a rooted name.
 fn unrooted(name: &str) -> &str {
     name.trim_end_matches('.')
-}
-
-/// As Go's `net.JoinHostPort`.
-fn join(host: &str, port: u16) -> String {
-    if host.contains(':') { format!("[{host}]:{port}") } else { format!("{host}:{port}") }
 }
 
 #[cfg(test)]

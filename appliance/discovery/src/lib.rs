@@ -5,11 +5,21 @@
 
 #![forbid(unsafe_code)]
 
+pub mod address;
 pub mod group;
 pub mod metrics;
 pub mod outlet;
 pub mod refresh;
+pub mod api;
+
 pub mod file;
 pub mod dns;
+pub mod http;
+pub mod puppetdb;
+pub mod nomad;
+pub mod docker;
+pub mod dockerswarm;
+pub mod consul;
+
 pub mod mechanism;
 pub mod finder;

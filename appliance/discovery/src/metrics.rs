@@ -109,6 +109,16 @@ pub struct Metrics {
     pub dns_lookups: AtomicU64,
     /// Lookups that failed.
     pub dns_lookup_failures: AtomicU64,
+    /// Refreshes of HTTP discovery that failed.
+    pub http_failures: AtomicU64,
+    /// Refreshes of Nomad discovery that failed.
+    pub nomad_failures: AtomicU64,
+    /// Questions to Consul that failed.
+    pub consul_rpc_failures: AtomicU64,
+    /// Questions to Consul about its catalog.
+    pub consul_catalog: Durations,
+    /// Questions to Consul about a service.
+    pub consul_service: Durations,
     /// What runs.
     pub running: watch::Sender<Running>,
 }
@@ -164,6 +174,20 @@ impl Metrics {
         counter("prometheus_sd_dns_lookups_total", help, &self.dns_lookups);
         let help = "The number of DNS-SD lookup failures.";
         counter("prometheus_sd_dns_lookup_failures_total", help, &self.dns_lookup_failures);
+        let help = "Number of HTTP service discovery refresh failures.";
+        counter("prometheus_sd_http_failures_total", help, &self.http_failures);
+        let help = "Number of nomad service discovery refresh failures.";
+        counter("prometheus_sd_nomad_failures_total", help, &self.nomad_failures);
+        let help = "The number of Consul RPC call failures.";
+        counter("prometheus_sd_consul_rpc_failures_total", help, &self.consul_rpc_failures);
+        let help = "The duration of a Consul RPC call in seconds.";
+        for (call, calls) in [("services", &self.consul_catalog), ("service", &self.consul_service)]
+        {
+            let labels = [("call", call), ("endpoint", "catalog")];
+            let (sum, count) = calls.sum_and_count();
+            let name = "prometheus_sd_consul_rpc_duration_seconds";
+            into.summary(name, help, &labels, &[], sum, count);
+        }
         let help = "The duration of the File-SD scan in seconds.";
         let (sum, count) = self.file_scans.sum_and_count();
         into.summary("prometheus_sd_file_scan_duration_seconds", help, &[], &[], sum, count);

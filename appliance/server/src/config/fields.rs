@@ -16,7 +16,9 @@ pub mod storage;
 pub mod telemetry;
 
 use crate::config::fields::alerting::{ALERTING, ALERTMANAGER};
-use crate::config::fields::discovery::{DNS, FILE, STATIC};
+use crate::config::fields::discovery::{
+    CONSUL, DNS, DOCKER, DOCKERSWARM, FILE, HTTP_SD, NOMAD, PUPPETDB, SD_FILTER, STATIC,
+};
 use crate::config::fields::http::{AUTHORIZATION, BASIC_AUTH, HEADER, OAUTH2, TLS_CONFIG};
 use crate::config::fields::own::CRESSET;
 use crate::config::fields::remote::{
@@ -70,6 +72,13 @@ pub static TABLES: &[&Table] = &[
     &STATIC,
     &DNS,
     &FILE,
+    &HTTP_SD,
+    &CONSUL,
+    &PUPPETDB,
+    &NOMAD,
+    &DOCKER,
+    &DOCKERSWARM,
+    &SD_FILTER,
     &RELABEL,
     &BASIC_AUTH,
     &AUTHORIZATION,

@@ -1,8 +1,9 @@
 //! Where targets come from: the `*_sd_configs` and `static_configs`.
 
 use crate::config::field::{Field, Table, no, yes};
+use crate::config::fields::http::HTTP;
 
-const NO_DISCOVERY: &str = "remove it and list the targets in static_configs";
+const NO_DISCOVERY: &str = "remove it and list the targets in file_sd_configs or http_sd_configs";
 
 const fn discovery(name: &'static str) -> Field {
     no(name, "list of anything", NO_DISCOVERY)
@@ -12,17 +13,22 @@ const fn discovery(name: &'static str) -> Field {
 pub const DISCOVERY: &[Field] = &[
     discovery("aws_sd_configs"),
     discovery("azure_sd_configs"),
-    discovery("consul_sd_configs"),
+    yes("consul_sd_configs", "list of consul_sd", "[]", "Services that Consul knows."),
     discovery("digitalocean_sd_configs"),
     yes("dns_sd_configs", "list of dns_sd", "[]", "Targets named by DNS records."),
-    discovery("docker_sd_configs"),
-    discovery("dockerswarm_sd_configs"),
+    yes("docker_sd_configs", "list of docker_sd", "[]", "Containers of a Docker engine."),
+    yes(
+        "dockerswarm_sd_configs",
+        "list of dockerswarm_sd",
+        "[]",
+        "Services, tasks or nodes of a Docker swarm.",
+    ),
     discovery("ec2_sd_configs"),
     discovery("eureka_sd_configs"),
     yes("file_sd_configs", "list of file_sd", "[]", "Targets listed in files."),
     discovery("gce_sd_configs"),
     discovery("hetzner_sd_configs"),
-    discovery("http_sd_configs"),
+    yes("http_sd_configs", "list of http_sd", "[]", "Targets that a URL lists."),
     discovery("ionos_sd_configs"),
     discovery("kubernetes_sd_configs"),
     discovery("kuma_sd_configs"),
@@ -30,12 +36,12 @@ pub const DISCOVERY: &[Field] = &[
     discovery("linode_sd_configs"),
     discovery("marathon_sd_configs"),
     discovery("nerve_sd_configs"),
-    discovery("nomad_sd_configs"),
+    yes("nomad_sd_configs", "list of nomad_sd", "[]", "Services that Nomad knows."),
     discovery("oci_sd_configs"),
     discovery("openstack_sd_configs"),
     discovery("outscale_sd_configs"),
     discovery("ovhcloud_sd_configs"),
-    discovery("puppetdb_sd_configs"),
+    yes("puppetdb_sd_configs", "list of puppetdb_sd", "[]", "Resources that PuppetDB knows."),
     discovery("scaleway_sd_configs"),
     discovery("serverset_sd_configs"),
     discovery("stackit_sd_configs"),
@@ -82,4 +88,135 @@ pub static FILE: Table = Table {
         ),
         yes("refresh_interval", "duration", "5m", "Time after which they are read anyway."),
     ]],
+};
+
+const REFRESH: Field = yes("refresh_interval", "duration", "1m", "Time between questions.");
+const PORT: Field = yes("port", "count", "80", "Port of targets that name none.");
+
+/// One of `http_sd_configs`
+pub static HTTP_SD: Table = Table {
+    title: "http_sd",
+    type_name: "http.plain",
+    doc: "Targets that a URL lists as JSON, in the form of file_sd.",
+    parts: &[&[yes("url", "URL", "", "What is asked."), REFRESH], HTTP],
+};
+
+/// One of `puppetdb_sd_configs`
+pub static PUPPETDB: Table = Table {
+    title: "puppetdb_sd",
+    type_name: "puppetdb.plain",
+    doc: "Resources that a query of PuppetDB names.",
+    parts: &[
+        &[
+            yes("url", "URL", "", "The server."),
+            yes("query", "text", "", "The query, in PQL."),
+            yes(
+                "include_parameters",
+                "boolean",
+                "false",
+                "Whether parameters become labels; they may hold secrets.",
+            ),
+            PORT,
+            REFRESH,
+        ],
+        HTTP,
+    ],
+};
+
+/// One of `nomad_sd_configs`
+pub static NOMAD: Table = Table {
+    title: "nomad_sd",
+    type_name: "nomad.plain",
+    doc: "Services that Nomad knows.",
+    parts: &[
+        &[
+            yes("server", "URL", "http://localhost:4646", "The server."),
+            yes("namespace", "text", "default", "Namespace; `*` is all."),
+            yes("region", "text", "global", "Region."),
+            yes("tag_separator", "text", ",", "What stands between tags."),
+            yes("allow_stale", "boolean", "true", "Whether any server may answer."),
+            REFRESH,
+        ],
+        HTTP,
+    ],
+};
+
+const ENGINE: &[Field] = &[
+    yes("host", "URL", "", "The engine: unix://, tcp://, http:// or https://."),
+    yes("filters", "list of sd_filter", "[]", "What the engine leaves out of its answer."),
+    PORT,
+    REFRESH,
+];
+
+/// One of `docker_sd_configs`
+pub static DOCKER: Table = Table {
+    title: "docker_sd",
+    type_name: "moby.plain",
+    doc: "Containers of a Docker engine.",
+    parts: &[
+        ENGINE,
+        &[
+            yes(
+                "host_networking_host",
+                "host",
+                "localhost",
+                "Address of containers in the network of their host.",
+            ),
+            yes(
+                "match_first_network",
+                "boolean",
+                "true",
+                "Whether only the first network of a container counts.",
+            ),
+        ],
+        HTTP,
+    ],
+};
+
+/// One of `dockerswarm_sd_configs`
+pub static DOCKERSWARM: Table = Table {
+    title: "dockerswarm_sd",
+    type_name: "moby.plain",
+    doc: "Services, tasks or nodes of a Docker swarm, by one of its managers.",
+    parts: &[ENGINE, &[yes("role", "role", "", "services, tasks or nodes.")], HTTP],
+};
+
+/// One of `filters`
+pub static SD_FILTER: Table = Table {
+    title: "sd_filter",
+    type_name: "moby.Filter",
+    doc: "A filter of a Docker engine.",
+    parts: &[&[
+        yes("name", "name", "", "Its name."),
+        yes("values", "list of text", "", "Its values."),
+    ]],
+};
+
+/// One of `consul_sd_configs`
+pub static CONSUL: Table = Table {
+    title: "consul_sd",
+    type_name: "consul.plain",
+    doc: "Services that Consul knows; it tells of changes as they come.",
+    parts: &[
+        &[
+            yes("server", "host", "localhost:8500", "The agent."),
+            yes("path_prefix", "path", "", "What stands before its paths."),
+            yes("scheme", "word", "http", "http or https."),
+            yes("token", "secret", "", "Token that is sent with each question."),
+            yes("datacenter", "text", "the agent's", "Datacenter."),
+            yes("namespace", "text", "", "Namespace."),
+            yes("partition", "text", "", "Admin partition."),
+            yes("username", "text", "", "Old form of basic_auth.username."),
+            yes("password", "secret", "", "Old form of basic_auth.password."),
+            yes("services", "list of name", "all", "Services."),
+            yes("tags", "list of text", "[]", "Tags that a service must have, all of them."),
+            yes("node_meta", "labels", "{}", "Metadata that a node must have."),
+            yes("filter", "text", "", "Filter of the catalog."),
+            yes("health_filter", "text", "", "Filter of the instances."),
+            yes("tag_separator", "text", ",", "What stands between tags."),
+            yes("allow_stale", "boolean", "true", "Whether any server may answer."),
+            yes("refresh_interval", "duration", "30s", "Least time between two answers."),
+        ],
+        HTTP,
+    ],
 };
