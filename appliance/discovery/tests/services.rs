@@ -110,17 +110,14 @@ fn addresses(finder: &Finder) -> String {
 }
 
 /// Waits until these are the addresses.
-#[track_caller]
-fn wait_for<'a>(finder: &'a mut Finder, expected: &'a str) -> impl Future<Output = ()> + 'a {
-    async move {
-        let wait = async {
-            while addresses(finder) != expected {
-                finder.changed().await;
-            }
-        };
-        let done = timeout(PATIENCE, wait).await.is_ok();
-        assert!(done, "{} instead of {expected}", addresses(finder));
-    }
+async fn wait_for(finder: &mut Finder, expected: &str) {
+    let wait = async {
+        while addresses(finder) != expected {
+            finder.changed().await;
+        }
+    };
+    let done = timeout(PATIENCE, wait).await.is_ok();
+    assert!(done, "{} instead of {expected}", addresses(finder));
 }
 
 #[tokio::test]
