@@ -70,7 +70,7 @@ struct Node {
     spec: NodeSpec,
     description: NodeDescription,
     status: NodeStatus,
-    manager_status: Option<ManagerStatus>,
+    manager_status: Option<Leadership>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -112,7 +112,7 @@ struct NodeStatus {
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
-struct ManagerStatus {
+struct Leadership {
     leader: bool,
     reachability: String,
     addr: String,
@@ -524,10 +524,9 @@ mod tests {
              service_task_container_hostname=\"w\", service_task_container_image=\"nginx\", \
              service_updating_status=\"completed\"",
         );
-        let bare: Service = serde_json::from_str(
-            r#"{"ID": "s", "Endpoint": {"VirtualIPs": [{"NetworkID": "x", "Addr": "10.0.0.4/24"}]}}"#,
-        )
-        .unwrap();
+        let bare = r#"{"ID": "s", "Endpoint":
+            {"VirtualIPs": [{"NetworkID": "x", "Addr": "10.0.0.4/24"}]}}"#;
+        let bare: Service = serde_json::from_str(bare).unwrap();
         let targets = service_targets(&bare, &networks(), 81).unwrap();
         check(&targets[0], "__address__=\"10.0.0.4:81\", service_id=\"s\"");
     }

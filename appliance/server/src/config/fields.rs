@@ -4,8 +4,8 @@
 
 use crate::config::field::{Field, Support, Table, no, yes};
 
-pub mod discovery;
 pub mod http;
+pub mod discovery;
 
 pub mod alerting;
 pub mod clouds;
