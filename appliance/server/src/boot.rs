@@ -4,6 +4,7 @@
 //! The end in turn: not ready → answers under way → query threads → shards' open commits.
 //! Never: opens anything before the flags and the configuration hold.
 
+use std::mem;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -95,11 +96,7 @@ pub fn run(flags: &Flags) -> anyhow::Result<()> {
     // Before any other thread: each has what the one had that started it.
     let collectors = collectors.unwrap_or_else(|| Collector::DEFAULT.to_vec());
     let kernel_events = KernelEvents::start(collectors)?;
-    let listeners = flags
-        .listen
-        .iter()
-        .map(|address| web::bind(*address).with_context(|| format!("listen on {address}")))
-        .collect::<anyhow::Result<Vec<_>>>()?;
+    let listeners = web::listeners(&flags.listen)?;
     let bound = listeners
         .iter()
         .map(|listener| listener.local_addr().context("read own address"))
@@ -293,6 +290,7 @@ impl Server<'_> {
         let builder = std::thread::Builder::new().name("boot".to_owned());
         let work = move || drop(sender.send(start(options, &progress)));
         builder.spawn(work).context("start the boot thread")?;
+        let mut seen_bytes = 0;
         loop {
             select! {
                 recv(done) -> started => {
@@ -314,6 +312,9 @@ impl Server<'_> {
                 default(PROGRESS_INTERVAL) => {
                     let (done_bytes, total_bytes) = self.state.progress.bytes();
                     tracing::info!(done_bytes, total_bytes, "recovering");
+                    if mem::replace(&mut seen_bytes, done_bytes) < done_bytes {
+                        supervisor::progressing();
+                    }
                 }
             }
         }

@@ -8,11 +8,19 @@ use sd_notify::NotifyState;
 use shard::event::Question;
 use storage::selection::LabelRequest;
 
+/// Time that recovery asks for whenever it got further, microseconds: many looks of it.
+const PROGRESS_US: u32 = 60_000_000;
+
 /// Tells systemd, if it runs us. Without it, or when it does not listen, nothing is lost.
 fn tell(states: &[NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
         tracing::debug!(%error, "systemd was not told");
     }
+}
+
+/// Recovery got further: it may take longer than the unit says.
+pub fn progressing() {
+    tell(&[NotifyState::ExtendTimeoutUsec(PROGRESS_US)]);
 }
 
 /// The server answers.

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use anyhow::Context as _;
 use api::router::Peer;
 use axum::Router;
 use hyper::Request;
@@ -18,6 +19,7 @@ use hyper::body::Incoming;
 use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
+use listenfd::ListenFd;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
@@ -64,14 +66,30 @@ pub struct Web {
     pub stopping: watch::Receiver<bool>,
 }
 
-/// Binds `address`.
+/// The listening sockets: those that systemd handed over, if it did, else one an address.
 ///
 /// # Errors
-/// The system's.
-pub fn bind(address: SocketAddr) -> io::Result<std::net::TcpListener> {
-    let listener = std::net::TcpListener::bind(address)?;
-    listener.set_nonblocking(true)?;
-    Ok(listener)
+/// An address could not be bound, or what was handed over is no TCP socket; which one, and why.
+pub fn listeners(addresses: &[SocketAddr]) -> anyhow::Result<Vec<std::net::TcpListener>> {
+    let mut handed = ListenFd::from_env();
+    let mut listeners = Vec::new();
+    for at in 0..handed.len() {
+        let socket = handed.take_tcp_listener(at);
+        let socket = socket.with_context(|| format!("take socket {at} of systemd"))?;
+        listeners.extend(socket);
+    }
+    if listeners.is_empty() {
+        for address in addresses {
+            let listener = std::net::TcpListener::bind(address);
+            listeners.push(listener.with_context(|| format!("listen on {address}"))?);
+        }
+    } else {
+        tracing::info!("sockets are systemd's: --web.listen-address has no effect");
+    }
+    for listener in &listeners {
+        listener.set_nonblocking(true).context("make a socket non-blocking")?;
+    }
+    Ok(listeners)
 }
 
 /// Serves until it is told to stop, then finishes the answers under way, for a while.
