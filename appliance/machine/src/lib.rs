@@ -32,6 +32,7 @@ pub mod files;
 pub mod pace;
 pub mod compactor;
 pub mod open;
+pub mod offline;
 pub mod measure;
 pub mod shard_loop;
 pub mod start;

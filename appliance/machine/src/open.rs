@@ -23,7 +23,8 @@ use crate::segments::sync_parent;
 
 /// Version of `cresset.json`.
 const VERSION: u64 = 1;
-const DESCRIPTION: &str = "cresset.json";
+/// Name of the description.
+pub(crate) const DESCRIPTION: &str = "cresset.json";
 /// Most shards that a description may ask for.
 pub const SHARDS_MAX: u32 = 1024;
 
@@ -316,7 +317,7 @@ fn read_at(fd: &OwnedFd, offset: u64, bytes: &mut [u8]) -> io::Result<usize> {
 }
 
 /// The files of storage below `directory`, by name, with their bytes.
-fn list(directory: &Path) -> io::Result<Vec<(FileName, u64)>> {
+pub(crate) fn list(directory: &Path) -> io::Result<Vec<(FileName, u64)>> {
     let mut listing = Vec::new();
     for part in std::iter::once("").chain(DIRECTORIES) {
         for entry in fs::read_dir(directory.join(part))? {

@@ -52,6 +52,8 @@ mod annotate;
 pub mod report;
 mod restore;
 pub mod recovery;
+pub mod import;
+pub mod inspect;
 
 #[cfg(test)]
 mod tests;
