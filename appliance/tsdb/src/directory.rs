@@ -16,11 +16,11 @@ use crate::fault::TsdbError;
 use crate::files::{FileRead, FileWrite};
 use crate::head::load::{Head, OnProgress};
 use crate::head::source::HeadSource;
+use crate::head_chunks::HEAD_CHUNKS_DIRECTORY;
 use crate::merge::{BlockSource, Selection, SeriesStream, Source};
+use crate::meta::META_FILE;
 use crate::ulid::Ulid;
-
-/// What the meta of a block says that was made of late samples.
-const HINT_LATE: &str = "from-out-of-order";
+use crate::wal::log::WAL_DIRECTORY;
 
 #[expect(clippy::disallowed_types, reason = "the one place of this crate that opens files")]
 type DiskFile = fs::File;
@@ -119,7 +119,10 @@ impl Directory {
     pub fn of(files: Arc<dyn FileRead>) -> Result<Directory, TsdbError> {
         let mut blocks = Vec::new();
         for name in block_names(&*files)? {
-            blocks.push(Block::open(&files, &name)?);
+            // A block whose removal was cut off has lost its meta first; upstream passes it over.
+            if files.length(&format!("{name}/{META_FILE}")).is_ok() {
+                blocks.push(Block::open(&files, &name)?);
+            }
         }
         // A crash between a merge and the removal of what was merged leaves both.
         let merged: Vec<String> =
@@ -148,31 +151,45 @@ impl Directory {
         self.blocks.iter().max_by_key(made)
     }
 
-    /// The end of the last block of samples in order: earlier samples of the log are in blocks.
-    #[must_use]
-    pub fn blocks_end(&self) -> TimestampMs {
-        let in_order = |block: &&Block| !block.meta().hints.iter().any(|hint| hint == HINT_LATE);
-        let ends = self.blocks.iter().filter(in_order).map(|block| block.meta().max);
-        ends.max().unwrap_or(TimestampMs::MIN)
-    }
-
     /// Loads what no block has yet, so that [`Directory::series`] gives it too.
     ///
     /// # Errors
     /// The file system refuses. A log that is torn or damaged is no error: see the head's report.
     pub fn load_head(&mut self, progress: &mut OnProgress<'_>) -> Result<Arc<Head>, TsdbError> {
-        let head = Arc::new(Head::load(&self.files, self.blocks_end(), progress)?);
+        let head = Arc::new(Head::load(&self.files, progress)?);
         self.head = Some(Arc::clone(&head));
         Ok(head)
     }
 
-    /// First and last time of what is here, as blocks and head chunks tell them.
+    /// First and last times of the blocks and of the head, as their own words have them.
     #[must_use]
-    pub fn range(&self) -> Option<(TimestampMs, TimestampMs)> {
+    pub fn spans(&self) -> Vec<(TimestampMs, TimestampMs)> {
         let last = |max: TimestampMs| TimestampMs(max.0.saturating_sub(1));
         let blocks = self.blocks.iter().map(|block| (block.meta().min, last(block.meta().max)));
-        let head = self.head.iter().filter_map(|head| head.range());
-        blocks.chain(head).reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
+        blocks.chain(self.head_range()).collect()
+    }
+
+    /// First and last time of the head; `None` when nothing is in it or it is not loaded.
+    #[must_use]
+    pub fn head_range(&self) -> Option<(TimestampMs, TimestampMs)> {
+        self.head.as_ref().and_then(|head| head.range())
+    }
+
+    /// The head as sources of a merge; none while it is not loaded.
+    #[must_use]
+    pub fn head_sources(&self) -> Vec<Box<dyn Source>> {
+        let Some(head) = &self.head else { return Vec::new() };
+        vec![Box::new(HeadSource::in_order(head)), Box::new(HeadSource::late(head))]
+    }
+
+    /// Leaves out the blocks of downsampled samples; their names.
+    pub fn take_downsampled(&mut self) -> Vec<String> {
+        let is_raw = |block: &Block| {
+            block.meta().thanos.as_ref().is_none_or(|thanos| thanos.resolution_ms == 0)
+        };
+        let (raw, other): (Vec<Block>, Vec<Block>) = self.blocks.drain(..).partition(is_raw);
+        self.blocks = raw;
+        other.iter().map(|block| block.meta().ulid.clone()).collect()
     }
 
     /// The series that `selection` wants, of all blocks whose times it touches and of the head
@@ -188,12 +205,21 @@ impl Directory {
                 sources.push(Box::new(BlockSource::open(block)?));
             }
         }
-        if let Some(head) = &self.head {
-            sources.push(Box::new(HeadSource::in_order(head)));
-            sources.push(Box::new(HeadSource::late(head)));
-        }
+        sources.extend(self.head_sources());
         Ok(SeriesStream::new(sources, selection))
     }
+}
+
+/// What in `directory` says that it is a data directory of Prometheus: a block, a log, head chunks.
+#[must_use]
+pub fn prometheus_sign(directory: &Path) -> Option<String> {
+    let mut names = DiskFiles::new(directory).names("").ok()?.into_iter();
+    names.find(|name| {
+        let is_block =
+            Ulid::parse(name).is_some() && directory.join(name).join(META_FILE).is_file();
+        let is_log = [WAL_DIRECTORY, HEAD_CHUNKS_DIRECTORY].contains(&name.as_str());
+        is_block || (is_log && directory.join(name).is_dir())
+    })
 }
 
 /// Names of the blocks' directories; those that are being made or removed have others.

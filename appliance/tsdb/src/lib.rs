@@ -22,4 +22,5 @@ pub mod wal;
 pub mod head_chunks;
 pub mod head;
 pub mod write;
+pub mod surface;
 pub mod directory;

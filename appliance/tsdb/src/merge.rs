@@ -23,7 +23,7 @@ use crate::chunk::decode::Decoder;
 use crate::chunk::encoding::Encoding;
 use crate::chunk_files::{ChunkFiles, RawChunk};
 use crate::fault::{Fault, TsdbError};
-use crate::index::series::{ChunkMeta, SeriesScan};
+use crate::index::series::{ChunkMeta, SeriesEntry, SeriesScan};
 use crate::sample::Sample;
 use crate::tombstones::{Interval, Tombstones};
 
@@ -90,6 +90,8 @@ pub struct SourceSeries {
     pub chunks: Vec<ChunkMeta>,
     /// Times whose samples are deleted.
     pub deleted: Vec<Interval>,
+    /// Whether what the other sources delete is deleted here too: it repeats samples of theirs.
+    pub repeats: bool,
 }
 
 /// A block as a source.
@@ -114,7 +116,8 @@ impl Source for BlockSource {
     fn next_series(&mut self) -> Result<Option<SourceSeries>, TsdbError> {
         let Some(entry) = self.scan.read()? else { return Ok(None) };
         let deleted = self.tombstones.of(entry.reference).to_vec();
-        Ok(Some(SourceSeries { labels: entry.labels, chunks: entry.chunks, deleted }))
+        let SeriesEntry { labels, chunks, .. } = entry;
+        Ok(Some(SourceSeries { labels, chunks, deleted, repeats: false }))
     }
 
     fn chunk(&mut self, chunk: &ChunkMeta) -> Result<SourceChunk, TsdbError> {
@@ -146,7 +149,8 @@ pub struct SeriesStream {
     sources: Vec<Waiting>,
     selection: Selection,
     labels: LabelSet,
-    deleted: Vec<Vec<Interval>>,
+    /// Of each source, and whether it heeds the others' too.
+    deleted: Vec<(Vec<Interval>, bool)>,
     runs: Vec<Run>,
     last: Option<TimestampMs>,
     progress: Progress,
@@ -207,9 +211,9 @@ impl SeriesStream {
             self.deleted.clear();
             for (at, waiting) in self.sources.iter_mut().enumerate() {
                 let series = waiting.next.take_if(|series| series.labels == labels);
-                self.deleted.push(Vec::new());
+                self.deleted.push((Vec::new(), false));
                 if let Some(series) = series {
-                    self.deleted[at] = series.deleted;
+                    self.deleted[at] = (series.deleted, series.repeats);
                     chunks.extend(series.chunks.into_iter().map(|chunk| (at, chunk)));
                 }
             }
@@ -248,8 +252,7 @@ impl SeriesStream {
                 return Ok(None);
             }
             let repeated = self.last.is_some_and(|last| timestamp <= last);
-            let deleted = self.deleted[source].iter().any(|one| one.contains(timestamp));
-            if repeated || deleted || timestamp < self.selection.min {
+            if repeated || self.is_deleted(source, timestamp) || timestamp < self.selection.min {
                 continue;
             }
             let rises = self.last.is_none_or(|last| last < timestamp);
@@ -258,6 +261,12 @@ impl SeriesStream {
             self.progress.samples += 1;
             return Ok(Some(sample));
         }
+    }
+
+    fn is_deleted(&self, source: usize, timestamp: TimestampMs) -> bool {
+        let (own, repeats) = &self.deleted[source];
+        let has = |intervals: &[Interval]| intervals.iter().any(|one| one.contains(timestamp));
+        if *repeats { self.deleted.iter().any(|(all, _)| has(all)) } else { has(own) }
     }
 
     /// How far the pass has come.

@@ -25,7 +25,6 @@ pub struct Head {
     pub(super) files: Arc<dyn FileRead>,
     /// In order of label set.
     pub(super) series: Vec<HeadSeries>,
-    pub(super) blocks_end: TimestampMs,
     report: HeadReport,
 }
 
@@ -97,19 +96,19 @@ struct Loading {
     by_labels: HashMap<LabelSet, usize, FixedState>,
     by_reference: HashMap<u64, usize, FixedState>,
     chunks: HashMap<u64, Vec<HeadChunk>, FixedState>,
-    blocks_end: TimestampMs,
     report: HeadReport,
 }
 
 impl Head {
-    /// Loads the head below the root of `files`; samples in order before `blocks_end` are in
-    /// blocks and left out. Where the files end before their time is in the report.
+    /// Loads the head below the root of `files`. Where they end before their time is in the report.
+    ///
+    /// The log keeps for a while what was cut into blocks; that is given too. From where on it is
+    /// new cannot be told: a block that was merged of late ones looks like one cut from the head.
     ///
     /// # Errors
     /// The file system refuses.
     pub fn load(
         files: &Arc<dyn FileRead>,
-        blocks_end: TimestampMs,
         progress: &mut OnProgress<'_>,
     ) -> Result<Head, TsdbError> {
         let mut loading = Loading {
@@ -117,7 +116,6 @@ impl Head {
             by_labels: HashMap::default(),
             by_reference: HashMap::default(),
             chunks: HashMap::default(),
-            blocks_end,
             report: HeadReport::default(),
         };
         let mut wal = Log::open(files, WAL_DIRECTORY)?;
@@ -140,23 +138,19 @@ impl Head {
         &self.report
     }
 
-    /// First and last time of the samples that are not in blocks, from those of their pieces.
+    /// First and last time of its samples, from those of their pieces.
     #[must_use]
     pub fn range(&self) -> Option<(TimestampMs, TimestampMs)> {
-        let pieces = self.series.iter().flat_map(|series| {
-            let own = series.pieces.iter().map(|piece| (piece.min.max(self.blocks_end), piece.max));
-            own.chain(series.late.iter().map(|piece| (piece.min, piece.max)))
-        });
-        pieces.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
+        let pieces = self.series.iter().flat_map(|series| series.pieces.iter().chain(&series.late));
+        let spans = pieces.map(|piece| (piece.min, piece.max));
+        spans.reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)))
     }
 }
 
 impl Loading {
     fn take_chunks(&mut self, chunks: Vec<HeadChunk>) {
         for chunk in chunks {
-            if chunk.is_late || self.blocks_end <= chunk.max {
-                self.chunks.entry(chunk.series).or_default().push(chunk);
-            }
+            self.chunks.entry(chunk.series).or_default().push(chunk);
         }
     }
 
@@ -254,9 +248,7 @@ impl Loading {
             series.late_samples.push(sample);
             return;
         }
-        let is_elsewhere = sample.timestamp < self.blocks_end
-            || series.mapped_end.is_some_and(|end| sample.timestamp <= end);
-        if is_elsewhere {
+        if series.mapped_end.is_some_and(|end| sample.timestamp <= end) {
             return;
         }
         if series.last.is_some_and(|last| sample.timestamp <= last) {
@@ -275,12 +267,7 @@ impl Loading {
         }
         self.series.sort_unstable_by(|a, b| a.labels.cmp(&b.labels));
         self.report.series = self.series.len() as u64;
-        Head {
-            files: Arc::clone(files),
-            series: self.series,
-            blocks_end: self.blocks_end,
-            report: self.report,
-        }
+        Head { files: Arc::clone(files), series: self.series, report: self.report }
     }
 }
 

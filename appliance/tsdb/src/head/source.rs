@@ -2,14 +2,11 @@
 
 use std::sync::Arc;
 
-use model::time::TimestampMs;
-
 use super::load::{Head, HeadSeries, Piece, PieceSamples};
 use crate::chunk_files::RawChunk;
 use crate::fault::TsdbError;
 use crate::index::series::ChunkMeta;
 use crate::merge::{Source, SourceChunk, SourceSeries};
-use crate::tombstones::Interval;
 
 /// What the place of a chunk that stands in no file is called.
 const IN_MEMORY: &str = "the log";
@@ -54,12 +51,13 @@ impl Source for HeadSource {
             reference,
         };
         let chunks = (0..).zip(self.pieces(series)).map(chunk).collect();
-        let mut deleted = series.deleted.clone();
-        let blocks_end = self.head.blocks_end;
-        if !self.is_late && TimestampMs::MIN < blocks_end {
-            deleted.push(Interval { min: TimestampMs::MIN, max: TimestampMs(blocks_end.0 - 1) });
-        }
-        Ok(Some(SourceSeries { labels: series.labels.clone(), chunks, deleted }))
+        Ok(Some(SourceSeries {
+            labels: series.labels.clone(),
+            chunks,
+            deleted: series.deleted.clone(),
+            // The log keeps for a while what is in blocks, but not what was deleted from those.
+            repeats: !self.is_late,
+        }))
     }
 
     fn chunk(&mut self, chunk: &ChunkMeta) -> Result<SourceChunk, TsdbError> {

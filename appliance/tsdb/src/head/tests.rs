@@ -12,13 +12,17 @@ use super::source::HeadSource;
 use crate::chunk::build::ChunkBuilder;
 use crate::chunk::encoding::Encoding;
 use crate::cursor::put_uvarint;
-use crate::files::FileRead;
+use crate::directory::Directory;
+use crate::files::{FileRead, FileWrite};
 use crate::head_chunks::{MAGIC, OUT_OF_ORDER, VERSION};
 use crate::memory::MemoryFiles;
 use crate::merge::{Selection, SeriesStream};
 use crate::sample::{Sample, Value};
+use crate::tombstones::{Interval, Tombstones, tombstones_bytes};
+use crate::ulid::Ulid;
 use crate::wal::record::SampleRecord;
 use crate::wal::written_by_tests::{COMPRESSIONS, Form, put_record, samples_record, series_record};
+use crate::write::block_write::BlockWriter;
 
 type Found = BTreeMap<String, Vec<(i64, f64)>>;
 /// A head chunk: its series, its samples, whether they came late.
@@ -62,16 +66,18 @@ fn chunk_file(chunks: &[Chunk<'_>]) -> Vec<u8> {
     file
 }
 
-fn load(files: &MemoryFiles, blocks_end: i64) -> Head {
+fn load(files: &MemoryFiles) -> Head {
     let files: Arc<dyn FileRead> = Arc::new(files.clone());
-    Head::load(&files, TimestampMs(blocks_end), &mut |_, _| {}).expect("a head")
+    Head::load(&files, &mut |_, _| {}).expect("a head")
 }
 
 fn found(head: Head) -> Found {
     let head = Arc::new(head);
     let (in_order, late) = (HeadSource::in_order(&head), HeadSource::late(&head));
-    let mut stream =
-        SeriesStream::new(vec![Box::new(in_order), Box::new(late)], Selection::default());
+    found_in(SeriesStream::new(vec![Box::new(in_order), Box::new(late)], Selection::default()))
+}
+
+fn found_in(mut stream: SeriesStream) -> Found {
     let mut found = Found::new();
     while let Some(labels) = stream.next_series().expect("readable") {
         let mut samples = Vec::new();
@@ -109,13 +115,13 @@ fn each_sample_comes_once_wherever_it_stands() {
         ("wbl/00000000", &wbl),
         ("chunks_head/000001", &chunks),
     ]);
-    let head = load(&files, 20);
+    let head = load(&files);
     let report = head.report().clone();
     assert_eq!((report.series, report.chunks, report.unknown_series), (2, 2, 4));
     assert_eq!((report.not_later, report.late_samples), (1, 3));
     assert!(report.damages.is_empty(), "{:?}", report.damages);
     let late = [(3, 0.3), (5, 0.5)];
-    let first = [late[0], late[1], all[1], (25, 25.0), all[2], all[3], (50, 5.0)];
+    let first = [late[0], late[1], all[0], all[1], (25, 25.0), all[2], all[3], (50, 5.0)];
     let expected =
         Found::from([("1".to_owned(), first.to_vec()), ("2".to_owned(), all[1..].to_vec())]);
     assert_eq!(found(head), expected);
@@ -129,10 +135,39 @@ fn deleted_times_stay_deleted() {
     crate::cursor::put_varint(&mut deletion, 30);
     let samples = floats(1, &[(10, 1.0), (20, 2.0), (30, 3.0), (40, 4.0)]);
     let wal = log(&[series_record(&[(1, &labels(1))]), samples, deletion]);
-    let head = load(&MemoryFiles::of(&[("wal/00000000", &wal)]), i64::MIN);
+    let head = load(&MemoryFiles::of(&[("wal/00000000", &wal)]));
     assert_eq!(head.report().tombstones, 1);
     let expected = Found::from([("1".to_owned(), vec![(10, 1.0), (40, 4.0)])]);
     assert_eq!(found(head), expected);
+}
+
+#[test]
+fn what_a_block_deleted_does_not_come_back_from_the_log() {
+    let samples = [(10, 1.0), (20, 2.0), (30, 3.0), (40, 4.0)];
+    let memory = MemoryFiles::of(&[(
+        "wal/00000000",
+        &log(&[series_record(&[(1, &labels(1))]), floats(1, &samples)]),
+    )]);
+    let files: Arc<dyn FileWrite> = Arc::new(memory.clone());
+    let ulid = Ulid::new(1, 7);
+    let (min, max) = (TimestampMs(0), TimestampMs(35));
+    let mut writer = BlockWriter::new(&files, ulid, min, max).expect("a writer");
+    writer.series(&labels(1)).expect("in order");
+    for (time, value) in &samples[..3] {
+        writer.sample(&Sample::float(*time, *value)).expect("in order");
+    }
+    writer.finish().expect("written");
+    let mut directory = Directory::of(Arc::new(memory.clone())).expect("it opens");
+    let mut scan = directory.blocks()[0].series().expect("it opens");
+    let reference = scan.read().expect("it reads").expect("a series").reference;
+    let mut tombstones = Tombstones::default();
+    tombstones.add(reference, Interval { min: TimestampMs(15), max: TimestampMs(30) });
+    memory.replace(&format!("{ulid}/tombstones"), tombstones_bytes(&tombstones));
+    directory = Directory::of(Arc::new(memory)).expect("it opens");
+    directory.load_head(&mut |_, _| {}).expect("it loads");
+    let stream = directory.series(Selection::default()).expect("it opens");
+    let expected = Found::from([("1".to_owned(), vec![(10, 1.0), (40, 4.0)])]);
+    assert_eq!(found_in(stream), expected);
 }
 
 proptest! {
@@ -158,7 +193,7 @@ proptest! {
             chunks[at] ^= turn.1;
         }
         let files = MemoryFiles::of(&[("wal/00000000", &wal), ("chunks_head/000001", &chunks)]);
-        let found = found(load(&files, i64::MIN));
+        let found = found(load(&files));
         prop_assert_eq!(found, Found::from([("1".to_owned(), samples)]));
     }
 }
