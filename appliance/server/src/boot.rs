@@ -6,7 +6,7 @@
 
 use std::mem;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -16,11 +16,13 @@ use api::backend::Phase;
 use crossbeam::channel::{Receiver, bounded, select};
 use ebpf::collector::Collector;
 use machine::handle::Handle;
+use machine::offline::is_data_directory;
 use machine::options::Options as MachineOptions;
 use machine::plan::{bind, plan};
 use machine::start::start;
 use machine::topology::allowed;
 use tokio::sync::watch;
+use tsdb::directory::prometheus_sign;
 
 use crate::active_log::{ActiveLog, FILE_NAME};
 use crate::auto_reload::AutoReload;
@@ -74,10 +76,25 @@ impl Origin {
     }
 }
 
-/// A configuration that was refused: the process ends with upstream's exit code for it.
+/// A configuration or data directory that was refused: the process ends with upstream's exit code
+/// for it.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct Refused(String);
+
+/// Refuses a data directory of Prometheus before anything is written to it.
+fn refuse_prometheus(directory: &Path) -> Result<(), Refused> {
+    if is_data_directory(directory) {
+        return Ok(());
+    }
+    let Some(sign) = prometheus_sign(directory) else { return Ok(()) };
+    let shown = directory.display();
+    Err(Refused(format!(
+        "{shown} is a data directory of Prometheus ({sign}), and is left as it is. Take it over \
+         with `cresset tsdb import {shown} --storage.tsdb.path NEW`, then start with \
+         --storage.tsdb.path NEW"
+    )))
+}
 
 /// Runs the server until it is told to end.
 ///
@@ -87,6 +104,7 @@ pub struct Refused(String);
 pub fn run(flags: &Flags) -> anyhow::Result<()> {
     let started_at = machine::clock::now().wall;
     let mut collectors = None;
+    refuse_prometheus(&flags.directory)?;
     report_features(flags);
     if let Some(path) = &flags.config_file {
         // A file that does not hold must leave no trace, so it is read before any socket.

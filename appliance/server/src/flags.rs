@@ -12,6 +12,8 @@ use model::duration::parse_duration_ms;
 use model::regex::GoRegex;
 use tracing::Level;
 
+use crate::tsdb_arguments::{self, TsdbTask};
+
 /// What a flag's value is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Form {
@@ -231,6 +233,8 @@ pub enum Task {
         /// Whether JSON is wanted.
         json: bool,
     },
+    /// Look into data directories.
+    Tsdb(TsdbTask),
 }
 
 /// Form of the log.
@@ -312,7 +316,8 @@ pub fn command() -> Command {
                 .subcommand_required(true)
                 .subcommand(Command::new("schema").about("Write its JSON schema, for editors")),
         )
-        .subcommand(doctor());
+        .subcommand(doctor())
+        .subcommand(tsdb_arguments::command());
     for flag in FLAGS {
         let argument = Arg::new(flag.name).long(flag.name).help(flag.doc);
         command = match flag.form {
@@ -369,6 +374,9 @@ pub fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Task, clap::
         return Ok(Task::Doctor { directory, json: doctor.get_flag("json") });
     }
     let invalid = |text: String| command().error(clap::error::ErrorKind::ValueValidation, text);
+    if let Some(("tsdb", tsdb)) = matches.subcommand() {
+        return tsdb_arguments::task(tsdb).map(Task::Tsdb).map_err(invalid);
+    }
     refuse_unsupported(&matches).map_err(invalid)?;
     flags(&matches).map(|flags| Task::Run(Box::new(flags))).map_err(invalid)
 }
@@ -532,7 +540,7 @@ mod tests {
         let line = std::iter::once("cresset").chain(arguments.iter().copied());
         match parse(line.map(str::to_owned)) {
             Ok(Task::Run(flags)) => Ok(*flags),
-            Ok(Task::CheckConfig(_) | Task::ConfigSchema | Task::Doctor { .. }) => {
+            Ok(Task::CheckConfig(_) | Task::ConfigSchema | Task::Doctor { .. } | Task::Tsdb(_)) => {
                 Err("check".to_owned())
             }
             Err(error) => Err(error.to_string()),
@@ -581,6 +589,11 @@ mod tests {
     fn features_are_listed_or_repeated_and_never_refused() {
         let flags = run(&["--enable-feature=a,b", "--enable-feature=promql-per-step-stats"]);
         assert_eq!(flags.unwrap().features, ["a", "b", "promql-per-step-stats"]);
+    }
+
+    #[test]
+    fn the_command_line_holds_together() {
+        command().debug_assert();
     }
 
     #[test]

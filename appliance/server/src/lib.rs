@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod config;
+pub mod tsdb_arguments;
 pub mod flags;
 pub mod reference;
 pub mod host;
@@ -26,4 +27,5 @@ pub mod target_thread;
 pub mod supervisor;
 pub mod check;
 pub mod auto_reload;
+pub mod tsdb_command;
 pub mod boot;

@@ -10,6 +10,7 @@ use server::doctor::checkup::{self, Verdict};
 use server::doctor::examine;
 use server::flags::{Flags, LogFormat, Task, parse};
 use server::log::Logfmt;
+use server::tsdb_command;
 
 /// Upstream's exit code for a configuration that it refuses.
 const EXIT_REFUSED: u8 = 2;
@@ -45,6 +46,7 @@ fn main() -> ExitCode {
             let is_well = checks.iter().all(|check| check.verdict != Verdict::Fix);
             if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
+        Ok(Task::Tsdb(task)) => tsdb_command::run(&task),
         Ok(Task::Run(flags)) => serve(&flags),
     }
 }
