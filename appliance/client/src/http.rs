@@ -24,6 +24,9 @@ use crate::access::{Access, Keeper};
 use crate::location::Place;
 use crate::transport::{Route, Transport, fault};
 
+/// User-Agent of requests that name none.
+const USER_AGENT: &str = concat!("Cresset/", env!("CARGO_PKG_VERSION"));
+
 /// What is asked.
 #[derive(Clone, Debug)]
 pub struct Ask {
@@ -154,7 +157,6 @@ pub struct Response {
 pub struct HttpClient {
     keeper: Keeper,
     socket: Option<PathBuf>,
-    user_agent: String,
     transport: Option<(u64, Transport)>,
 }
 
@@ -162,8 +164,7 @@ impl HttpClient {
     /// A client without connections.
     #[must_use]
     pub fn new(options: Arc<HttpOptions>) -> HttpClient {
-        let user_agent = concat!("Cresset/", env!("CARGO_PKG_VERSION")).to_owned();
-        HttpClient { keeper: Keeper::new(options), socket: None, user_agent, transport: None }
+        HttpClient { keeper: Keeper::new(options), socket: None, transport: None }
     }
 
     /// The same over a socket of this machine; the host of URLs is only a name then.
@@ -192,37 +193,15 @@ impl HttpClient {
     /// Why there is none.
     pub async fn open(&mut self, ask: &Ask) -> Result<Answer, AskError> {
         let deadline = Instant::now() + ask.head_within;
-        let opened = timeout_at(deadline, self.follow(ask)).await;
+        let opened = timeout_at(deadline, self.open_within(ask)).await;
         opened.unwrap_or(Err(FetchFault::Deadline)).map_err(|fault| error_of(ask, fault))
     }
 
-    async fn follow(&mut self, ask: &Ask) -> Result<Answer, FetchFault> {
+    async fn open_within(&mut self, ask: &Ask) -> Result<Answer, FetchFault> {
         let access = self.keeper.access().await.map_err(FetchFault::Cause)?;
         let transport = self.transport(&access);
-        let follow = self.keeper.options().follow_redirects;
-        let mut place = Place::parse(&ask.url)?;
-        let first_host = place.host.clone();
-        let (mut method, mut body) = (ask.method.clone(), ask.body.clone());
-        let mut with_secrets = true;
-        for _ in 0..=REDIRECTS_MAX {
-            let asked = Asked { method: &method, place: &place, body: &body, with_secrets };
-            let request = self.request(&asked, ask, &access)?;
-            let response = transport.send(request).await?;
-            let status = response.status().as_u16();
-            let location = response.headers().get("location").filter(|_| follow);
-            let next = match (status, location) {
-                (301 | 302 | 303 | 307 | 308, Some(location)) => {
-                    place.follow(location.as_bytes())?
-                }
-                _ => return Ok(answer_of(response)),
-            };
-            if !matches!(status, 307 | 308) && method != Method::HEAD {
-                (method, body) = (Method::GET, Bytes::new());
-            }
-            with_secrets &= next.host == first_host;
-            place = next;
-        }
-        Err(FetchFault::Redirects)
+        let redirects = self.keeper.options().follow_redirects;
+        follow(&transport, &access, redirects, self.socket.is_some(), ask).await
     }
 
     /// The pool of connections; a new one when certificates have changed.
@@ -241,31 +220,66 @@ impl HttpClient {
         self.transport = Some((access.tls.id, transport.clone()));
         transport
     }
+}
 
-    fn request(
-        &self,
-        asked: &Asked<'_>,
-        ask: &Ask,
-        access: &Access,
-    ) -> Result<hyper::Request<Full<Bytes>>, FetchFault> {
-        let Asked { method, place, body, with_secrets } = *asked;
-        let mut request = hyper::Request::new(Full::new(body.clone()));
-        *request.method_mut() = method.clone();
-        *request.uri_mut() =
-            place.url().parse().map_err(|_| FetchFault::Malformed("invalid URL"))?;
-        let headers = request.headers_mut();
-        add(headers, "User-Agent", &self.user_agent)?;
-        let secret = access.headers.secret.iter().filter(|_| with_secrets);
-        for (name, value) in ask.headers.iter().chain(&access.headers.public).chain(secret) {
-            add(headers, name, value)?;
+/// Sends `ask` and follows redirects where they are to be followed, the secrets of `access` left
+/// behind at the first other host. `direct` means that no proxy is used whatever the access says.
+///
+/// # Errors
+/// Why there is no response; the caller has the deadline.
+pub async fn follow(
+    transport: &Transport,
+    access: &Access,
+    redirects: bool,
+    direct: bool,
+    ask: &Ask,
+) -> Result<Answer, FetchFault> {
+    let mut place = Place::parse(&ask.url)?;
+    let first_host = place.host.clone();
+    let (mut method, mut body) = (ask.method.clone(), ask.body.clone());
+    let mut with_secrets = true;
+    for _ in 0..=REDIRECTS_MAX {
+        let asked = Asked { method: &method, place: &place, body: &body, with_secrets };
+        let response = transport.send(request(&asked, ask, access, direct)?).await?;
+        let status = response.status().as_u16();
+        let location = response.headers().get("location").filter(|_| redirects);
+        let next = match (status, location) {
+            (301 | 302 | 303 | 307 | 308, Some(location)) => place.follow(location.as_bytes())?,
+            _ => return Ok(answer_of(response)),
+        };
+        if !matches!(status, 307 | 308) && method != Method::HEAD {
+            (method, body) = (Method::GET, Bytes::new());
         }
-        let proxy = access.proxies.find(place.scheme, &place.host, place.port);
-        let proxy = proxy.filter(|_| place.scheme == Scheme::Http && self.socket.is_none());
-        if let Some(value) = proxy.and_then(|proxy| proxy.authorization.as_ref()) {
-            add(headers, "Proxy-Authorization", value)?;
-        }
-        Ok(request)
+        with_secrets &= next.host == first_host;
+        place = next;
     }
+    Err(FetchFault::Redirects)
+}
+
+fn request(
+    asked: &Asked<'_>,
+    ask: &Ask,
+    access: &Access,
+    direct: bool,
+) -> Result<hyper::Request<Full<Bytes>>, FetchFault> {
+    let Asked { method, place, body, with_secrets } = *asked;
+    let mut request = hyper::Request::new(Full::new(body.clone()));
+    *request.method_mut() = method.clone();
+    *request.uri_mut() = place.url().parse().map_err(|_| FetchFault::Malformed("invalid URL"))?;
+    let headers = request.headers_mut();
+    let secret = access.headers.secret.iter().filter(|_| with_secrets);
+    for (name, value) in ask.headers.iter().chain(&access.headers.public).chain(secret) {
+        add(headers, name, value)?;
+    }
+    if !headers.contains_key("user-agent") {
+        add(headers, "User-Agent", USER_AGENT)?;
+    }
+    let proxy = access.proxies.find(place.scheme, &place.host, place.port);
+    let proxy = proxy.filter(|_| place.scheme == Scheme::Http && !direct);
+    if let Some(value) = proxy.and_then(|proxy| proxy.authorization.as_ref()) {
+        add(headers, "Proxy-Authorization", value)?;
+    }
+    Ok(request)
 }
 
 /// One request of several that redirects make of one.

@@ -11,7 +11,7 @@ use crate::base64;
 use crate::location::Place;
 
 /// A proxy that is reached over plain HTTP.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Proxy {
     /// Name or address.
     pub host: String,

@@ -157,7 +157,10 @@ fn words(
         format!("certificate has expired or is not yet valid: current time {now} is {side} {limit}")
     };
     let text = match cause {
-        CertificateError::UnknownIssuer => "certificate signed by unknown authority".to_owned(),
+        // An authority of the same name with another key is as unknown as one of another name.
+        CertificateError::UnknownIssuer | CertificateError::BadSignature => {
+            "certificate signed by unknown authority".to_owned()
+        }
         CertificateError::Expired | CertificateError::ExpiredContext { .. } => {
             dates("after", facts.map(|facts| facts.not_after))
         }

@@ -1,168 +1,18 @@
 //! Fetches from local servers, good and bad, over both reactors.
 
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread;
 
-use scrape::fetch::{Fetch, FetchFault, FetchRequest};
-use scrape::target::{Scheme, TargetId};
-use storage::row::Slot;
+use scrape::fetch::{FetchFault, FetchRequest};
+use scrape::http_options::HttpOptions;
 
-use crate::client::{Client, Counters};
-use crate::clock;
-use crate::fault::Faults;
-use crate::mailbox::{Bounds, Done, Mailbox, mailbox};
-use crate::reactor::{IoKind, Reactor};
-use crate::resolve;
-use crate::ring::{Flavor, Sizes};
-
-const SIZES: Sizes = Sizes { entries: 32, ops_max: 512, files_max: 64 };
-const PATIENT_MS: u64 = 20_000;
-const SHORT_MS: u64 = 150;
-const BODY_MAX: u64 = 1 << 20;
-
-type Outcome = Result<(u16, Vec<u8>), FetchFault>;
-
-struct Driver {
-    reactor: Reactor,
-    client: Client,
-    mailbox: Mailbox,
-}
-
-impl Driver {
-    fn new(kind: IoKind, connections_max: usize) -> Option<Driver> {
-        let reactor = match Reactor::new(kind, Flavor::Shard, SIZES, Faults::default()) {
-            Ok(reactor) => reactor,
-            Err(cause) => {
-                assert_eq!(kind, IoKind::Ring, "epoll always works");
-                eprintln!("NOT TESTED over io_uring, which this kernel forbids: {cause}");
-                return None;
-            }
-        };
-        let bounds = Bounds { questions_max: 8, done_max: 8 };
-        let (mailbox, postbox) = mailbox(reactor.waker(), bounds);
-        let (resolver, _, _) = resolve::start().unwrap();
-        let client = Client::new(connections_max, 1 << 22, resolver, postbox);
-        Some(Driver { reactor, client, mailbox })
-    }
-
-    fn start(&mut self, request: &Arc<FetchRequest>, deadline_ms: u64) {
-        let now = clock::now();
-        let deadline = now.tick.after_ms(deadline_ms);
-        let request = Arc::clone(request);
-        let fetch = Fetch { target: TargetId(0), slot: Slot(0), deadline, request };
-        self.client.start(now, fetch, &mut self.reactor);
-    }
-
-    /// Turns until a fetch has ended.
-    fn end(&mut self) -> Outcome {
-        let patience = clock::tick().after_ms(2 * PATIENT_MS);
-        loop {
-            if let Some(ended) = self.client.take_ended() {
-                return ended.outcome.map(|response| {
-                    let fetched = response.fetched();
-                    let seen = (fetched.status, fetched.body.to_vec());
-                    self.client.recycle(response);
-                    seen
-                });
-            }
-            let now = clock::tick();
-            assert!(now < patience, "C1: a fetch ends at its deadline");
-            let wait = self.client.next_deadline().map_or(1 << 30, |tick| tick.since(now));
-            let mut completions = Vec::new();
-            self.reactor.turn(wait, &mut completions).unwrap();
-            let now = clock::now();
-            for completion in completions {
-                self.client.on_completion(now, completion, &mut self.reactor);
-            }
-            while let Some(Done::Resolved { name, addresses }) = self.mailbox.take_done() {
-                self.client.on_resolved(now, name, addresses, &mut self.reactor);
-            }
-            self.client.expire(now, &mut self.reactor);
-        }
-    }
-
-    fn fetch(&mut self, request: &Arc<FetchRequest>, deadline_ms: u64) -> Outcome {
-        self.start(request, deadline_ms);
-        self.end()
-    }
-
-    fn counters(&self) -> Counters {
-        self.client.counters()
-    }
-}
-
-fn over_both(mut test: impl FnMut(Driver)) {
-    for kind in [IoKind::Ring, IoKind::Epoll] {
-        Driver::new(kind, 16).into_iter().for_each(&mut test);
-    }
-}
-
-fn request(address: SocketAddr, path: &str) -> Arc<FetchRequest> {
-    Arc::new(FetchRequest {
-        scheme: Scheme::Http,
-        host: address.ip().to_string(),
-        port: address.port(),
-        authority: address.to_string(),
-        path_and_query: path.to_owned(),
-        headers: vec![
-            ("Accept".to_owned(), "text/plain".to_owned()),
-            ("Authorization".to_owned(), "secret".to_owned()),
-        ],
-        body_bytes_max: BODY_MAX,
-        head_bytes_max: 4096,
-        follow_redirects: true,
-        redirects_max: 3,
-        secret_headers: 1,
-    })
-}
-
-/// Serves every connection on a thread of its own; `serve` gets the number of the connection.
-fn server(serve: impl Fn(usize, TcpStream) + Send + Sync + 'static) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = listener.local_addr().unwrap();
-    let serve = Arc::new(serve);
-    thread::spawn(move || {
-        for (number, stream) in listener.incoming().enumerate() {
-            let serve = Arc::clone(&serve);
-            let Ok(stream) = stream else { return };
-            thread::spawn(move || serve(number, stream));
-        }
-    });
-    address
-}
-
-/// The head of the next request, "" at the end of the connection.
-fn read_head(stream: &mut TcpStream) -> String {
-    let mut head = Vec::new();
-    let mut byte = [0; 1];
-    while !head.ends_with(b"\r\n\r\n") {
-        match stream.read(&mut byte) {
-            Ok(1) => head.push(byte[0]),
-            _ => return String::new(),
-        }
-    }
-    String::from_utf8(head).unwrap()
-}
-
-fn answer(stream: &mut TcpStream, head: &str, body: &[u8]) {
-    let head = format!("HTTP/1.1 {head}\r\nContent-Length: {}\r\n\r\n", body.len());
-    let _ = stream.write_all(&[head.as_bytes(), body].concat());
-}
-
-/// Answers each request of a connection.
-fn keep_answering(mut stream: TcpStream, head: &str, body: &[u8]) {
-    while !read_head(&mut stream).is_empty() {
-        answer(&mut stream, head, body);
-    }
-}
-
-/// Waits until the client has gone.
-fn linger(mut stream: TcpStream) {
-    let _ = stream.read_to_end(&mut Vec::new());
-}
+use crate::client_bed::{
+    BODY_MAX, Driver, Outcome, PATIENT_MS, SHORT_MS, answer, keep_answering, linger, options,
+    over_both, read_head, request, server,
+};
+use crate::reactor::IoKind;
 
 #[test]
 fn bodies_of_all_sizes_over_one_connection() {
@@ -176,8 +26,8 @@ fn bodies_of_all_sizes_over_one_connection() {
                 assert_eq!((status, body.len()), (200, size));
             }
         }
-        let counters = driver.counters();
-        assert_eq!((counters.opened, counters.reused, counters.retried), (5, 10, 0));
+        let (counters, links) = (driver.counters(), driver.links());
+        assert_eq!((links.opened, links.reused, counters.retried), (5, 10, 0));
         assert!(0 < driver.client.pool().counters().reused);
     });
 }
@@ -195,7 +45,7 @@ fn many_at_once() {
                 assert_eq!(driver.end().unwrap().1.len(), 50_000);
             }
         }
-        assert_eq!(driver.counters().opened, 16);
+        assert_eq!(driver.links().opened, 16);
     });
 }
 
@@ -209,7 +59,7 @@ fn c2_connections_are_bounded() {
         driver.start(&request(quiet, "/"), 1500);
         assert!(driver.fetch(&request(good, "/"), PATIENT_MS).is_ok());
         assert!(driver.fetch(&request(other, "/"), PATIENT_MS).is_ok());
-        assert_eq!(driver.counters().evicted, 1, "C2: the idle one went");
+        assert_eq!(driver.links().evicted, 1, "C2: the idle one went");
         driver.start(&request(quiet, "/"), 1500);
         let fault = driver.fetch(&request(good, "/"), PATIENT_MS).unwrap_err().to_string();
         assert!(fault.contains("too many open connections"), "C2: {fault}");
@@ -237,7 +87,7 @@ fn a_kept_connection_that_died_is_retried_once() {
         let request = request(address, "/");
         assert_eq!(driver.fetch(&request, PATIENT_MS).unwrap().1, b"first");
         assert_eq!(driver.fetch(&request, PATIENT_MS).unwrap().1, b"next");
-        assert_eq!((driver.counters().retried, driver.counters().opened), (1, 2));
+        assert_eq!((driver.counters().retried, driver.links().opened), (1, 2));
     });
 }
 
@@ -280,7 +130,11 @@ fn redirects_are_followed_without_the_secret() {
                 match path.as_str() {
                     "" => return,
                     "/loop" => answer(&mut stream, "302 Found\r\nLocation: loop", b""),
-                    "/tls" => answer(&mut stream, "301 Moved\r\nLocation: https://x/", b""),
+                    "/tls" => answer(
+                        &mut stream,
+                        "301 Moved\r\nLocation: https://no-such-host.invalid/",
+                        b"",
+                    ),
                     "/here" => answer(&mut stream, "200 OK", head.as_bytes()),
                     "/a" => answer(&mut stream, "307 Temporary\r\nLocation: here", b"moved"),
                     _ => {
@@ -294,18 +148,22 @@ fn redirects_are_followed_without_the_secret() {
             Ok((status, body)) => format!("{status} {}", String::from_utf8(body).unwrap()),
             Err(fault) => fault.to_string(),
         };
-        let here = text(driver.fetch(&request(first, "/a"), PATIENT_MS));
+        let with_secret = |path: &str| {
+            let http = options().shared();
+            Arc::new(FetchRequest { http, ..(*request(first, path)).clone() })
+        };
+        let here = text(driver.fetch(&with_secret("/a"), PATIENT_MS));
         assert!(here.starts_with("200 GET /here HTTP/1.1\r\n"), "{here}");
-        assert!(here.contains("Authorization: secret"), "the same host: {here}");
-        let there = text(driver.fetch(&request(first, "/b"), PATIENT_MS));
+        assert!(here.contains("Authorization: Bearer secret"), "the same host: {here}");
+        let there = text(driver.fetch(&with_secret("/b"), PATIENT_MS));
         assert!(there.starts_with("200 GET /there?x=1 HTTP/1.1\r\n"), "{there}");
         assert!(there.contains("Accept: text/plain") && !there.contains("secret"), "{there}");
         let endless = driver.fetch(&request(first, "/loop"), PATIENT_MS);
         assert_eq!(endless, Err(FetchFault::Redirects));
         let tls = text(driver.fetch(&request(first, "/tls"), PATIENT_MS));
-        assert_eq!(tls, "unsupported scheme https");
+        assert!(tls.starts_with("dial tcp: lookup no-such-host.invalid: "), "{tls}");
         let mut plain = (*request(first, "/tls")).clone();
-        plain.follow_redirects = false;
+        plain.http = HttpOptions { follow_redirects: false, ..options() }.shared();
         assert_eq!(driver.fetch(&Arc::new(plain), PATIENT_MS).unwrap().0, 301);
     });
 }
@@ -328,10 +186,6 @@ fn names_are_resolved_and_faults_name_their_cause() {
         let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
         let fault = driver.fetch(&request(free, "/"), PATIENT_MS).unwrap_err().to_string();
         assert!(fault.contains(&format!("{free}: connect: connection refused")), "{fault}");
-        let mut tls = (*request(address, "/")).clone();
-        tls.scheme = Scheme::Https;
-        let fault = driver.fetch(&Arc::new(tls), PATIENT_MS).unwrap_err();
-        assert_eq!(fault.to_string(), "unsupported scheme https");
         let mut split = (*request(address, "/")).clone();
         split.headers[0].1 = "a\r\nb: c".to_owned();
         let fault = driver.fetch(&Arc::new(split), PATIENT_MS).unwrap_err();
@@ -420,10 +274,12 @@ fn bodies_cut_at_every_byte_are_noticed() {
             for end in 0..=bytes {
                 cut.store(end, Ordering::SeqCst);
                 let outcome = driver.fetch(&request(address, "/"), PATIENT_MS);
-                if end == bytes {
-                    assert_eq!(outcome.unwrap().1, b"abcdefghij0123456789");
-                } else {
-                    assert_eq!(outcome, Err(FetchFault::Closed), "cut at {end} of {bytes}");
+                match end {
+                    0 => assert_eq!(outcome, Err(FetchFault::Cause("EOF".to_owned()))),
+                    _ if end == bytes => {
+                        assert_eq!(outcome.unwrap().1, b"abcdefghij0123456789");
+                    }
+                    _ => assert_eq!(outcome, Err(FetchFault::Closed), "cut at {end} of {bytes}"),
                 }
             }
         }

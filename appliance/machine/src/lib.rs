@@ -24,6 +24,8 @@ pub mod handle;
 pub mod worker;
 pub mod buffers;
 pub mod resolve;
+pub mod access;
+pub mod channel;
 pub mod client;
 pub mod wal_thread;
 pub mod segments;
@@ -41,7 +43,13 @@ pub mod start;
 mod reactor_tests;
 
 #[cfg(test)]
+mod client_bed;
+
+#[cfg(test)]
 mod client_tests;
+
+#[cfg(test)]
+mod client_secure_tests;
 
 #[cfg(test)]
 mod log_tests;

@@ -92,7 +92,7 @@ impl Bench {
         loop {
             match self.mailbox.take_done() {
                 Some(Done::Storage(event)) => return event,
-                Some(Done::Resolved { .. }) => unreachable!("nobody resolves here"),
+                Some(other) => unreachable!("nobody fetches here: {other:?}"),
                 None => self.reactor.turn(10_000_000, &mut Vec::new()).unwrap(),
             }
             assert!(clock::tick() < deadline, "no event came");

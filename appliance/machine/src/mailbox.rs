@@ -1,6 +1,7 @@
 //! Mailbox: what other threads have for a shard, and the wake-up that goes with it.
 //!
-//! Path: the server's threads, `wal_thread`, `files`, `resolve` → **mailbox** → `shard_loop`.
+//! Path: the server's threads, `wal_thread`, `files`, `resolve`, `access` → **mailbox** →
+//! `shard_loop`.
 //! Owns: three bounded queues; a full one slows or refuses its source, which is counted.
 //! Never: keeps a question that cannot be answered; its reply is dropped, which the asker sees.
 
@@ -8,8 +9,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use client::access::Access;
 use crossbeam::channel::{Receiver, Sender, TrySendError, bounded};
 use crossbeam::queue::ArrayQueue;
+use model::time::Tick;
+use scrape::fetch::FetchFault;
+use scrape::http_options::HttpOptions;
 use scrape::target::TargetSpec;
 use shard::effect::Answer;
 use shard::event::Question;
@@ -40,6 +45,39 @@ pub enum Done {
         /// Its addresses, or why there are none.
         addresses: Result<Vec<IpAddr>, String>,
     },
+    /// What requests need of files and tokens was made ready.
+    Prepared(Prepared),
+    /// A fetch by the library's client ended.
+    Elsewhere {
+        /// As asked.
+        token: u64,
+        /// The response, or why there is none.
+        outcome: Result<Elsewhere, FetchFault>,
+    },
+}
+
+/// What requests need of files and tokens.
+#[derive(Clone, Debug)]
+pub struct Prepared {
+    /// As asked, or their equal.
+    pub options: Arc<HttpOptions>,
+    /// What they become, or why they cannot.
+    pub access: Result<Arc<Access>, String>,
+    /// How long this is so.
+    pub until: Tick,
+}
+
+/// A response that the library's client read.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Elsewhere {
+    /// Status code.
+    pub status: u16,
+    /// Value of Content-Type, "" when absent.
+    pub content_type: String,
+    /// The body, inflated.
+    pub body: Vec<u8>,
+    /// Bytes of the body as they came.
+    pub wire_bytes: u64,
 }
 
 /// Bounds of a mailbox.

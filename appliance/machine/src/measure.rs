@@ -89,18 +89,25 @@ impl Measures {
         let longest = longest_nanos as f64 / 1e9;
         into.gauge("cresset_shard_longest_turn_seconds", help, &labels, longest);
         let counters = client.counters();
+        let links = client.connections().counters();
         let pool = client.pool().counters();
-        let values: [(&'static str, &'static str, u64); 14] = [
+        let values: [(&'static str, &'static str, u64); 16] = [
             ("cresset_wal_commit_stalls_total", "Commits past their deadline.", self.stalled),
             ("cresset_shard_held_messages_total", "Full queues to background threads.", self.held),
             ("cresset_shard_questions_refused_total", "Questions to a full mailbox.", refused),
             ("cresset_fetch_total", "Fetches ended, faults included.", counters.fetches),
             ("cresset_fetch_deadlines_total", "Fetches ended by deadline.", counters.deadlines),
-            ("cresset_fetch_connections_opened_total", "Connections opened.", counters.opened),
-            ("cresset_fetch_connections_reused_total", "Requests on kept ones.", counters.reused),
+            ("cresset_fetch_connections_opened_total", "Connections opened.", links.opened),
+            ("cresset_fetch_connections_reused_total", "Requests on kept ones.", links.reused),
             ("cresset_fetch_retries_total", "Requests sent anew, kept one dead.", counters.retried),
-            ("cresset_fetch_connections_evicted_total", "Kept ones closed.", counters.evicted),
-            ("cresset_fetch_refused_total", "Fetches without a connection.", counters.refused),
+            ("cresset_fetch_connections_evicted_total", "Kept ones closed.", links.evicted),
+            (
+                "cresset_fetch_refused_total",
+                "Fetches without a connection.",
+                counters.refused + links.refused,
+            ),
+            ("cresset_fetch_handshakes_total", "TLS handshakes.", counters.handshakes),
+            ("cresset_fetch_elsewhere_total", "Fetches over HTTP/2.", counters.elsewhere),
             ("cresset_fetch_buffers_reused_total", "Body buffers used again.", pool.reused),
             ("cresset_fetch_buffers_made_total", "Body buffers made.", pool.made),
             ("cresset_fetch_buffers_freed_total", "Body buffers freed, pool full.", pool.freed),

@@ -8,6 +8,7 @@ use std::net::{IpAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use client::words;
 use crossbeam::channel::{Receiver, Sender, bounded};
 use exposition::metrics::Collected;
 
@@ -101,25 +102,13 @@ fn turn(lookups: &Receiver<Lookup>, counters: &Counters) {
 /// The addresses of `name` in the system's order, each once.
 fn look_up(name: &str) -> Result<Vec<IpAddr>, String> {
     let mut addresses: Vec<IpAddr> = Vec::new();
-    let found = (name, 0).to_socket_addrs().map_err(|cause| reason(&cause))?;
+    let found = (name, 0).to_socket_addrs().map_err(|cause| words::lookup(&cause))?;
     for address in found {
         if !addresses.contains(&address.ip()) {
             addresses.push(address.ip());
         }
     }
     if addresses.is_empty() { Err("no such host".to_owned()) } else { Ok(addresses) }
-}
-
-/// The resolver's text in Go's words where they are known.
-fn reason(cause: &io::Error) -> String {
-    let text = cause.to_string();
-    if text.contains("Name or service not known") || text.contains("No address associated") {
-        return "no such host".to_owned();
-    }
-    if text.contains("Temporary failure") {
-        return "server misbehaving".to_owned();
-    }
-    text.rsplit(": ").next().unwrap_or_default().to_lowercase()
 }
 
 #[cfg(test)]
@@ -132,13 +121,5 @@ mod tests {
         assert!(local.iter().all(IpAddr::is_loopback), "{local:?}");
         assert!(look_up("no-such-host.invalid").is_err());
         assert!(look_up("").is_err());
-    }
-
-    #[test]
-    fn causes_are_in_gos_words() {
-        let text = "failed to lookup address information: Name or service not known";
-        assert_eq!(reason(&io::Error::other(text)), "no such host");
-        let text = "failed to lookup address information: Out Of Luck";
-        assert_eq!(reason(&io::Error::other(text)), "out of luck");
     }
 }

@@ -174,6 +174,12 @@ impl ShardLoop {
                 Some(Done::Resolved { name, addresses }) => {
                     self.links.client.on_resolved(now, name, addresses, &mut self.reactor);
                 }
+                Some(Done::Prepared(prepared)) => {
+                    self.links.client.on_prepared(now, &prepared, &mut self.reactor);
+                }
+                Some(Done::Elsewhere { token, outcome }) => {
+                    self.links.client.on_elsewhere(now, token, outcome, &mut self.reactor);
+                }
                 None => return,
             }
         }

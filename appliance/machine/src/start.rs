@@ -13,6 +13,7 @@ use shard::shard::Shard;
 use storage::options::Options as StorageOptions;
 use storage::tile_read::TileRead;
 
+use crate::access::{self, Office};
 use crate::client::Client;
 use crate::compactor;
 use crate::fault::Faults;
@@ -241,6 +242,7 @@ impl Boot {
                 self.options.connections_max,
                 self.options.buffers_bytes_max,
                 service.resolver.clone(),
+                service.office.clone(),
                 postbox.clone(),
             );
             let beat = Arc::new(Beat::default());
@@ -271,6 +273,7 @@ impl Boot {
 /// The threads that serve all shards.
 struct Service {
     resolver: Resolver,
+    office: Office,
     log: wal_thread::LogSender,
     segments: Sender<segments::Request>,
     files: Sender<files::Request>,
@@ -335,11 +338,15 @@ impl Service {
                 .map_err(system("start the thread of compaction"))?;
         let (resolver, resolve_worker, resolve_gauges) =
             resolve::start().map_err(system("start the resolver's thread"))?;
+        let (office, access_worker, access_gauges) =
+            access::start().map_err(system("start the thread of credentials"))?;
         // The log's thread ends when that of segments has gone.
-        let workers =
+        let mut workers =
             vec![segments_worker, log_worker, files_worker, compactor_worker, resolve_worker];
-        let gauges = vec![log_gauges, files_gauges, compactor_gauges, resolve_gauges];
-        Ok(Service { resolver, log, segments, files, compactor, strain, workers, gauges })
+        workers.push(access_worker);
+        let mut gauges = vec![log_gauges, files_gauges, compactor_gauges, resolve_gauges];
+        gauges.push(access_gauges);
+        Ok(Service { resolver, office, log, segments, files, compactor, strain, workers, gauges })
     }
 }
 

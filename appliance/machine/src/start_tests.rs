@@ -12,6 +12,7 @@ use model::label_set::LabelSet;
 use model::matcher::{MatchOp, Matcher};
 use model::samples::Samples;
 use model::time::TimestampMs;
+use scrape::http_options::HttpOptions;
 use scrape::protocol::Protocol;
 use scrape::relabel::NameScheme;
 use scrape::status::{Health, TargetStatus};
@@ -110,9 +111,8 @@ fn target(host: &str, port: u16) -> Arc<TargetSpec> {
         metric_relabel: Arc::from([]),
         limits: Limits::default(),
         extra_scrape_metrics: false,
-        follow_redirects: true,
-        headers: Vec::new(),
-        secret_headers: Vec::new(),
+        http: HttpOptions::default().shared(),
+        socket: None,
         forced_error: None,
     })
 }

@@ -523,7 +523,7 @@ fn request(spec: &TargetSpec, options: &Options) -> FetchRequest {
     // Inflating takes 0.5-0.7 CPU s/GB here and deflating more there; the loopback device moves the
     // plain body for 0.2-0.4. Only a wire is worth the difference.
     let encoding = match spec.compression {
-        Compression::Gzip if !spec.url.is_loopback() => "gzip",
+        Compression::Gzip if !spec.url.is_loopback() && spec.socket.is_none() => "gzip",
         Compression::Gzip | Compression::Identity => "identity",
     };
     let timeout_seconds = (number(spec.timeout_ms) / 1e3).to_string();
@@ -534,9 +534,7 @@ fn request(spec: &TargetSpec, options: &Options) -> FetchRequest {
         ("X-Prometheus-Scrape-Timeout-Seconds", &timeout_seconds),
     ];
     let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
-    let mut headers: Vec<(String, String)> = fixed.map(owned).into();
-    headers.extend(spec.headers.iter().cloned());
-    headers.extend(spec.secret_headers.iter().cloned());
+    let headers: Vec<(String, String)> = fixed.map(owned).into();
     // Upstream refuses a body that reaches the limit.
     let limit = spec.limits.body_bytes;
     let body_bytes_max = if limit == 0 { options.body_bytes_max } else { limit - 1 };
@@ -549,8 +547,8 @@ fn request(spec: &TargetSpec, options: &Options) -> FetchRequest {
         headers,
         body_bytes_max,
         head_bytes_max: HEAD_BYTES_MAX,
-        follow_redirects: spec.follow_redirects,
         redirects_max: REDIRECTS_MAX,
-        secret_headers: spec.secret_headers.len(),
+        http: Arc::clone(&spec.http),
+        socket: spec.socket.clone(),
     }
 }

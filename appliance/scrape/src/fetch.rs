@@ -9,6 +9,7 @@ use std::sync::Arc;
 use model::time::{Now, Tick};
 use storage::row::Slot;
 
+use crate::http_options::HttpOptions;
 use crate::target::{Scheme, TargetId};
 
 /// Most bytes that the head of a response may have, here and in every redirect before it.
@@ -43,19 +44,18 @@ pub struct FetchRequest {
     pub authority: String,
     /// What follows GET: path and query, percent-encoded.
     pub path_and_query: String,
-    /// Further headers in the order to be sent, Host excluded.
+    /// Further headers in the order to be sent, Host and those of `http` excluded.
     pub headers: Vec<(String, String)>,
     /// Most bytes of the body, dechunked and inflated; more is [`FetchFault::BodyTooLarge`].
     pub body_bytes_max: u64,
     /// Most bytes of a response head.
     pub head_bytes_max: u32,
-    /// Whether to follow redirects. The headers of [`FetchRequest::secret_headers`] are left out
-    /// when a redirect leads to another host.
-    pub follow_redirects: bool,
     /// Most redirects to follow.
     pub redirects_max: u8,
-    /// How many of `headers`, counted from the end, are credentials.
-    pub secret_headers: usize,
+    /// Credentials, certificates, proxies and whether redirects are followed.
+    pub http: Arc<HttpOptions>,
+    /// A socket of this machine that is connected to instead of host and port.
+    pub socket: Option<String>,
 }
 
 /// A response read to its end.

@@ -187,6 +187,14 @@ impl Default for HttpOptions {
 }
 
 impl HttpOptions {
+    /// Whether a request over plain HTTP needs none of it but the redirects.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        self.authorization.is_none()
+            && self.headers.is_empty()
+            && self.proxy.choice == ProxyChoice::Direct
+    }
+
     /// The options, to be shared.
     #[must_use]
     pub fn shared(self) -> Arc<HttpOptions> {

@@ -11,6 +11,7 @@ use model::label_name::quote;
 use model::label_set::{Builder, LabelSet};
 use thiserror::Error;
 
+use crate::http_options::HttpOptions;
 use crate::protocol::{DEFAULT, Escaping, Protocol, accept};
 use crate::relabel::{NameScheme, Rule, apply};
 use crate::target::{Compression, Limits, NativeLimits, Scheme, TargetSpec, Url};
@@ -21,6 +22,7 @@ const SCHEME: &str = "__scheme__";
 const METRICS_PATH: &str = "__metrics_path__";
 const INTERVAL: &str = "__scrape_interval__";
 const TIMEOUT: &str = "__scrape_timeout__";
+const UNIX_SOCKET: &str = "__unix_socket__";
 const PARAM_PREFIX: &str = "__param_";
 const META_PREFIX: &str = "__meta_";
 const RESERVED_PREFIX: &str = "__";
@@ -81,12 +83,8 @@ pub struct JobOptions {
     pub limits: Limits,
     /// `extra_scrape_metrics`. Default false.
     pub extra_scrape_metrics: bool,
-    /// `follow_redirects`. Default true.
-    pub follow_redirects: bool,
-    /// `http_headers`.
-    pub headers: Vec<(String, String)>,
-    /// `basic_auth`, `authorization`: complete headers.
-    pub secret_headers: Vec<(String, String)>,
+    /// `http_config`. Default none of it.
+    pub http: Arc<HttpOptions>,
 }
 
 impl JobOptions {
@@ -114,9 +112,7 @@ impl JobOptions {
             metric_relabel: Arc::from([]),
             limits: Limits::default(),
             extra_scrape_metrics: false,
-            follow_redirects: true,
-            headers: Vec::new(),
-            secret_headers: Vec::new(),
+            http: HttpOptions::default().shared(),
         }
     }
 }
@@ -226,6 +222,8 @@ pub fn target(job: &JobOptions, found: &LabelSet) -> Result<Option<TargetSpec>, 
         });
     }
     let histograms = switches(&labels)?;
+    let socket = Some(labels.value(UNIX_SOCKET)).filter(|path| !path.is_empty());
+    let socket = socket.map(str::to_owned);
     if labels.value(INSTANCE).is_empty() {
         labels.set(INSTANCE, &url.authority);
     }
@@ -249,9 +247,8 @@ pub fn target(job: &JobOptions, found: &LabelSet) -> Result<Option<TargetSpec>, 
         metric_relabel: job.metric_relabel.clone(),
         limits: job.limits,
         extra_scrape_metrics: job.extra_scrape_metrics,
-        follow_redirects: job.follow_redirects,
-        headers: job.headers.clone(),
-        secret_headers: job.secret_headers.clone(),
+        http: Arc::clone(&job.http),
+        socket,
         forced_error: None,
     }))
 }

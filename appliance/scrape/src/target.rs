@@ -13,6 +13,7 @@ use model::time::TimestampMs;
 use storage::row::{GroupKey, Slot};
 use xxhash_rust::xxh3::xxh3_128;
 
+use crate::http_options::HttpOptions;
 use crate::protocol::Protocol;
 use crate::relabel::{NameScheme, Rule};
 use crate::slots::Schedule;
@@ -161,12 +162,10 @@ pub struct TargetSpec {
     pub limits: Limits,
     /// Whether the three further report series are written.
     pub extra_scrape_metrics: bool,
-    /// Whether redirects are followed.
-    pub follow_redirects: bool,
-    /// Headers of the configuration (`http_headers`), in order.
-    pub headers: Vec<(String, String)>,
-    /// Headers that carry credentials: never sent to another host.
-    pub secret_headers: Vec<(String, String)>,
+    /// Credentials, certificates, proxies and the like.
+    pub http: Arc<HttpOptions>,
+    /// `__unix_socket__`: a socket of this machine that is connected to instead of the address.
+    pub socket: Option<String>,
     /// The scrape fails with this text without being tried, e.g. when `target_limit` is passed.
     pub forced_error: Option<Arc<str>>,
 }

@@ -428,11 +428,6 @@ scrape_configs:
             "rule_files: [a.yml]\nremote_write:\nalerting: {}\n",
             "p.yml:1:1: unsupported field rule_files; remove it: rules are not evaluated yet",
         );
-        check(
-            "scrape_configs:\n- job_name: a\n  scheme: https\n",
-            "p.yml:3:11: unsupported value \"https\" of field scheme; use http: TLS is not done \
-             yet",
-        );
         let error = load("rule_files: [a]", Path::new("p")).unwrap_err();
         assert!(error.is_unsupported());
     }

@@ -9,10 +9,9 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use api::backend::DroppedTarget;
-use client::headers::Headers;
 use discovery::group::Group;
 use model::label_set::LabelSet;
-use scrape::job::{JobOptions, discovered_labels, target};
+use scrape::job::{discovered_labels, target};
 use scrape::target::TargetSpec;
 
 use crate::config::job::ScrapeConfig;
@@ -61,10 +60,6 @@ enum Made {
 #[derive(Debug)]
 struct Pool {
     config: ScrapeConfig,
-    /// With its headers.
-    options: JobOptions,
-    /// Why every target fails: headers that cannot be read.
-    fault: Option<String>,
     written: Arc<Group>,
     /// By the address of the group, which lives as long as it is a key here.
     made: HashMap<usize, (Arc<Group>, Vec<Made>)>,
@@ -78,7 +73,7 @@ pub struct Pools {
 }
 
 impl Pools {
-    /// Makes these the jobs. One that did not change keeps what it made. Files of secrets are read.
+    /// Makes these the jobs. One that did not change keeps what it made.
     pub fn configure(&mut self, jobs: &[ScrapeConfig]) {
         let mut before: HashMap<Arc<str>, Pool> =
             self.pools.drain(..).map(|pool| (pool.config.job.name.clone(), pool)).collect();
@@ -86,7 +81,7 @@ impl Pools {
             let mut pool = Pool::new(config);
             if let Some(old) = before.remove(&config.job.name) {
                 pool.counts = PoolCounts { target_limit: config.target_limit, ..old.counts };
-                if old.config == pool.config && old.options == pool.options {
+                if old.config == pool.config {
                     pool.written = old.written;
                     pool.made = old.made;
                 }
@@ -99,7 +94,7 @@ impl Pools {
     pub fn list(&mut self, groups_of: impl Fn(&str) -> Vec<Arc<Group>>) -> TargetList {
         let mut list = TargetList::default();
         for pool in &mut self.pools {
-            let groups = groups_of(&pool.options.name);
+            let groups = groups_of(&pool.config.job.name);
             pool.add_to(&mut list, groups);
         }
         list
@@ -108,26 +103,18 @@ impl Pools {
 
 impl Pool {
     fn new(config: &ScrapeConfig) -> Pool {
-        let mut options = config.job.clone();
-        let mut fault = None;
-        match Headers::read(&config.http) {
-            Ok(Headers { public, secret }) => {
-                (options.headers, options.secret_headers) = (public, secret);
-            }
-            Err(reason) => fault = Some(reason),
-        }
         let written = Group {
             source: "static_configs".to_owned(),
             labels: LabelSet::empty(),
             targets: config.targets.clone(),
         };
         let counts = PoolCounts {
-            job: options.name.to_string(),
+            job: config.job.name.to_string(),
             target_limit: config.target_limit,
             ..PoolCounts::default()
         };
         let config = config.clone();
-        Pool { config, options, fault, written: Arc::new(written), made: HashMap::new(), counts }
+        Pool { config, written: Arc::new(written), made: HashMap::new(), counts }
     }
 
     fn add_to(&mut self, list: &mut TargetList, found: Vec<Arc<Group>>) {
@@ -166,12 +153,12 @@ impl Pool {
     fn make(&mut self, group: &Group, list: &mut TargetList) -> Vec<Made> {
         let mut made = Vec::with_capacity(group.targets.len());
         for found in group.label_sets() {
-            made.push(match target(&self.options, &found) {
+            made.push(match target(&self.config.job, &found) {
                 Ok(Some(spec)) => Made::Target(Arc::new(spec)),
                 Ok(None) => Made::Dropped,
                 Err(error) => {
                     self.counts.faults += 1;
-                    let job = &self.options.name;
+                    let job = &self.config.job.name;
                     list.faults.push(format!("job {job}: {found}: {error}"));
                     continue;
                 }
@@ -180,10 +167,10 @@ impl Pool {
         made
     }
 
-    /// Makes every target fail when there are too many, or headers cannot be read.
+    /// Makes every target fail when there are too many.
     fn fail_all(&mut self, specs: &mut [Arc<TargetSpec>]) {
         let (limit, count) = (self.config.target_limit, specs.len());
-        let mut fault = self.fault.clone();
+        let mut fault = None;
         if limit != 0 && usize::try_from(limit).is_ok_and(|limit| limit < count) {
             self.counts.limit_passed += 1;
             let numbers = format!("number of targets: {count}, limit: {limit}");
@@ -205,7 +192,7 @@ impl Pool {
             Ok(kept_max) => kept_max,
         };
         if usize::try_from(*count).is_ok_and(|count| count <= kept_max) {
-            let discovered_labels = discovered_labels(&self.options, found);
+            let discovered_labels = discovered_labels(&self.config.job, found);
             list.dropped.push(DroppedTarget { discovered_labels, scrape_pool: pool.clone() });
         }
     }

@@ -1,19 +1,26 @@
 //! Idle connections: kept alive for the next scrape, the newest of a place used first.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
 use model::time::Tick;
 
+use crate::channel::Channel;
+use crate::client::route::Route;
 use crate::operation::FileKey;
 
 /// How long a connection may idle: upstream's five minutes.
 const IDLE_MS_MAX: u64 = 5 * 60_000;
 
-/// Host and port of a connection.
-pub type PlaceKey = (String, u16);
+/// A connection.
+pub struct Link {
+    /// Its socket.
+    pub file: FileKey,
+    /// TLS, where it is spoken.
+    pub channel: Option<Box<Channel>>,
+}
 
 struct Idle {
-    file: FileKey,
+    link: Link,
     until: Tick,
     number: u64,
 }
@@ -21,8 +28,8 @@ struct Idle {
 /// The idle connections of one client.
 #[derive(Default)]
 pub struct IdleConnections {
-    by_place: HashMap<PlaceKey, Vec<Idle>>,
-    by_age: BTreeSet<(Tick, u64, PlaceKey)>,
+    by_route: HashMap<Route, Vec<Idle>>,
+    by_age: BTreeMap<(Tick, u64), Route>,
     numbers: u64,
 }
 
@@ -33,70 +40,78 @@ impl IdleConnections {
         self.by_age.len()
     }
 
-    /// Keeps `file`, connected to `place`.
-    pub fn put(&mut self, now: Tick, place: PlaceKey, file: FileKey) {
+    /// Keeps `link`, which serves `route`.
+    pub fn put(&mut self, now: Tick, route: Route, link: Link) {
         let until = now.after_ms(IDLE_MS_MAX);
         self.numbers += 1;
-        let idle = Idle { file, until, number: self.numbers };
-        self.by_age.insert((until, self.numbers, place.clone()));
-        self.by_place.entry(place).or_default().push(idle);
+        let idle = Idle { link, until, number: self.numbers };
+        self.by_age.insert((until, self.numbers), route.clone());
+        self.by_route.entry(route).or_default().push(idle);
     }
 
-    /// The newest connection to `place`.
-    pub fn take(&mut self, place: &PlaceKey) -> Option<FileKey> {
-        let idle = self.by_place.get_mut(place)?.pop()?;
-        if self.by_place.get(place).is_some_and(Vec::is_empty) {
-            self.by_place.remove(place);
+    /// The newest connection that serves `route`.
+    pub fn take(&mut self, route: &Route) -> Option<Link> {
+        let idle = self.by_route.get_mut(route)?.pop()?;
+        if self.by_route.get(route).is_some_and(Vec::is_empty) {
+            self.by_route.remove(route);
         }
-        self.by_age.remove(&(idle.until, idle.number, place.clone()));
-        Some(idle.file)
+        self.by_age.remove(&(idle.until, idle.number));
+        Some(idle.link)
     }
 
     /// The oldest connection of all, to make room.
-    pub fn take_oldest(&mut self) -> Option<FileKey> {
-        let (_, number, place) = self.by_age.pop_first()?;
-        let idles = self.by_place.get_mut(&place)?;
+    pub fn take_oldest(&mut self) -> Option<Link> {
+        let ((_, number), route) = self.by_age.pop_first()?;
+        let idles = self.by_route.get_mut(&route)?;
         let at = idles.iter().position(|idle| idle.number == number)?;
         let idle = idles.remove(at);
         if idles.is_empty() {
-            self.by_place.remove(&place);
+            self.by_route.remove(&route);
         }
-        Some(idle.file)
+        Some(idle.link)
     }
 
     /// A connection whose time has passed.
-    pub fn take_expired(&mut self, now: Tick) -> Option<FileKey> {
+    pub fn take_expired(&mut self, now: Tick) -> Option<Link> {
         if now < self.next_deadline()? { None } else { self.take_oldest() }
     }
 
     /// When the next connection's time passes.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Tick> {
-        self.by_age.first().map(|(until, _, _)| *until)
+        self.by_age.first_key_value().map(|((until, _), _)| *until)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::client::route::Dial;
     use crate::slab::Key;
 
-    fn file(index: u32) -> FileKey {
-        FileKey(Key { index, generation: 0 })
+    fn link(index: u32) -> Link {
+        Link { file: FileKey(Key { index, generation: 0 }), channel: None }
+    }
+
+    fn index(link: Option<Link>) -> Option<u32> {
+        link.map(|link| link.file.0.index)
     }
 
     #[test]
-    fn the_newest_of_a_place_is_used_and_the_oldest_of_all_evicted() {
+    fn the_newest_of_a_route_is_used_and_the_oldest_of_all_evicted() {
         let mut idle = IdleConnections::default();
-        let place = |name: &str| (name.to_owned(), 80);
+        let route =
+            |name: &str| Route { dial: Dial::Host(name.to_owned(), 80), tunnel: None, tls: None };
         for (at, name) in ["a", "b", "a"].into_iter().enumerate() {
-            idle.put(Tick(at as u64), place(name), file(u32::try_from(at).unwrap()));
+            idle.put(Tick(at as u64), route(name), link(u32::try_from(at).unwrap()));
         }
-        assert_eq!(idle.take(&place("a")), Some(file(2)));
-        assert_eq!(idle.take_expired(Tick(5)), None);
-        assert_eq!(idle.take_expired(Tick(0).after_ms(IDLE_MS_MAX)), Some(file(0)));
-        assert_eq!(idle.take(&place("a")), None);
-        assert_eq!(idle.take_oldest(), Some(file(1)));
+        let secure = Route { tls: Some(1), ..route("a") };
+        assert_eq!(index(idle.take(&secure)), None);
+        assert_eq!(index(idle.take(&route("a"))), Some(2));
+        assert_eq!(index(idle.take_expired(Tick(5))), None);
+        assert_eq!(index(idle.take_expired(Tick(0).after_ms(IDLE_MS_MAX))), Some(0));
+        assert_eq!(index(idle.take(&route("a"))), None);
+        assert_eq!(index(idle.take_oldest()), Some(1));
         assert_eq!((idle.count(), idle.next_deadline()), (0, None));
     }
 }

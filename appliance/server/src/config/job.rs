@@ -10,7 +10,6 @@ use exposition::native::schema_for;
 use exposition::protobuf::family::HistogramOptions;
 use model::label_name::quote;
 use model::label_set::{Builder, LabelSet};
-use scrape::http_options::{Authorization, HttpOptions, ProxyChoice, TlsOptions};
 use scrape::job::JobOptions;
 use scrape::protocol::{DEFAULT, Escaping, NATIVE, Protocol};
 use scrape::relabel::NameScheme;
@@ -56,10 +55,8 @@ pub struct JobDefaults {
 pub struct ScrapeConfig {
     /// As written, without comments and secrets.
     pub yaml: Arc<str>,
-    /// The job; headers are not in yet, for their files are read when targets are made.
+    /// The job.
     pub job: JobOptions,
-    /// How its targets are reached.
-    pub http: Arc<HttpOptions>,
     /// Label sets of the targets, `__address__` among them, in the order written.
     pub targets: Vec<LabelSet>,
     /// Where further targets come from.
@@ -104,14 +101,12 @@ pub fn read(
     let empty = "empty or null metric relabeling rule in scrape config";
     job.metric_relabel = rules(&section, "metric_relabel_configs", empty, name_scheme, findings);
     let http = http_config::read(&section, directory, findings);
-    job.follow_redirects = http.follow_redirects;
-    refuse_undone(&section, &http, findings);
+    job.http = http.shared();
     let targets =
         static_targets(&section, section.list("relabel_configs", findings).is_empty(), findings);
     Some(ScrapeConfig {
         yaml: print::yaml(node).into(),
         job,
-        http: http.shared(),
         targets,
         discovery: mechanisms(&section, directory, findings),
         target_limit: limit(&section, "target_limit", defaults.target_limit, findings),
@@ -122,23 +117,6 @@ pub fn read(
             findings,
         ),
     })
-}
-
-/// What scrapes do not do yet of what discovery does.
-fn refuse_undone(section: &Section<'_>, http: &HttpOptions, findings: &mut Findings) {
-    let mut refuse = |name: &'static str, remedy: &str| {
-        let what = format!("field {name}");
-        findings.push(Fault::unsupported(section.place_of(name), what, remedy));
-    };
-    if matches!(http.authorization, Some(Authorization::OAuth2(_))) {
-        refuse("oauth2", "remove it: use basic_auth or authorization");
-    }
-    if http.tls != TlsOptions::default() {
-        refuse("tls_config", "remove it and scrape over http: TLS is not done yet");
-    }
-    if http.proxy.choice != ProxyChoice::Direct {
-        refuse("proxy_url", "remove it: targets are reached directly");
-    }
 }
 
 /// Interval and timeout: a job's own, else the global ones, the timeout cut to the interval.
@@ -198,6 +176,9 @@ fn read_options(
 ) {
     if let Some(path) = section.text("metrics_path", findings) {
         path.clone_into(&mut job.metrics_path);
+    }
+    if let Some(scheme) = section.text("scheme", findings).filter(|scheme| !scheme.is_empty()) {
+        scheme.clone_into(&mut job.scheme);
     }
     job.params = params(section, findings);
     let mut flag = |name, default| match section.boolean(name, findings) {

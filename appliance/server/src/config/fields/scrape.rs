@@ -1,6 +1,6 @@
 //! Jobs and what they take from `global`.
 
-use crate::config::field::{Field, Support, Table, no, only, yes};
+use crate::config::field::{Field, Support, Table, no, yes};
 use crate::config::fields::discovery::DISCOVERY;
 use crate::config::fields::http::HTTP;
 
@@ -125,7 +125,7 @@ pub static SCRAPE: Table = Table {
                 "Time a scrape may take; at most the interval.",
             ),
             yes("metrics_path", "path", "/metrics", "Path of the metrics."),
-            only("scheme", "text", &["http"], "http", "use http: TLS is not done yet"),
+            yes("scheme", "text", "http", "http or https."),
             yes("params", "map of list of text", "{}", "Parameters of the URL."),
             yes(
                 "honor_labels",
