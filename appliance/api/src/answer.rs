@@ -9,18 +9,39 @@ use query::value::{Point, Points, Sample, SeriesPoints, Value};
 
 use crate::failure::Failure;
 use crate::histogram::{Boundaries, buckets};
-use crate::json::{Gone, Writer};
+use crate::json::{Gone, Sink, Writer};
 
 /// Warnings, and infos, of one answer that are written out.
 const ANNOTATIONS_MAX: usize = 10;
 
 /// What an endpoint gives.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub enum Answer {
     /// Data in the envelope.
     Success(Success),
     /// Plain text or a page, without envelope.
     Text(Text),
+    /// Bytes that are made as they are sent.
+    Streamed(Streamed),
+}
+
+/// Writes the bytes of an answer.
+pub type Write = Box<dyn FnOnce(&mut dyn Sink) -> Result<(), Gone> + Send>;
+
+/// An answer of status 200 that is made as it is sent.
+pub struct Streamed {
+    /// Value of Content-Type.
+    pub content_type: &'static str,
+    /// Value of Content-Encoding, where the bytes have one already.
+    pub coding: Option<&'static str>,
+    /// Writes them.
+    pub write: Write,
+}
+
+impl std::fmt::Debug for Streamed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Streamed({})", self.content_type)
+    }
 }
 
 /// Data and what was to say about it.
@@ -273,7 +294,6 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::json::Sink;
 
     #[derive(Default)]
     struct Text(String);

@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use crate::active::{ActiveQueries, ActiveQuery};
 use crate::inbound::Inbound;
+use crate::outbound::Outbound;
 use crate::query_stats::Timings;
 
 /// Work for a query thread, told whether its turn came.
@@ -30,7 +31,7 @@ pub enum Turn {
 }
 
 /// The server behind the API. Methods that say so may wait; they are called on threads that may.
-pub trait Backend: Inbound + Send + Sync + 'static {
+pub trait Backend: Inbound + Outbound + Send + Sync + 'static {
     /// One reading of both clocks.
     fn now(&self) -> Now;
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use model::label_name::quote;
 use model::matcher::Matcher;
 use model::time::{Now, Tick, TimestampMs};
@@ -37,6 +38,10 @@ pub struct Call {
     pub parameters: Parameters,
     /// The part of the path between the route's fixed parts, decoded; "" for a fixed route.
     pub path_part: String,
+    /// Value of Accept; "" when there is none.
+    pub accept: String,
+    /// The body, where the route reads it.
+    pub body: Bytes,
     /// When the request was read.
     pub received: Now,
     /// Whether anybody still waits.

@@ -13,6 +13,7 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
 use axum::routing::any;
+use bytes::Bytes;
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Body as _;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
@@ -27,6 +28,7 @@ use crate::call::{Call, Context};
 use crate::failure::{Failure, Kind};
 use crate::json::{Sink as _, Writer};
 use crate::parameters::{Parameters, decode_segment};
+use crate::receive::text_of;
 use crate::receiver::Receiver;
 use crate::requests::Requests;
 use crate::routes::{Methods, Place, ROUTES, Route};
@@ -139,19 +141,20 @@ async fn respond(context: &Arc<Context>, route: &'static Route, request: Request
     let guard = cancel.guard();
     let method = method_text(request.method());
     let client = request.extensions().get::<Peer>().map(|peer| peer.0.ip());
-    let parameters = read_form(request).await;
+    let accept = text_of(request.headers(), &header::ACCEPT).to_owned();
+    let form = read_form(route, request).await;
     let (sender, receiver) = oneshot::channel();
     let delivery = Delivery::new(sender, accepts_gzip, route.place == Place::Service);
-    match parameters {
+    match form {
         Err(failure) => deliver(delivery, Err(failure), &cancel),
-        Ok(parameters) => {
+        Ok((parameters, body)) => {
             let (active, listed) = {
                 let text = query_text(&parameters);
                 let handler = route.path;
                 let described = Described { text: &text, handler, method, client, received };
                 enlist(context, route, &described)
             };
-            let call = Call { parameters, path_part, received, cancel, active };
+            let call = Call { parameters, path_part, accept, body, received, cancel, active };
             dispatch(context, route, call, listed, delivery);
         }
     }
@@ -235,19 +238,26 @@ fn deliver(mut delivery: Delivery, result: Result<Answer, Failure>, cancel: &Can
     if cancel.is_cancelled() {
         return;
     }
-    let written = match &result {
+    let written = match result {
+        Ok(Answer::Streamed(streamed)) => {
+            delivery.describe(200, streamed.content_type);
+            if let Some(coding) = streamed.coding {
+                delivery.is_coded(coding);
+            }
+            (streamed.write)(&mut delivery)
+        }
         Ok(Answer::Text(text)) => {
             delivery.describe(text.status, text.content_type);
             delivery.take(text.body.as_bytes())
         }
         Ok(Answer::Success(success)) => {
             let mut writer = Writer::new(&mut delivery);
-            write_success(&mut writer, success).and_then(|()| writer.finish())
+            write_success(&mut writer, &success).and_then(|()| writer.finish())
         }
         Err(failure) => {
             delivery.describe(failure.kind.status(), "application/json");
             let mut writer = Writer::new(&mut delivery);
-            write_failure(&mut writer, failure);
+            write_failure(&mut writer, &failure);
             writer.finish()
         }
     };
@@ -257,15 +267,16 @@ fn deliver(mut delivery: Delivery, result: Result<Answer, Failure>, cancel: &Can
     }
 }
 
-/// The form of a request: its URL's, and its body's where the type says that it is one.
-async fn read_form(request: Request) -> Result<Parameters, Failure> {
+/// The form of a request: its URL's, and its body's where the type says that it is one; and the
+/// body itself where the route wants it.
+async fn read_form(route: &Route, request: Request) -> Result<(Parameters, Bytes), Failure> {
     let (parts, body) = request.into_parts();
     let query = parts.uri.query().unwrap_or("");
     let content_type = parts.headers.get(header::CONTENT_TYPE);
     let is_form = content_type
         .is_some_and(|value| value.as_bytes().starts_with(b"application/x-www-form-urlencoded"));
-    if parts.method == Method::GET || !is_form {
-        return Ok(Parameters::new(query, b""));
+    if parts.method == Method::GET || !(is_form || route.reads_body()) {
+        return Ok((Parameters::new(query, b""), Bytes::new()));
     }
     let bytes_max = u64::try_from(FORM_BYTES_MAX).unwrap_or(u64::MAX);
     if bytes_max < body.size_hint().lower() {
@@ -273,7 +284,10 @@ async fn read_form(request: Request) -> Result<Parameters, Failure> {
     }
     let collect = Limited::new(body, FORM_BYTES_MAX).collect();
     match tokio::time::timeout(FORM_TIMEOUT, collect).await {
-        Ok(Ok(collected)) => Ok(Parameters::new(query, &collected.to_bytes())),
+        Ok(Ok(collected)) if route.reads_body() => {
+            Ok((Parameters::new(query, b""), collected.to_bytes()))
+        }
+        Ok(Ok(collected)) => Ok((Parameters::new(query, &collected.to_bytes()), Bytes::new())),
         Ok(Err(error)) => Err(Failure::bad_data(format!("error parsing form values: {error}"))),
         Err(_) => Err(Failure::bad_data("error parsing form values: the body did not come")),
     }
@@ -297,8 +311,8 @@ fn response(head: Head) -> Response {
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(head.content_type));
     headers.append(header::VARY, HeaderValue::from_static("Accept-Encoding"));
-    if head.gzip {
-        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    if let Some(coding) = head.coding {
+        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(coding));
     }
     response
 }

@@ -2,8 +2,8 @@
 
 use crate::call::Endpoint;
 use crate::{
-    active_endpoints, metadata_endpoints, query_endpoints, series_endpoints, status_endpoints,
-    target_endpoints,
+    active_endpoints, federate_endpoint, metadata_endpoints, query_endpoints, read_endpoint,
+    series_endpoints, status_endpoints, target_endpoints,
 };
 
 /// Methods that a path answers. OPTIONS is answered wherever cross-origin headers are.
@@ -78,7 +78,15 @@ pub struct Route {
     pub endpoint: Endpoint,
 }
 
+const READ_PATH: &str = "/api/v1/read";
+
 impl Route {
+    /// Whether the body is no form, but what the endpoint reads.
+    #[must_use]
+    pub fn reads_body(&self) -> bool {
+        self.path == READ_PATH
+    }
+
     /// The part of `path` that varies, undecoded; "" for a fixed path, `None` where it is not of
     /// this form.
     #[must_use]
@@ -131,6 +139,8 @@ pub const ROUTES: &[Route] = &[
         metadata_endpoints::query_exemplars,
     ),
     route("/api/v1/series", Methods::GetPost, true, Place::Query, series_endpoints::series),
+    route(READ_PATH, Methods::Post, true, Place::Query, read_endpoint::read),
+    route("/federate", Methods::Get, true, Place::Query, federate_endpoint::federate),
     route("/api/v1/labels", Methods::GetPost, true, Place::Query, series_endpoints::labels),
     Route {
         path: "/api/v1/label/{name}/values",

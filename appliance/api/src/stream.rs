@@ -63,8 +63,8 @@ pub struct Head {
     pub status: u16,
     /// Value of Content-Type.
     pub content_type: &'static str,
-    /// Whether the bytes are compressed.
-    pub gzip: bool,
+    /// How the bytes are coded.
+    pub coding: Option<&'static str>,
     /// The bytes.
     pub body: AnswerBody,
 }
@@ -122,6 +122,7 @@ pub struct Delivery {
     status: u16,
     content_type: &'static str,
     accepts_gzip: bool,
+    coding: Option<&'static str>,
     whole_only: bool,
     first: Vec<u8>,
     stream: Option<Stream>,
@@ -142,6 +143,7 @@ impl Delivery {
             status: 200,
             content_type: "application/json",
             accepts_gzip,
+            coding: None,
             whole_only,
             first: Vec::new(),
             stream: None,
@@ -153,6 +155,13 @@ impl Delivery {
         assert!(self.stream.is_none(), "S1: the head precedes the first chunk");
         self.status = status;
         self.content_type = content_type;
+    }
+
+    /// Says that the bytes are coded in this way already; before the first chunk.
+    pub fn is_coded(&mut self, coding: &'static str) {
+        assert!(self.stream.is_none(), "S1: the head precedes the first chunk");
+        self.accepts_gzip = false;
+        self.coding = Some(coding);
     }
 
     /// Ends the answer. A short one goes out whole, its length in the head.
@@ -172,9 +181,15 @@ impl Delivery {
     }
 
     fn send_head(&mut self, gzip: bool, body: AnswerBody) {
+        let coding = if gzip { Some("gzip") } else { self.coding };
         let head = self.head.take().expect("S1: an answer has one head");
         // A reader that is gone is noticed at the next chunk, or there is none.
-        drop(head.send(Head { status: self.status, content_type: self.content_type, gzip, body }));
+        drop(head.send(Head {
+            status: self.status,
+            content_type: self.content_type,
+            coding,
+            body,
+        }));
     }
 
     /// Opens the stream with what the first chunk holds.
@@ -264,7 +279,7 @@ mod tests {
             read.extend_from_slice(&chunk);
         }
         writer.join().expect("writer ends");
-        if head.gzip {
+        if head.coding == Some("gzip") {
             let mut plain = Vec::new();
             flate2::read::GzDecoder::new(&read[..]).read_to_end(&mut plain).expect("gzip");
             return (true, exact, plain);

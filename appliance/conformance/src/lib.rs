@@ -22,6 +22,7 @@ pub mod promql_real;
 
 pub mod compliance;
 pub mod dashboards;
+pub mod federate;
 
 pub mod promqltest;
 pub mod tsdb;

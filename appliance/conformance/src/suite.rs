@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::report::{Known, Report};
 use crate::{
-    compliance, config, dashboards, exposition, openmetrics, promql_parse, promql_pretty,
+    compliance, config, dashboards, exposition, federate, openmetrics, promql_parse, promql_pretty,
     promql_real, promqltest, protobuf, relabel, tsdb,
 };
 
@@ -33,6 +33,7 @@ pub const SUITES: &[Suite] = &[
     Suite { name: "compliance", run: compliance::run, known: &[] },
     Suite { name: "dashboards", run: dashboards::run, known: &[] },
     Suite { name: "promqltest", run: promqltest::run, known: &[] },
+    Suite { name: "federate", run: federate::run, known: &[] },
     Suite { name: "tsdb", run: tsdb::run, known: &[] },
 ];
 

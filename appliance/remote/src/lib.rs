@@ -13,6 +13,8 @@ pub mod builder;
 mod native;
 pub mod write_request;
 pub mod interned_request;
+pub mod read_request;
+pub mod federation_page;
 
 #[cfg(test)]
 mod tests;

@@ -61,6 +61,12 @@ impl Writer {
         }
     }
 
+    /// A double, even when 0.
+    pub fn double_always(&mut self, field: u32, value: f64) {
+        self.key(field, FIXED64);
+        self.bytes.extend_from_slice(&value.to_le_bytes());
+    }
+
     /// Text or bytes, even when empty.
     pub fn put(&mut self, field: u32, bytes: &[u8]) {
         self.key(field, BYTES);

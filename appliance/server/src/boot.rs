@@ -200,6 +200,7 @@ fn report(config: &Config) {
 fn loaded(config: &Config) -> Loaded {
     Loaded {
         yaml: config.yaml.clone(),
+        external_labels: config.external_labels.clone(),
         evaluation_interval_ms: config.evaluation_interval_ms,
         at: machine::clock::now().wall,
         refused: None,

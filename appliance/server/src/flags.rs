@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use api::inbound::Receivers;
+use api::outbound::ReadLimits;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use machine::reactor::IoChoice;
 use model::duration::parse_duration_ms;
@@ -131,6 +132,19 @@ pub static FLAGS: &[Flag] = &[
         doc: "Messages that remote write takes: prometheus.WriteRequest (1.0) and \
               io.prometheus.write.v2.Request (2.0). Default both.",
     },
+    value(
+        "storage.remote.read-sample-limit",
+        "COUNT",
+        "50000000",
+        "Most samples that a remote read may have in one query where it does not ask for chunks.",
+    ),
+    value("storage.remote.read-concurrent-limit", "COUNT", "10", "Most remote reads at once."),
+    value(
+        "storage.remote.read-max-bytes-in-frame",
+        "BYTES",
+        "1048576",
+        "Bytes after which a frame of chunks is sent to a remote read.",
+    ),
     value("query.timeout", "DURATION", "2m", "Longest time that a query may take."),
     value(
         "query.max-concurrency",
@@ -172,8 +186,6 @@ pub static FLAGS: &[Flag] = &[
     ),
     unsupported("web.enable-admin-api", NOT_YET),
     unsupported("web.enable-otlp-receiver", NOT_YET),
-    unsupported("storage.remote.read-sample-limit", NOT_YET),
-    unsupported("storage.remote.read-concurrent-limit", NOT_YET),
     unsupported("storage.remote.flush-deadline", NOT_YET),
     unsupported("rules.alert.for-outage-tolerance", "leave it out: rules are not evaluated yet"),
     unsupported("rules.alert.for-grace-period", "leave it out: rules are not evaluated yet"),
@@ -273,6 +285,8 @@ pub struct Flags {
     pub lifecycle: bool,
     /// What is taken from others.
     pub receivers: Receivers,
+    /// What others may read.
+    pub read_limits: ReadLimits,
     /// `--query.timeout`, milliseconds.
     pub query_timeout_ms: u64,
     /// `--query.max-concurrency`
@@ -448,6 +462,11 @@ fn flags(matches: &ArgMatches) -> Result<Flags, String> {
         lifecycle: matches.get_flag("web.enable-lifecycle"),
         receivers: receivers(matches)?,
         auto_reload_ms: auto_reload_ms(matches)?,
+        read_limits: ReadLimits {
+            samples_max: count(matches, "storage.remote.read-sample-limit")?,
+            concurrent_max: count(matches, "storage.remote.read-concurrent-limit")?,
+            frame_bytes_max: count(matches, "storage.remote.read-max-bytes-in-frame")?,
+        },
         query_timeout_ms: duration_ms(matches, "query.timeout")?,
         query_concurrency: count(matches, "query.max-concurrency")?,
         query_samples_max: count(matches, "query.max-samples")?,

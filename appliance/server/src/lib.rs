@@ -20,6 +20,7 @@ pub mod state;
 pub mod relabel_steps;
 pub mod own_backend;
 mod inbound;
+mod outbound;
 pub mod log;
 pub mod request_line;
 pub mod web;

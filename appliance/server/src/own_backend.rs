@@ -14,6 +14,7 @@ use api::backend::{
     RelabelStep, Replay, RuntimeStatus, SeriesExemplars, Settings, Targets, TsdbRow, TsdbStatus,
 };
 use api::inbound::Receivers;
+use api::outbound::ReadLimits;
 use api::timestamp::format_rfc3339;
 use crossbeam::channel::{Sender, bounded};
 use exposition::entry::Entry;
@@ -70,6 +71,7 @@ impl Orders {
 pub struct OwnBackend {
     pub(crate) state: Arc<State>,
     pub(crate) receivers: Receivers,
+    pub(crate) read_limits: ReadLimits,
     settings: Settings,
     engine: EngineOptions,
     flags: Vec<(String, String)>,
@@ -120,6 +122,7 @@ impl OwnBackend {
         OwnBackend {
             state,
             receivers: flags.receivers,
+            read_limits: flags.read_limits,
             settings,
             engine,
             flags: flags.values.clone(),

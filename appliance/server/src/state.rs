@@ -10,6 +10,7 @@ use api::backend::{DroppedTarget, Finished, Phase};
 use exposition::metrics::Collected;
 use machine::handle::Handle;
 use machine::open::Progress;
+use model::label_set::LabelSet;
 use model::time::{Now, Tick, TimestampMs};
 use scrape::relabel::Rule;
 use tokio::sync::watch;
@@ -35,10 +36,12 @@ struct Queries {
 }
 
 /// The configuration in force.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Loaded {
     /// Without comments and secrets.
     pub yaml: String,
+    /// `global.external_labels`.
+    pub external_labels: LabelSet,
     /// `global.evaluation_interval`.
     pub evaluation_interval_ms: u64,
     /// When it came into force.

@@ -11,6 +11,7 @@ use api::backend::{
     TsdbStatus,
 };
 use api::inbound::{Inbound, PushRefused, PushReply, Receivers};
+use api::outbound::{Outbound, ReadLimits};
 use axum::body::Body;
 use exposition::metrics::Collected;
 use http_body_util::BodyExt as _;
@@ -332,6 +333,16 @@ impl Inbound for Fixed {
             ..Pushed::default()
         });
         Ok(())
+    }
+}
+
+impl Outbound for Fixed {
+    fn external_labels(&self) -> LabelSet {
+        LabelSet::new([("zone", "z")])
+    }
+
+    fn read_limits(&self) -> ReadLimits {
+        ReadLimits { samples_max: 5, concurrent_max: 100, frame_bytes_max: 1 << 20 }
     }
 }
 
