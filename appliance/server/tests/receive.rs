@@ -298,3 +298,115 @@ fn samples_of_any_order_of_series_and_time_are_found() {
     let server = Server::start(directory.path(), &[ON]);
     server.wait_for_value(count, |count| count == 6000.0);
 }
+
+/// The public cases of what a receiver must take and refuse.
+mod cases {
+    use std::path::{Path, PathBuf};
+
+    use serde_json::Value;
+
+    use super::*;
+
+    fn file() -> PathBuf {
+        let directory = match std::env::var_os("CRESSET_TESTDATA") {
+            Some(directory) => PathBuf::from(directory),
+            None => Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/testdata"),
+        };
+        directory.join("prometheus-compliance/cases/remotewrite_receiver.json")
+    }
+
+    fn labels(value: &Value) -> Labels {
+        let object = value.as_object().cloned().unwrap_or_default();
+        let text = |value: &Value| value.as_str().unwrap_or("").to_owned();
+        object.iter().map(|(name, value)| (name.clone(), text(value))).collect()
+    }
+
+    /// What the suite sends, and what must be written of it.
+    fn series(case: &Value, now: i64) -> (Series, [u64; 3]) {
+        let mut series = Series { labels: labels(&case["labels"]), ..Series::default() };
+        if series.labels.is_empty() {
+            series.labels = pairs(&[("__name__", "combined")]);
+        }
+        let suite = case["suite"].as_str().unwrap_or("");
+        let mut counts = [0; 3];
+        if suite.starts_with("TestExemplar") {
+            series.samples.push((1.0, now));
+            series.exemplars.push((labels(&case["exemplarLabels"]), 1.0, now));
+            counts = [1, 0, 1];
+        } else if suite.starts_with("TestHistogram") {
+            series.histograms.push(histogram(case, now));
+            counts = [0, 1, 0];
+        } else if suite.starts_with("TestMetadata") {
+            let kinds =
+                ["COUNTER", "GAUGE", "HISTOGRAM", "GAUGEHISTOGRAM", "SUMMARY", "INFO", "STATESET"];
+            let kind = case["metricType"].as_str().unwrap_or("");
+            let kind = kinds.iter().position(|name| kind.ends_with(&format!("_{name}")));
+            let kind = kind.map_or(0, |at| u64::try_from(at).expect("few") + 1);
+            let text = |name: &str| case[name].as_str().unwrap_or("").to_owned();
+            series.metadata = Some((kind, text("help"), text("unit")));
+            series.samples.push((1.0, now));
+            counts = [1, 0, 0];
+        } else if let Some(samples) = case["expectedParams"]["samples"].as_i64() {
+            series.samples.extend((0..samples).map(|at| (1.0, now + at)));
+            series.exemplars.push((pairs(&[("trace_id", "t")]), 1.0, now));
+            counts = [u64::try_from(samples).expect("few"), 0, 1];
+        } else {
+            series.metadata = Some((1, "Help.".to_owned(), String::new()));
+        }
+        (series, counts)
+    }
+
+    fn histogram(case: &Value, now: i64) -> Writer {
+        let is = |name: &str| case[name] == Value::Bool(true);
+        let mut message = Writer::default();
+        let mut count = 0;
+        for (wanted, spans, deltas) in [("includePositive", 11, 12), ("includeNegative", 8, 9)] {
+            if is(wanted) {
+                message.message(spans, |span| span.uint64(2, 2));
+                message.sint64s(deltas, [3, -1]);
+                count += 5;
+            }
+        }
+        if is("includeZero") {
+            message.uint64(6, 2);
+            message.double(5, 0.001);
+            count += 2;
+        }
+        if is("useCustomBuckets") {
+            message.sint64(4, -53);
+            message.doubles(16, [0.5, 1.0]);
+        }
+        message.uint64(1, if is("badCount") { count + 7 } else { count });
+        message.double(3, 1.5);
+        message.int64(15, now);
+        message
+    }
+
+    #[test]
+    fn a_receiver_takes_and_refuses_what_the_public_suite_says() {
+        let Ok(text) = std::fs::read_to_string(file()) else {
+            println!("skipped remotewrite_receiver: no test data at {}", file().display());
+            return;
+        };
+        let json: Value = serde_json::from_str(&text).expect("JSON");
+        let cases = json["cases"].as_array().expect("cases");
+        assert!(20 <= cases.len(), "{} cases", cases.len());
+        let directory = tempfile::tempdir().expect("directory");
+        let server = Server::start(directory.path(), &[ON]);
+        for (at, case) in cases.iter().enumerate() {
+            // Cases reuse names: each has a time of its own.
+            let now = now_ms() - 60_000 + i64::try_from(at).expect("few") * 10;
+            let (series, counts) = series(case, now);
+            let body = interned(std::slice::from_ref(&series));
+            let (status, head, text) =
+                post(server.address, "/api/v1/write", V2, &body).expect("an answer");
+            let found =
+                ["samples", "histograms", "exemplars"].map(|what| written(&head, what).unwrap());
+            let wants = ["success", "expectSuccess"].iter().any(|name| case[*name] == true)
+                || case["expectedParams"]["success"] == true;
+            let (expected, counts) = if wants { (204, counts) } else { (400, [0; 3]) };
+            assert_eq!((status, found), (expected, counts), "{case}: {text}");
+        }
+        println!("{} cases of remotewrite_receiver passed", cases.len());
+    }
+}
