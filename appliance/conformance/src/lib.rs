@@ -22,9 +22,9 @@ pub mod promql_real;
 
 pub mod compliance;
 pub mod dashboards;
-pub mod federate;
 
 pub mod promqltest;
+pub mod federate;
 pub mod tsdb;
 
 pub mod random;

@@ -81,6 +81,23 @@ fn prometheus(directory: &Path, address: SocketAddr, config: &str) -> Peer {
     )
 }
 
+/// Writes one sample to the server at `address`.
+fn write_one(address: SocketAddr, name: &str, value: f64) {
+    let mut request = Writer::default();
+    request.message(1, |series| {
+        series.message(1, |label| {
+            label.text(1, "__name__");
+            label.text(2, name);
+        });
+        series.message(2, |sample| {
+            sample.double(1, value);
+            sample.int64(2, machine::clock::now().wall.0);
+        });
+    });
+    let (head, _) = post_bytes(address, "/api/v1/write", &deflate(request.bytes()));
+    assert!(head.contains(" 204 "), "{head}");
+}
+
 /// It writes what it scrapes of itself to us, scrapes our federation page, and reads from us what
 /// it has not; we scrape its federation page.
 #[test]
@@ -138,19 +155,7 @@ remote_read: [{{url: 'http://{ours}/api/v1/read', read_recent: true}}]
     wait_for_value(peer, "up{job=\"from-us\"}", |up| up == 1.0);
     wait_for_value(peer, "count(up{job=\"federated\",site=\"x\"})", |count| 1.0 <= count);
     // It reads from us what only we have.
-    let mut request = Writer::default();
-    request.message(1, |series| {
-        series.message(1, |label| {
-            label.text(1, "__name__");
-            label.text(2, "only_here");
-        });
-        series.message(2, |sample| {
-            sample.double(1, 7.0);
-            sample.int64(2, machine::clock::now().wall.0);
-        });
-    });
-    let (head, _) = post_bytes(ours, "/api/v1/write", &deflate(request.bytes()));
-    assert!(head.contains(" 204 "), "{head}");
+    write_one(ours, "only_here", 7.0);
     wait_for_value(peer, "only_here", |value| value == 7.0);
     let _ = line_with(&server.lines, "ready");
     assert_eq!(server.end(Signal::TERM).code(), Some(0));
