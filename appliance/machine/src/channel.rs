@@ -227,3 +227,132 @@ fn grow(
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+
+    use client::tls::{Material, Tls};
+    use proptest::prelude::*;
+    use rustls::crypto::aws_lc_rs;
+    use rustls::pki_types::PrivateKeyDer;
+    use rustls::{ServerConfig, ServerConnection};
+    use scrape::http_options::TlsOptions;
+
+    use super::*;
+
+    fn client() -> Channel {
+        let options = TlsOptions { insecure_skip_verify: true, ..TlsOptions::default() };
+        let tls = Tls::new(&options, &Material::default()).unwrap();
+        Channel::new(&tls.http1, tls.name_for("localhost").unwrap()).unwrap()
+    }
+
+    fn server() -> ServerConnection {
+        let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+        let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+        let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![made.cert.der().clone()], key)
+            .unwrap();
+        ServerConnection::new(Arc::new(config)).unwrap()
+    }
+
+    fn receive(channel: &mut Channel, bytes: &[u8]) {
+        let mut buffer = channel.take_buffer();
+        buffer.extend_from_slice(bytes);
+        channel.put_buffer(buffer);
+    }
+
+    /// Talks until the channel is open; what the server says is changed by `change` and comes in
+    /// pieces of `piece` bytes.
+    fn talk(
+        piece: usize,
+        mut change: impl FnMut(&mut Vec<u8>),
+    ) -> Result<(Channel, ServerConnection, Vec<u8>), ChannelFault> {
+        let (mut channel, mut server) = (client(), server());
+        let (mut plain, mut out) = (Vec::new(), Vec::new());
+        let mut progress = channel.advance(&mut plain, &mut out)?;
+        for _ in 0..8 {
+            let mut sent = out.as_slice();
+            while !sent.is_empty() && server.read_tls(&mut sent).is_ok() {
+                // Its alert is what it says then.
+                let _ = server.process_new_packets();
+            }
+            out.clear();
+            let mut said = Vec::new();
+            while server.wants_write() {
+                server.write_tls(&mut said).unwrap();
+            }
+            change(&mut said);
+            for piece in said.chunks(piece) {
+                receive(&mut channel, piece);
+                progress = channel.advance(&mut plain, &mut out)?;
+            }
+            if progress.is_open && out.is_empty() {
+                break;
+            }
+        }
+        Ok((channel, server, plain))
+    }
+
+    #[test]
+    fn text_goes_both_ways_in_pieces_of_any_size() {
+        for piece in [1, 7, 1000, 1 << 20] {
+            let (mut channel, mut server, mut plain) = talk(piece, |_| {}).unwrap();
+            let mut out = Vec::new();
+            channel.seal(b"asked", &mut out).unwrap();
+            let mut sent = out.as_slice();
+            server.read_tls(&mut sent).unwrap();
+            server.process_new_packets().unwrap();
+            let mut asked = [0; 5];
+            server.reader().read_exact(&mut asked).unwrap();
+            assert_eq!(&asked, b"asked");
+            let body: Vec<u8> = (b'a'..=b'z').cycle().take(50_000).collect();
+            let mut said = Vec::new();
+            server.writer().write_all(&body).unwrap();
+            server.send_close_notify();
+            while server.wants_write() {
+                server.write_tls(&mut said).unwrap();
+            }
+            let mut progress = Progress::default();
+            for piece in said.chunks(piece) {
+                receive(&mut channel, piece);
+                progress = channel.advance(&mut plain, &mut Vec::new()).unwrap();
+            }
+            assert!(progress.is_closed && channel.is_drained() && plain == body, "{piece}");
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// Whatever a server says, the answer is a value.
+        #[test]
+        fn no_bytes_of_a_server_end_the_process(
+            at in 0_usize..3000,
+            with in any::<u8>(),
+            piece in 1_usize..2000,
+            cut in any::<bool>(),
+        ) {
+            let _ = talk(piece, |said| {
+                if cut {
+                    said.truncate(at);
+                } else if let Some(byte) = said.get_mut(at) {
+                    *byte ^= with;
+                }
+            });
+        }
+
+        #[test]
+        fn noise_is_no_channel(noise in prop::collection::vec(any::<u8>(), 5..500)) {
+            let mut channel = client();
+            let mut out = Vec::new();
+            channel.advance(&mut Vec::new(), &mut out).unwrap();
+            receive(&mut channel, &noise);
+            let progress = channel.advance(&mut Vec::new(), &mut out);
+            prop_assert!(progress.is_err() || progress.is_ok_and(|progress| !progress.is_open));
+        }
+    }
+}

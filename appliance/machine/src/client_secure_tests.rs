@@ -639,3 +639,61 @@ fn a_plain_server_is_not_troubled_by_options_for_tls() {
         assert_eq!(shown, expected);
     });
 }
+
+/// A server that speaks HTTP/2 and nothing else; it answers with what it was asked.
+fn http2_server(config: ServerConfig) -> SocketAddr {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let address = listener.local_addr().unwrap();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    std::thread::spawn(move || {
+        runtime.block_on(async move {
+            let listener = tokio::net::TcpListener::from_std(listener).unwrap();
+            while let Ok((tcp, _)) = listener.accept().await {
+                let acceptor = acceptor.clone();
+                tokio::spawn(async move {
+                    let Ok(stream) = acceptor.accept(tcp).await else { return };
+                    let service = hyper::service::service_fn(
+                        async |asked: hyper::Request<hyper::body::Incoming>| {
+                            let has_secret = asked.headers().contains_key("authorization");
+                            let path = asked.uri().path().to_owned();
+                            let shown = format!("{:?} {path} {has_secret}", asked.version());
+                            let body = http_body_util::Full::new(bytes::Bytes::from(shown));
+                            Ok::<_, std::convert::Infallible>(hyper::Response::new(body))
+                        },
+                    );
+                    let io = hyper_util::rt::TokioIo::new(stream);
+                    let executor = hyper_util::rt::TokioExecutor::new();
+                    let builder = hyper::server::conn::http2::Builder::new(executor);
+                    let _ = builder.serve_connection(io, service).await;
+                });
+            }
+        });
+    });
+    address
+}
+
+#[test]
+fn targets_that_want_http2_get_it_unless_it_is_switched_off() {
+    over_both(|mut driver| {
+        let issuer = authority();
+        let identity = Identity::new(&issuer, &["127.0.0.1"], |_| {});
+        let address = http2_server(config(&identity, None, &[b"h2"]));
+        let http = HttpOptions { tls: trusting(&issuer), ..options() };
+        let request = Arc::new(secure(address, http.clone()));
+        for _ in 0..3 {
+            assert_eq!(text(driver.fetch(&request, PATIENT_MS)), "200 HTTP/2.0 /m true");
+        }
+        let (counters, links) = (driver.counters(), driver.links());
+        assert_eq!((counters.elsewhere, links.opened), (3, 1), "it is remembered");
+        let without = Arc::new(secure(address, HttpOptions { http2: false, ..http }));
+        let shown = text(driver.fetch(&without, PATIENT_MS));
+        assert_eq!(shown, "remote error: tls: no application protocol");
+        let both = secure_server(config(&identity, None, &[b"h2", b"http/1.1"]), |_, stream| {
+            keep_serving(stream, b"one");
+        });
+        let shown = text(driver.fetch(&by_tls(both, trusting(&issuer)), PATIENT_MS));
+        assert_eq!(shown, "200 one", "the cheaper one, where there is a choice");
+    });
+}

@@ -285,3 +285,54 @@ fn bodies_cut_at_every_byte_are_noticed() {
         }
     });
 }
+
+/// Serves `bytes` to whoever asks, then waits for the client to go.
+fn raw(bytes: Vec<u8>) -> std::net::SocketAddr {
+    server(move |_, mut stream| {
+        read_head(&mut stream);
+        let _ = stream.write_all(&bytes);
+        linger(stream);
+    })
+}
+
+#[test]
+fn what_lies_about_itself_is_told_and_troubles_nobody_else() {
+    over_both(|mut driver| {
+        let good = server(|_, stream| keep_answering(stream, "200 OK", b"good"));
+        let bomb = {
+            let mut encoder =
+                flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            encoder.write_all(&vec![0; 8 << 20]).unwrap();
+            let body = encoder.finish().unwrap();
+            let length = body.len();
+            let head = "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: ";
+            [format!("{head}{length}\r\n\r\n").into_bytes(), body].concat()
+        };
+        let head = "HTTP/1.1 200 OK\r\n";
+        let chunked = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n";
+        let flood = format!("{head}{}\r\n", "A: b\r\n".repeat(300));
+        let cases: [(Vec<u8>, &str); 8] = [
+            (bomb, "body size limit exceeded"),
+            (format!("{chunked}5\r\nabcdefgh\r\n").into(), "chunk longer than its size"),
+            (format!("{chunked}zz\r\n").into(), "invalid byte in chunk length"),
+            (format!("{chunked}ffffffffffffffff\r\na").into(), "context deadline exceeded"),
+            (flood.into(), "too many header fields"),
+            (
+                format!("{head}Content-Length: 2\r\nContent-Length: 3\r\n\r\nab").into(),
+                "two different",
+            ),
+            (format!("{head}Content-Length: 2\r\n\r\nabc").into(), "bytes after the end"),
+            (
+                format!("{head}Content-Encoding: gzip\r\nContent-Length: 4\r\n\r\nabcd").into(),
+                "gzip: ",
+            ),
+        ];
+        for (bytes, expected) in cases {
+            let shown = driver.fetch(&request(raw(bytes), "/"), SHORT_MS);
+            let shown = shown.unwrap_err().to_string();
+            assert!(shown.contains(expected), "{shown}\n{expected}");
+            assert_eq!(driver.fetch(&request(good, "/"), PATIENT_MS).unwrap().1, b"good");
+        }
+        assert_eq!(driver.links().reused, 7, "the good one kept its connection");
+    });
+}
