@@ -7,6 +7,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use storage::names::FileName;
 use storage::tile_read::TileRead;
@@ -74,7 +76,8 @@ impl Image {
 /// The directory of one shard.
 #[derive(Clone, Debug, Default)]
 pub struct Disk {
-    images: BTreeMap<u64, Image>,
+    /// Shared with copies of the disk until one of them writes.
+    images: BTreeMap<u64, Arc<Image>>,
     next_image: u64,
     /// Names as reads see them.
     seen: BTreeMap<FileName, u64>,
@@ -102,13 +105,19 @@ impl Disk {
 
     /// Up to `bytes_max` bytes at `offset`, fewer at the end; none of a file that is not there.
     #[must_use]
-    pub fn read_up_to(&self, file: FileName, offset: u64, bytes_max: usize) -> Vec<u8> {
+    pub fn part(&self, file: FileName, offset: u64, bytes_max: usize) -> &[u8] {
         let Some(image) = self.seen.get(&file).map(|id| &self.images[id]) else {
-            return Vec::new();
+            return &[];
         };
         let from = index(offset).min(image.seen.len());
         let to = from.saturating_add(bytes_max).min(image.seen.len());
-        image.seen[from..to].to_vec()
+        &image.seen[from..to]
+    }
+
+    /// Whether the file is there.
+    #[must_use]
+    pub fn has(&self, file: FileName) -> bool {
+        self.seen.contains_key(&file)
     }
 
     /// Writes `bytes`, making the file if it is not there; unsynced.
@@ -124,7 +133,10 @@ impl Disk {
 
     /// Syncs the file's bytes.
     pub fn sync(&mut self, file: FileName) {
-        self.image(file).sync();
+        let id = self.seen.get(&file);
+        if id.is_some_and(|id| !self.images[id].dirty.is_empty()) {
+            self.image(file).sync();
+        }
     }
 
     /// Syncs the names.
@@ -134,10 +146,23 @@ impl Disk {
         self.images.retain(|id, _| named.contains(id));
     }
 
+    /// Syncs what the machine syncs before a recovery: all but the tile files before the newest,
+    /// whose bytes were durable before the newest was begun.
+    pub fn settle(&mut self) {
+        let is_tile = |name: &&FileName| matches!(name, FileName::Tile(_));
+        let newest = self.seen.keys().filter(is_tile).max().copied();
+        let names: Vec<FileName> = self.seen.keys().copied().collect();
+        for name in names.iter().filter(|name| !is_tile(name) || newest == Some(**name)) {
+            self.sync(*name);
+        }
+        self.sync_names();
+    }
+
     /// Syncs everything.
-    pub fn sync_all(&mut self) {
-        for image in self.images.values_mut() {
-            image.sync();
+    #[cfg(test)]
+    fn sync_all(&mut self) {
+        for image in self.images.values_mut().filter(|image| !image.dirty.is_empty()) {
+            Arc::make_mut(image).sync();
         }
         self.sync_names();
     }
@@ -154,20 +179,31 @@ impl Disk {
         self.seen.remove(&file);
     }
 
+    /// Deletes and syncs that name alone.
+    pub fn delete_durably(&mut self, file: FileName) {
+        self.seen.remove(&file);
+        self.medium.remove(&file);
+    }
+
     /// Keeps the file of a retired segment to be recycled.
     pub fn retire(&mut self, file: FileName) {
         self.spares.push(file);
     }
 
-    /// Flips one bit of the medium, in one of the tile files; false when there is none.
-    pub fn rot(&mut self, chance: &mut Prng) -> bool {
-        let is_tile = |(name, _): &(&FileName, &u64)| matches!(name, FileName::Tile(_));
-        let tiles: Vec<u64> = self.seen.iter().filter(is_tile).map(|(_, id)| *id).collect();
-        if tiles.is_empty() {
+    /// Flips one bit of the medium, in one of the files that `wanted` wants; false when there is
+    /// none.
+    pub fn rot(&mut self, chance: &mut Prng, wanted: impl Fn(&FileName) -> bool) -> bool {
+        let named = self.seen.iter().filter(|(name, _)| wanted(name));
+        let files: Vec<u64> = named.map(|(_, id)| *id).collect();
+        if files.is_empty() {
             return false;
         }
-        let Some(image) = self.images.get_mut(&chance.one_of(&tiles)) else { return false };
-        let bits = image.seen.len() as u64 * 8;
+        let Some(image) = self.images.get_mut(&chance.one_of(&files)) else { return false };
+        let image = Arc::make_mut(image);
+        // Segments are mostly empty: half of the bits flip where something stands.
+        let bytes = image.seen.iter().rposition(|byte| *byte != 0).map_or(0, |at| at + 1);
+        let bytes = if chance.happens(500_000) { bytes } else { image.seen.len() };
+        let bits = bytes as u64 * 8;
         let bit = chance.below(bits);
         if let Some(byte) = image.seen.get_mut(index(bit / 8)) {
             *byte ^= 1 << (bit % 8);
@@ -201,8 +237,8 @@ impl Disk {
 
     /// The power goes: unsynced sectors and names are kept or lost by chance.
     pub fn cut(&mut self, chance: &mut Prng) {
-        for image in self.images.values_mut() {
-            image.cut(chance);
+        for image in self.images.values_mut().filter(|image| !image.dirty.is_empty()) {
+            Arc::make_mut(image).cut(chance);
         }
         let names: BTreeSet<FileName> =
             self.seen.keys().chain(self.medium.keys()).copied().collect();
@@ -228,18 +264,47 @@ impl Disk {
             self.next_image += 1;
             self.next_image
         });
-        self.images.entry(id).or_default()
+        Arc::make_mut(self.images.entry(id).or_default())
     }
 }
 
 impl TileRead for Disk {
     fn read(&self, file: &FileName, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
-        let found = self.read_up_to(*file, offset, bytes.len());
+        if !self.has(*file) {
+            return Err(io::Error::new(io::ErrorKind::NotFound, format!("{file} is gone")));
+        }
+        let found = self.part(*file, offset, bytes.len());
         if found.len() < bytes.len() {
             return Err(io::Error::new(io::ErrorKind::UnexpectedEof, format!("{file} is shorter")));
         }
-        bytes.copy_from_slice(&found);
+        bytes.copy_from_slice(found);
         Ok(())
+    }
+}
+
+/// A disk one of whose reads fails.
+#[derive(Debug)]
+pub struct Failing {
+    disk: Disk,
+    /// Reads until it fails.
+    left: AtomicU64,
+}
+
+impl Failing {
+    /// A disk whose read number `at` fails, from 0.
+    #[must_use]
+    pub fn new(disk: Disk, at: u64) -> Failing {
+        Failing { disk, left: AtomicU64::new(at) }
+    }
+}
+
+impl TileRead for Failing {
+    fn read(&self, file: &FileName, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
+        // Wraps around after the failing one, which is as good as never.
+        if self.left.fetch_sub(1, Ordering::Relaxed) == 0 {
+            return Err(io::Error::other("input/output error"));
+        }
+        self.disk.read(file, offset, bytes)
     }
 }
 
@@ -265,7 +330,7 @@ mod tests {
             disk.sync_names();
             disk.write(FILE, 1_000, &[2; 2_000]);
             disk.cut(&mut chance);
-            let found = disk.read_up_to(FILE, 0, 4_000);
+            let found = disk.part(FILE, 0, 4_000);
             assert!(found[..1_000].iter().all(|byte| *byte == 1));
             assert!(found[1_000..2_000].iter().all(|byte| *byte == 1 || *byte == 2));
         }
@@ -280,7 +345,7 @@ mod tests {
             disk.sync_all();
             disk.write(FILE, 0, &[2; 2_048]);
             disk.cut(&mut chance);
-            let found = disk.read_up_to(FILE, 0, 2_048);
+            let found = disk.part(FILE, 0, 2_048);
             found.chunks(SECTOR_BYTES).all(|s| s.iter().all(|byte| *byte == s[0]))
                 && found.contains(&1)
                 && found.contains(&2)
@@ -310,7 +375,7 @@ mod tests {
         disk.retire(FILE);
         let next = FileName::Segment(SegmentId(2));
         disk.prepare(next, 1_024);
-        assert_eq!(disk.read_up_to(next, 0, 1), [7]);
+        assert_eq!(disk.part(next, 0, 1), [7]);
         assert_eq!(disk.listing().len(), 1);
     }
 }

@@ -11,35 +11,19 @@ use model::samples::Samples;
 use model::time::{Now, Tick, TimestampMs};
 use scrape::target::TargetSpec;
 use shard::shard::Shard;
-use storage::effect::{
-    Event as StorageEvent, FileAnswer, FileError, FileOp, FileRequest, LogPosition, LogWrite,
-};
-use storage::names::{FileName, SegmentId};
+use storage::effect::{Event as StorageEvent, LogPosition};
 use storage::options::Options as StoreOptions;
-use storage::recovery::{Recovery, Report, Step};
+use storage::recovery::Report;
 use storage::selection::{SelectedSeries, TileCache};
 use storage::store::Store;
 use storage::tile_read::DecodeError;
 
 use crate::disk::Disk;
 use crate::network::Place;
+use crate::operation::{DiskOp, Fault, recover};
 use crate::oracle::{Found, Oracle};
 use crate::plan::{Crash, Trouble};
 use crate::prng::Prng;
-
-/// Steps that a recovery may take: far more than any file needs.
-const RECOVERY_STEPS_MAX: usize = 1_000_000;
-
-/// A disk operation under way.
-#[derive(Clone, Debug)]
-pub enum DiskOp {
-    /// A commit of the log.
-    Log(LogWrite),
-    /// A segment made ready.
-    Prepare(SegmentId),
-    /// A background file operation.
-    File(FileRequest),
-}
 
 /// A target of the node, present or gone.
 #[derive(Clone, Debug)]
@@ -108,37 +92,11 @@ impl Node {
         self.shard = None;
         self.life += 1;
         for op in std::mem::take(&mut self.under_way).into_values() {
-            self.interrupt(&op, chance);
+            op.interrupt(&mut self.disk, &self.options, chance);
         }
         match crash {
             Crash::Kill => self.disk.forget_process(),
             Crash::PowerCut => self.disk.cut(chance),
-        }
-    }
-
-    fn interrupt(&mut self, op: &DiskOp, chance: &mut Prng) {
-        match op {
-            DiskOp::Log(write) => {
-                let file = FileName::Segment(write.segment);
-                self.disk.write_some(file, write.offset, &write.bytes, chance);
-            }
-            DiskOp::Prepare(segment) => {
-                if chance.happens(500_000) {
-                    self.disk.prepare(FileName::Segment(*segment), self.options.segment_bytes);
-                }
-            }
-            DiskOp::File(request) => match &request.op {
-                FileOp::Append { file, offset, bytes } => {
-                    if chance.happens(800_000) {
-                        self.disk.write_some(*file, *offset, bytes, chance);
-                    }
-                }
-                FileOp::Rename { from, to } if chance.happens(500_000) => {
-                    self.disk.rename(*from, *to);
-                }
-                FileOp::Delete { file } if chance.happens(500_000) => self.disk.delete(*file),
-                FileOp::Rename { .. } | FileOp::Delete { .. } => {}
-            },
         }
     }
 
@@ -150,91 +108,23 @@ impl Node {
         chance: &mut Prng,
     ) -> StorageEvent {
         let fault = match trouble {
-            Some(Trouble::Full) => Some(FileError { reason: "no space left".into(), full: true }),
-            Some(Trouble::Broken) => {
-                Some(FileError { reason: "input/output error".into(), full: false })
-            }
+            Some(Trouble::Full) => Some(Fault::Full),
+            Some(Trouble::Broken) => Some(Fault::Broken),
             Some(Trouble::Slow) | None => None,
         };
-        match op {
-            DiskOp::Log(write) => self.perform_log(write, fault, chance),
-            DiskOp::Prepare(segment) => {
-                let segment = *segment;
-                if let Some(cause) = fault {
-                    return StorageEvent::LogPrepareFailed { segment, cause };
-                }
-                self.disk.prepare(FileName::Segment(segment), self.options.segment_bytes);
-                self.disk.sync_names();
-                StorageEvent::LogPrepared { segment }
-            }
-            DiskOp::File(request) => {
-                let done = match fault {
-                    None => {
-                        self.perform_file(&request.op);
-                        Ok(FileAnswer::Done)
-                    }
-                    Some(cause) => {
-                        if let FileOp::Append { file, offset, bytes } = &request.op {
-                            self.disk.write_some(*file, *offset, bytes, chance);
-                        }
-                        Err(cause)
-                    }
-                };
-                StorageEvent::FileDone { id: request.id, result: done }
-            }
+        let event = op.perform(&mut self.disk, &self.options, fault, chance);
+        if let StorageEvent::LogDurable { position } = event {
+            self.acknowledged = self.acknowledged.max(position);
         }
-    }
-
-    fn perform_log(
-        &mut self,
-        write: &LogWrite,
-        fault: Option<FileError>,
-        chance: &mut Prng,
-    ) -> StorageEvent {
-        let (file, position) = (FileName::Segment(write.segment), write.position);
-        if let Some(cause) = fault {
-            self.disk.write_some(file, write.offset, &write.bytes, chance);
-            return StorageEvent::LogFailed { position, cause };
-        }
-        self.disk.write(file, write.offset, &write.bytes);
-        self.disk.sync(file);
-        self.acknowledged = self.acknowledged.max(position);
-        StorageEvent::LogDurable { position }
-    }
-
-    fn perform_file(&mut self, op: &FileOp) {
-        match op {
-            FileOp::Append { file, offset, bytes } => {
-                self.disk.write(*file, *offset, bytes);
-                self.disk.sync(*file);
-            }
-            FileOp::Rename { from, to } => self.disk.rename(*from, *to),
-            FileOp::Delete { file } => self.disk.delete(*file),
-        }
-        self.disk.sync_names();
+        event
     }
 
     /// Opens the store. With `steps_max` the recovery is cut short: `None`.
     ///
     /// # Errors
-    /// Recovery refuses what the disk holds, or does not end.
+    /// Recovery refuses what the disk holds.
     pub fn recover(&self, steps_max: Option<usize>) -> Result<Option<(Store, Report)>, String> {
-        let listing = self.disk.listing();
-        let text = |error: storage::recovery::OpenError| format!("recovery: {error}");
-        let mut recovery = Recovery::new(self.options.clone(), listing).map_err(text)?;
-        for step in 0..RECOVERY_STEPS_MAX {
-            if steps_max.is_some_and(|max| max <= step) {
-                return Ok(None);
-            }
-            match recovery.step() {
-                Step::Read { file, offset, bytes_max } => {
-                    let bytes = self.disk.read_up_to(file, offset, bytes_max);
-                    recovery.feed(&bytes).map_err(text)?;
-                }
-                Step::Done(store, report) => return Ok(Some((*store, report))),
-            }
-        }
-        Err("recovery does not end".to_owned())
+        recover(&self.disk, &self.options, steps_max).map_err(|error| format!("recovery: {error}"))
     }
 
     /// Decodes a selection; `None` when a file of it passed retention since.

@@ -89,22 +89,30 @@ pub fn effect_text(effect: &Effect) -> String {
         Effect::Fetch(fetch) => {
             format!("fetch {} slot {} until {}", fetch.target.0, fetch.slot.0, fetch.deadline.0)
         }
-        Effect::Storage(StorageEffect::Log(write)) => {
+        Effect::Storage(effect) => storage_text(effect),
+        Effect::Arm(tick) => format!("arm {}", tick.0),
+        Effect::Reply { request, answer } => format!("reply {} {}", request.0, answer_text(answer)),
+        Effect::Stopped => "stopped".to_owned(),
+    }
+}
+
+/// The same of what storage asks for.
+#[must_use]
+pub fn storage_text(effect: &StorageEffect) -> String {
+    match effect {
+        StorageEffect::Log(write) => {
             let (bytes, hash) = (write.bytes.len(), fnv(FNV_OFFSET, &write.bytes));
             let (segment, offset) = (write.segment, write.offset);
             format!("log {segment}+{offset} {bytes} {hash:016x} until {}", write.position)
         }
-        Effect::Storage(StorageEffect::File(request)) => match &request.op {
+        StorageEffect::File(request) => match &request.op {
             FileOp::Append { file, offset, bytes } => {
                 let hash = fnv(FNV_OFFSET, bytes);
                 format!("append {} {file}+{offset} {} {hash:016x}", request.id.0, bytes.len())
             }
             op => format!("file {} {op:?}", request.id.0),
         },
-        Effect::Storage(other) => format!("{other:?}"),
-        Effect::Arm(tick) => format!("arm {}", tick.0),
-        Effect::Reply { request, answer } => format!("reply {} {}", request.0, answer_text(answer)),
-        Effect::Stopped => "stopped".to_owned(),
+        other => format!("{other:?}"),
     }
 }
 

@@ -36,7 +36,8 @@ use storage::selection::{LabelRequest, SelectRequest, SelectedSeries};
 
 use crate::checks::{check_between, check_memory, check_progress, is_refused, is_settled};
 use crate::network::{Place, Response};
-use crate::node::{DiskOp, Node, Tenant};
+use crate::node::{Node, Tenant};
+use crate::operation::DiskOp;
 use crate::oracle::Scraped;
 use crate::plan::{Crash, Plan, START, Trouble};
 use crate::prng::Prng;
@@ -212,7 +213,7 @@ impl World {
     fn rot(&mut self, number: usize) -> Result<(), String> {
         let rotten = (0..self.plan.rotten_bits).filter(|_| {
             let disk = &mut self.nodes[number].disk;
-            disk.rot(&mut self.disk)
+            disk.rot(&mut self.disk, |name| matches!(name, FileName::Tile(_)))
         });
         if rotten.count() == 0 {
             return Ok(());
@@ -354,7 +355,7 @@ impl World {
             }
         }
         // The machine syncs what an earlier process left unsynced before recovery may count on it.
-        self.nodes[number].disk.sync_all();
+        self.nodes[number].disk.settle();
         let Some((store, report)) = self.nodes[number].recover(None)? else {
             return Err("recovery was not to be cut short".to_owned());
         };

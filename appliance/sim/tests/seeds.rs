@@ -1,19 +1,35 @@
-//! Two hundred seeds, those that once failed first, and one seed twice.
+//! Two hundred seeds, those that once failed first, and one seed twice; the same of drills.
 
+use sim::drill;
 use sim::world::run;
 
 /// Seeds of one `cargo test`.
 const SEEDS: u64 = 200;
 
-/// Seeds of `seeds.txt`.
-fn once_failed() -> Vec<u64> {
-    let lines = include_str!("../seeds.txt").lines().filter(|line| !line.starts_with('#'));
+/// Drills of one `cargo test`.
+const DRILLS: u64 = 60;
+
+/// Seeds of a file, each of whose lines is a seed and its reason.
+fn once_failed(text: &str) -> Vec<u64> {
+    let lines = text.lines().filter(|line| !line.starts_with('#'));
     let seeds = lines.map(|line| {
         let (seed, reason) = line.split_once(' ').expect("a seed and its reason");
         assert!(!reason.is_empty(), "seed {seed} has a reason");
         seed.parse().expect("a seed is a number")
     });
     seeds.collect()
+}
+
+/// Runs every seed, on as many threads as there are processors.
+fn each(seeds: &[u64], check: fn(u64)) {
+    println!("{} seeds; one alone: cargo run -p sim -- [--drill] --seed N", seeds.len());
+    let threads = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for first in 0..threads {
+            let own = seeds.iter().copied().skip(first).step_by(threads);
+            scope.spawn(move || own.for_each(check));
+        }
+    });
 }
 
 /// Runs a seed; the command that replays it stands in the failure.
@@ -25,17 +41,45 @@ fn check(seed: u64) {
     }
 }
 
+/// The same of a drill.
+fn check_drill(seed: u64) {
+    let outcome = drill::run(seed, false);
+    if let Some(failure) = outcome.failure {
+        let replay = format!("cargo run -p sim -- --drill --seed {seed}");
+        let tail = outcome.trace.tail();
+        panic!("drill {seed} failed, replay with {replay}\n{tail}{failure}");
+    }
+}
+
 #[test]
 fn every_seed_holds() {
-    let seeds: Vec<u64> = once_failed().into_iter().chain(1..=SEEDS).collect();
-    println!("{} seeds; one alone: cargo run -p sim -- --seed N", seeds.len());
-    let threads = std::thread::available_parallelism().map_or(1, usize::from);
-    std::thread::scope(|scope| {
-        for first in 0..threads {
-            let own: Vec<u64> = seeds.iter().copied().skip(first).step_by(threads).collect();
-            scope.spawn(move || own.into_iter().for_each(check));
+    let failed = once_failed(include_str!("../seeds.txt"));
+    each(&failed.into_iter().chain(1..=SEEDS).collect::<Vec<_>>(), check);
+}
+
+#[test]
+fn every_drill_holds() {
+    let failed = once_failed(include_str!("../drill_seeds.txt"));
+    each(&failed.into_iter().chain(1..=DRILLS).collect::<Vec<_>>(), check_drill);
+}
+
+#[test]
+fn drills_meet_every_fault() {
+    let mut counts = std::collections::BTreeMap::new();
+    for seed in 1..=60 {
+        for (what, count) in drill::run(seed, false).counts {
+            *counts.entry(what).or_insert(0) += count;
         }
-    });
+    }
+    let operations = ["log write", "segment", "tile write", "catalog write", "manifest write"];
+    let more = ["delete", "job read", "job write", "job sync", "query read"];
+    let faults = operations.iter().chain(&more).map(|operation| format!("{operation}, Broken"));
+    let rest =
+        ["log write, Full", "tile write, Full", "block of level 2", "deletions", "rows late"];
+    for what in faults.chain(rest.map(str::to_owned)) {
+        assert!(counts.contains_key(&what), "no {what} in {counts:?}");
+    }
+    assert!(10_000 < counts["power cuts"], "{counts:?}");
 }
 
 #[test]

@@ -110,6 +110,8 @@ pub(crate) struct Blocks {
     tombstones: Tombstones,
     /// Tombstones up to this one are to be taken away for good.
     clean_up_to: u64,
+    /// Position of the log when each tombstone was there already.
+    logged: BTreeMap<u64, u64>,
     changes: VecDeque<Change>,
     flight: Option<Flight>,
     job: Option<Box<CompactionPlan>>,
@@ -140,6 +142,7 @@ impl Blocks {
             tombstones: manifest.tombstones.clone().into(),
             manifest,
             clean_up_to: 0,
+            logged: BTreeMap::new(),
             changes: VecDeque::new(),
             flight: None,
             job: None,
@@ -285,8 +288,13 @@ impl Blocks {
         self.clean_up_to = self.tombstones.iter().map(|t| t.id).max().unwrap_or(0);
     }
 
-    /// Forgets tombstones that touch neither a block nor, before `oldest_ms`, anything in tiles.
-    pub(crate) fn forget_tombstones(&mut self, oldest_ms: Option<i64>) {
+    /// Forgets tombstones that touch neither a block nor, before `oldest_ms`, anything in tiles,
+    /// nor a row of the log, which has the records from `log.0` to `log.1`: replay would bring it
+    /// back.
+    pub(crate) fn forget_tombstones(&mut self, oldest_ms: Option<i64>, log: (u64, u64)) {
+        for tombstone in self.tombstones.iter() {
+            self.logged.entry(tombstone.id).or_insert(log.1);
+        }
         if !self.changes.is_empty() || self.flight.is_some() {
             return;
         }
@@ -297,9 +305,11 @@ impl Blocks {
                     && tombstone.overlaps(summary.min_time_ms, summary.max_time_ms)
             });
             let in_tiles = oldest_ms.is_some_and(|oldest_ms| oldest_ms <= tombstone.to.0);
-            !in_blocks && !in_tiles
+            let in_log = self.logged.get(&tombstone.id).is_none_or(|last| log.0 <= *last);
+            !in_blocks && !in_tiles && !in_log
         };
         let gone: Vec<u64> = self.tombstones.iter().filter(untouched).map(|t| t.id).collect();
+        self.logged.retain(|id, _| !gone.contains(id));
         if !gone.is_empty() {
             self.changes.push_back(Change::Forgotten(gone));
         }

@@ -33,6 +33,11 @@ impl Deletions {
         self.queue.contains(&file)
     }
 
+    /// Whether everything that was given up is gone for good.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.queue.is_empty()
+    }
+
     /// When to call [`Deletions::pump`] after a failure.
     pub(crate) fn deadline(&self) -> Option<Tick> {
         self.back_off.at().filter(|_| self.flight.is_none())

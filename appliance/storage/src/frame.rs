@@ -110,11 +110,11 @@ pub(crate) enum Found<'a> {
 }
 
 /// Version of the frame that begins here by its kind and generation, whether or not it checks;
-/// `None` where stale bytes are.
+/// `None` where stale bytes are, or none: a header that was torn before its version has 0 there.
 pub(crate) fn version_here(bytes: &[u8], kind: Kind, generation: u64) -> Option<u8> {
     let (header, _) = Header::read_from_prefix(bytes).ok()?;
     let ours = header.kind == kind as u8 && header.generation.get() == generation;
-    ours.then_some(header.version)
+    (ours && header.version != 0).then_some(header.version)
 }
 
 /// The frame at the front of `bytes`, if it is one of this kind and generation.

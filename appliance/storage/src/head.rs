@@ -22,7 +22,7 @@ use model::native_histogram::NativeHistogram;
 use model::time::Tick;
 
 use crate::allocation::allocated;
-use crate::cells::Cells;
+use crate::cells::{Cell, Cells};
 use crate::chunk::buckets::check;
 use crate::chunk::kind::{ROWS_MAX, all_rows};
 use crate::chunk::write::Values;
@@ -246,6 +246,19 @@ impl Group {
             Some(at) if self.rank(at) < rank => Admission::Replace(at),
             Some(_) => Admission::Duplicate,
         }
+    }
+
+    /// The cells of columns that have a series; `None` when the row has no others. Those of a
+    /// dropped column would become another kind's when its number is given again in a side group.
+    pub(crate) fn known_cells(&self, cells: &Cells) -> Option<Cells> {
+        let cell = |column: &usize| cells.present.get(*column) || cells.stale.get(*column);
+        let live = |column: usize| self.columns.get(column).is_some_and(|c| c.series != NONE);
+        let mut unknown = (0..cells.len()).filter(|at| !live(*at)).filter(cell).peekable();
+        unknown.peek()?;
+        let mut known = cells.clone();
+        unknown.for_each(|column| known.set(column, Cell::Absent));
+        known.histograms.retain(|(column, _)| live(*column as usize));
+        Some(known)
     }
 
     /// Whether the newest row has the largest slot.
@@ -584,6 +597,13 @@ impl Group {
         }
     }
 
+    /// Drops the rows of the open tile; gives the epoch that they pinned.
+    pub(crate) fn forget_open(&mut self) -> Option<Epoch> {
+        let opened = self.opened.map(|(epoch, _)| epoch);
+        self.begin_tile();
+        opened
+    }
+
     fn begin_tile(&mut self) {
         for lane in self.lanes.drain(..) {
             self.columns[lane.column as usize].lane = NONE;
@@ -620,7 +640,9 @@ impl Group {
 
     /// Tiles up to this slot and number are in blocks.
     pub(crate) fn are_sealed(&mut self, slot: i64, tile_number: u32) {
-        self.sealed_slot = self.sealed_slot.max(Some(slot));
+        if !self.side {
+            self.sealed_slot = self.sealed_slot.max(Some(slot));
+        }
         self.tile_number = self.tile_number.max(tile_number.saturating_add(1));
     }
 

@@ -38,6 +38,9 @@ impl Store {
         if !within && !ahead && !always {
             return Ok(row.group);
         }
+        // First its own columns: a number that only the side group has durably would be given to
+        // another series after a crash.
+        self.define(now, row.group);
         let side = self.side_group(now, row.group.0)?;
         self.side_columns(now, side, row)?;
         self.counts.rows_late += 1;

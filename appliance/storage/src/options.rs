@@ -13,8 +13,8 @@ const HOUR_MS: u64 = 3_600_000;
 /// Rows of a tile at most: presence and stale bits of a column fit one 128-bit word.
 pub const TILE_ROWS_MAX: u32 = 128;
 
-/// Tests fill segments of a few blocks, so that many come and go in a short history.
-const SEGMENT_BYTES_MIN: u64 = if cfg!(test) { 32 * KIB } else { MIB };
+/// Simulations fill segments of a few blocks, so that many come and go in a short history.
+const SEGMENT_BYTES_MIN: u64 = 32 * KIB;
 
 /// What one owner may have of this shard; 0 is no limit. Over it further series are refused.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -30,7 +30,7 @@ pub struct OwnerLimit {
 pub struct Options {
     /// Number of the shard, for texts.
     pub shard: u32,
-    /// Bytes of a log segment. Range 1 MiB..=1 GiB, a multiple of the block. Default 32 MiB: a
+    /// Bytes of a log segment. Range 32 KiB..=1 GiB, a multiple of the block. Default 32 MiB: a
     /// segment holds minutes of rows, so that the full row which opens each group in it costs
     /// little, and zero-filling one ahead takes well under a second.
     pub segment_bytes: u64,

@@ -731,7 +731,8 @@ impl Recovery {
                 restore::logged_column(store, (group, column), kind, &labels, EPOCH_BEFORE)
             }
             Kind::Seal => {
-                store.replay_seal(read_seal(body).ok_or("seal makes no sense")?);
+                let (group, number) = read_seal(body).ok_or("seal makes no sense")?;
+                store.replay_seal(group, number);
                 Ok(())
             }
             Kind::Metadata => {

@@ -51,12 +51,21 @@ pub enum Rank {
     Owner = 1,
 }
 
-/// Where a sample comes from, as a number that settles two of one time and series: the less wins.
-/// The owner's rank is less than the stand-in's, then the group that was made first: what the rule
-/// of rank and first durable gives, whatever order tiles and blocks are merged in. The number is
-/// on disk in blocks.
-pub(crate) fn origin(group: u32, is_owner: bool) -> u64 {
-    u64::from(!is_owner) << 32 | u64::from(group)
+/// Where a sample comes from: it settles two of one time and series by [`precedence`]. `part` is
+/// the number of the tile in a side group, whose tiles overlap, else 0. The number is on disk in
+/// blocks.
+pub(crate) fn origin(group: u32, part: u32, is_owner: bool) -> u64 {
+    u64::from(part & PART_MAX) << 33 | u64::from(!is_owner) << 32 | u64::from(group)
+}
+
+/// Largest part of an origin.
+const PART_MAX: u32 = u32::MAX >> 1;
+
+/// The less wins: the owner's rank before the stand-in's, then the group that was made first, then
+/// the tile that was begun first. It is what the rule of rank and first durable gives, whatever
+/// order tiles and blocks are merged in.
+pub(crate) fn precedence(origin: u64) -> u64 {
+    origin.rotate_left(31)
 }
 
 /// Key that names a group on every node: the hash of its identity labels.
@@ -76,4 +85,16 @@ pub struct Row<'a> {
     pub rank: Rank,
     /// Its cells; columns past their end are absent.
     pub cells: &'a Cells,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rank_counts_first_then_group_then_tile() {
+        let rising = [(1, 9, true), (2, 0, true), (2, 1, true), (0, 0, false), (7, 3, false)];
+        let order = rising.map(|(group, part, owner)| precedence(origin(group, part, owner)));
+        assert!(order.is_sorted_by(|a, b| a < b), "{order:x?}");
+    }
 }

@@ -61,8 +61,9 @@ impl Shared {
         if self.tiles.iter().any(overlaps) {
             let tiles = Arc::clone(&self.tiles);
             let kind = group.kind(column);
-            let (shard, group) = (self.shard, self.group);
-            into.push(Piece::Sealed(SealedPiece { tiles, group, shard, numbers, column, kind }));
+            let (shard, side, group) = (self.shard, group.side, self.group);
+            let piece = SealedPiece { tiles, group, side, shard, numbers, column, kind };
+            into.push(Piece::Sealed(piece));
         }
         if self.rows.is_empty() {
             return;
@@ -74,8 +75,9 @@ impl Shared {
         }
         let values = self.open_values(group, column, present, stale);
         let (timestamps_ms, owner) = (Arc::clone(&self.timestamps_ms), self.owner);
+        let part = if group.side { group.tile_number } else { 0 };
         let group = self.group;
-        into.push(Piece::Open(OpenPiece { timestamps_ms, group, owner, values }));
+        into.push(Piece::Open(OpenPiece { timestamps_ms, group, part, owner, values }));
     }
 
     fn open_values(&self, group: &Group, column: u32, present: u128, stale: u128) -> OpenValues {

@@ -27,7 +27,7 @@ use crate::chunk::read_values::Scratch;
 use crate::compaction::Aggregate;
 use crate::decimal::{self, Code};
 use crate::names::FileName;
-use crate::row::{ColumnKind, origin};
+use crate::row::{ColumnKind, origin, precedence};
 use crate::tile::histograms::{self, HistogramColumn};
 use crate::tile::place::{Place, TileRef};
 use crate::tile::read::{self, Directory};
@@ -121,6 +121,8 @@ pub struct SealedPiece {
     pub(crate) tiles: Arc<[Arc<TileRef>]>,
     /// Group that they are of.
     pub(crate) group: u32,
+    /// Whether that is a side group: its tiles overlap.
+    pub(crate) side: bool,
     /// Shard that they are of: shards number their files alike, and one cache may serve them all.
     pub(crate) shard: u32,
     /// Numbers of the tiles that may have the column, both included.
@@ -134,8 +136,9 @@ pub struct SealedPiece {
 pub struct OpenPiece {
     /// Shared by all columns of the group.
     pub(crate) timestamps_ms: Arc<[i64]>,
-    /// Group that they are of.
+    /// Group that they are of, and the number of the tile in a side group.
     pub(crate) group: u32,
+    pub(crate) part: u32,
     /// Rows of the owner's rank.
     pub(crate) owner: u128,
     pub(crate) values: OpenValues,
@@ -185,7 +188,7 @@ impl SelectedSeries {
 
     /// Appends the samples with `after < timestamp <= until` in order of time, each time once,
     /// staleness markers included. Where several samples have one time, the higher
-    /// rank wins, then the group that was made first.
+    /// rank wins, then the group that was made first, then the tile.
     ///
     /// # Errors
     /// See [`DecodeError`]; `samples` is then as it was.
@@ -202,7 +205,7 @@ impl SelectedSeries {
         out.begin(after.0, until.0, &self.deleted);
         let read = self.decode_into(tiles, cache, samples, &mut out);
         if read.is_ok() {
-            samples.settle(start, |at| out.origins[at]);
+            samples.settle(start, |at| precedence(out.origins[at]));
             out.join_starts(samples, start);
             if !out.deleted.is_empty() {
                 samples.retain(start, |time_ms| !is_deleted(&out.deleted, time_ms));
@@ -312,7 +315,7 @@ impl Output {
         if self.starts.is_empty() && samples.start_timestamps_ms.is_empty() {
             return;
         }
-        self.starts.settle(0, |at| self.starts_origins[at]);
+        self.starts.settle(0, |at| precedence(self.starts_origins[at]));
         samples.start_timestamps_ms.resize(start, 0);
         let mut known = self.starts.timestamps_ms.iter().zip(&self.starts.values).peekable();
         for time in &samples.timestamps_ms[start..] {
@@ -328,13 +331,14 @@ impl Output {
 struct Rows<'a> {
     times: &'a [i64],
     group: u32,
+    part: u32,
     /// Rows of the owner's rank.
     owner: u128,
 }
 
 impl Rows<'_> {
     fn origin(&self, row: usize) -> u64 {
-        origin(self.group, self.owner >> row & 1 == 1)
+        origin(self.group, self.part, self.owner >> row & 1 == 1)
     }
 }
 
@@ -371,7 +375,8 @@ fn add(
 
 impl OpenPiece {
     fn decode(&self, samples: &mut Samples, out: &mut Output) {
-        let rows = Rows { times: &self.timestamps_ms, group: self.group, owner: self.owner };
+        let (group, part, owner) = (self.group, self.part, self.owner);
+        let rows = Rows { times: &self.timestamps_ms, group, part, owner };
         match &self.values {
             OpenValues::Floats(column) => out.floats(&rows, column, samples),
             OpenValues::Histograms(column) => out.histograms(&rows, column, samples),
@@ -414,7 +419,8 @@ impl SealedPiece {
         let Some(place) = directory.find(self.column) else { return Ok(()) };
         read_part(tiles, tile, place.offset, place.bytes as usize, &mut cache.chunk)?;
         let times = &directory.timestamps_ms;
-        let rows = Rows { times, group: self.group, owner: directory.owner };
+        let part = if self.side { tile.number } else { 0 };
+        let rows = Rows { times, group: self.group, part, owner: directory.owner };
         let count = times.len();
         let read = if self.kind == ColumnKind::Histogram {
             let scratch = &mut cache.histogram_scratch;

@@ -535,8 +535,12 @@ impl Store {
         let Some(found) = self.groups.get_mut(row.group.0 as usize).and_then(Option::as_mut) else {
             return false;
         };
-        // Only a damaged record can say so.
-        if found.unfit_column(row.cells).is_some() {
+        // What a dropped column had has passed retention.
+        let known = found.known_cells(row.cells);
+        let row = &Row { cells: known.as_ref().unwrap_or(row.cells), ..*row };
+        let nothing_left = known.is_some() && samples_of(row.cells) == 0;
+        // Only a damaged record can be unfit.
+        if nothing_left || found.unfit_column(row.cells).is_some() {
             return false;
         }
         let admission = found.admit(row.slot.0, row.rank);
@@ -558,10 +562,14 @@ impl Store {
         true
     }
 
-    /// Seals as a seal in the log says.
-    pub(crate) fn replay_seal(&mut self, group: u32) {
-        let found = self.groups.get(group as usize).and_then(Option::as_ref);
-        if found.is_some_and(|group| 0 < group.rows()) {
+    /// Seals as a seal in the log says; a tile that is in a file or a block is there already.
+    pub(crate) fn replay_seal(&mut self, group: u32, number: Option<u32>) {
+        let found = self.groups.get_mut(group as usize).and_then(Option::as_mut);
+        let Some(found) = found.filter(|group| 0 < group.rows()) else { return };
+        if number.is_some_and(|number| number < found.tile_number) {
+            let opened = found.forget_open();
+            opened.into_iter().for_each(|epoch| self.log.unpin(epoch));
+        } else {
             self.seal(group);
         }
     }
@@ -569,7 +577,8 @@ impl Store {
     /// Seals the open tile of `group` and logs that.
     pub(crate) fn log_seal(&mut self, now: Now, group: u32) {
         self.body.clear();
-        record::put_seal(&mut self.body, group);
+        let number = self.groups[group as usize].as_ref().map_or(0, |group| group.tile_number);
+        record::put_seal(&mut self.body, group, number);
         self.log.reserve(self.body.len() as u64);
         let position = self.log.push(now, Kind::Seal, &self.body);
         let found = self.groups[group as usize].as_mut().expect("a group with rows lives");

@@ -75,7 +75,12 @@ impl Store {
             tiles.chain(group.timestamps_ms.iter().copied()).min()
         });
         let oldest_ms = head.min();
-        self.blocks.forget_tombstones(oldest_ms);
+        // A file that is not gone for good comes back when the power goes, and with it what was
+        // deleted.
+        if self.deletions.is_idle() {
+            let log = (self.log.oldest(), self.log.position().0);
+            self.blocks.forget_tombstones(oldest_ms, log);
+        }
         self.plan_compaction(now);
     }
 

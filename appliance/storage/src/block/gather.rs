@@ -3,12 +3,14 @@
 //! Path: tiles, chunks of blocks → **gather** → `block::writer`, `selection`.
 //!
 //! Invariants
-//! - G1: of several samples of one time the one of the least origin stays, whatever order they
+//! - G1: of several samples of one time the one whose origin goes first stays, whatever order they
 //!   came in; of one origin the first.
 
 use std::sync::Arc;
 
 use model::native_histogram::NativeHistogram;
+
+use crate::row::precedence;
 
 /// Samples of one series: parallel arrays, in order of time once they are settled.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -77,7 +79,7 @@ impl Gathered {
         if !clean {
             let mut order: Vec<usize> = (0..times.len()).collect();
             order.retain(|at| !dropped(times[*at]));
-            order.sort_by_key(|at| (times[*at], self.origins[*at], *at));
+            order.sort_by_key(|at| (times[*at], precedence(self.origins[*at]), *at));
             order.dedup_by_key(|at| times[*at]);
             self.reorder(&order);
         }
@@ -110,7 +112,7 @@ impl Gathered {
         if self.loose_starts.is_empty() {
             return;
         }
-        self.loose_starts.sort_by_key(|(time, origin, _)| (*time, *origin));
+        self.loose_starts.sort_by_key(|(time, origin, _)| (*time, precedence(*origin)));
         self.loose_starts.dedup_by_key(|(time, ..)| *time);
         for time in &self.timestamps_ms {
             let found = self.loose_starts.binary_search_by_key(time, |(time, ..)| *time);

@@ -18,6 +18,8 @@ use crate::tile::histograms::{self, HistogramColumn};
 #[derive(Debug)]
 pub(crate) struct TileTimes {
     pub(crate) group: u32,
+    /// Number of the tile in a side group, else 0.
+    pub(crate) part: u32,
     pub(crate) timestamps_ms: Arc<[i64]>,
     /// Rows of the owner's rank.
     pub(crate) owner: u128,
@@ -63,7 +65,7 @@ impl TileChunks {
     fn add_values(&self, rows: &TileTimes, kind: ColumnKind, gathered: &mut Gathered) {
         let mut values = self.column.values.iter().copied();
         for (row, time_ms) in rows.timestamps_ms.iter().enumerate() {
-            let origin = origin(rows.group, rows.owner >> row & 1 == 1);
+            let origin = origin(rows.group, rows.part, rows.owner >> row & 1 == 1);
             let is_present = self.column.present >> row & 1 == 1;
             let value = if is_present { values.next() } else { None };
             let is_stale = self.column.stale >> row & 1 == 1;
@@ -83,7 +85,7 @@ impl TileChunks {
     fn add_histograms(&self, rows: &TileTimes, gathered: &mut Gathered) {
         let mut values = self.histograms.values.iter();
         for (row, time_ms) in rows.timestamps_ms.iter().enumerate() {
-            let origin = origin(rows.group, rows.owner >> row & 1 == 1);
+            let origin = origin(rows.group, rows.part, rows.owner >> row & 1 == 1);
             if self.histograms.present >> row & 1 == 1 {
                 if let Some(value) = values.next() {
                     gathered.push_histogram(*time_ms, value, origin);

@@ -9,7 +9,7 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 
 use foldhash::fast::FixedState;
-use hashbrown::HashMap;
+use hashbrown::{HashMap, HashSet};
 
 use crate::block::gather::Gathered;
 use crate::catalog::read::{Definition, Reader};
@@ -81,6 +81,7 @@ pub(crate) struct TileJob {
     tiles: Vec<Tile>,
     places: Vec<Place>,
     columns: HashMap<(u32, u32), Column, FixedState>,
+    side_groups: HashSet<u32, FixedState>,
     symbols: SymbolTable,
     /// Label sets as symbols, and where each ends.
     labels: Vec<(u32, u32)>,
@@ -120,6 +121,7 @@ impl TileJob {
             tiles: Vec::new(),
             places: Vec::new(),
             columns: HashMap::default(),
+            side_groups: HashSet::default(),
             symbols: SymbolTable::default(),
             labels: Vec::new(),
             ends: Vec::new(),
@@ -198,6 +200,7 @@ impl TileJob {
                 }
                 let times = TileTimes {
                     group: summary.group,
+                    part: summary.number,
                     timestamps_ms: Arc::clone(&directory.timestamps_ms),
                     owner: directory.owner,
                 };
@@ -257,6 +260,9 @@ impl TileJob {
     }
 
     fn define(&mut self, definition: Definition) {
+        if let Definition::Group { group, side: true, .. } = definition {
+            self.side_groups.insert(group);
+        }
         let Definition::Column { group, column, kind, labels } = definition else { return };
         let Some(known) = self.columns.get_mut(&(group, column)) else { return };
         let pairs: Vec<(u32, u32)> = labels
@@ -291,6 +297,9 @@ impl TileJob {
             rank_of[*labels as usize] = rank;
         }
         self.sort_labels(&order);
+        for tile in self.tiles.iter_mut().filter(|t| !self.side_groups.contains(&t.times.group)) {
+            tile.times.part = 0;
+        }
         let (tiles, columns) = (&self.tiles, &mut self.columns);
         let mut unknown = 0u64;
         self.places.retain_mut(|place| {

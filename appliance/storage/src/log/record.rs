@@ -126,16 +126,18 @@ pub(crate) fn read_column(record: Kind, body: &[u8]) -> Option<(u32, u32, Column
     cursor.is_empty().then_some((group, column, kind, labels))
 }
 
-/// Appends the body of a seal.
-pub(crate) fn put_seal(out: &mut Vec<u8>, group: u32) {
-    put(out, group.into());
+/// Appends the body of a seal of tile `number`.
+pub(crate) fn put_seal(out: &mut Vec<u8>, group: u32, number: u32) {
+    put(out, u64::from(group));
+    put(out, u64::from(number));
 }
 
-/// Reads what [`put_seal`] wrote.
-pub(crate) fn read_seal(body: &[u8]) -> Option<u32> {
+/// Reads what [`put_seal`] wrote; the number is `None` in logs that had none.
+pub(crate) fn read_seal(body: &[u8]) -> Option<(u32, Option<u32>)> {
     let mut cursor = Cursor::new(body);
     let group = cursor.unsigned32()?;
-    cursor.is_empty().then_some(group)
+    let number = if cursor.is_empty() { None } else { Some(cursor.unsigned32()?) };
+    cursor.is_empty().then_some((group, number))
 }
 
 /// Appends the metadata of a family; the catalog has the same.

@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use crate::cells::{Cell, Cells};
 use crate::last_row::LastRow;
-use crate::log::record::put_row_head;
+use crate::log::record::{self, put_row_head};
 use crate::log::row_read::Decoder;
 use crate::log::row_write::put_entries;
 use crate::row::{GroupId, Rank, Row, Slot};
@@ -101,4 +101,15 @@ proptest! {
             let _ = decoder.row(&body, full, |_| COLUMNS);
         }
     }
+}
+
+#[test]
+fn a_seal_reads_with_and_without_the_number_of_its_tile() {
+    let mut body = Vec::new();
+    record::put_seal(&mut body, 300, 7);
+    assert_eq!(record::read_seal(&body), Some((300, Some(7))));
+    body.pop();
+    assert_eq!(record::read_seal(&body), Some((300, None)), "as the first logs had it");
+    body.extend_from_slice(&[7, 7]);
+    assert_eq!(record::read_seal(&body), None);
 }

@@ -175,6 +175,11 @@ impl LogWriter {
         self.durable = position;
     }
 
+    /// Position of the oldest record in any segment.
+    pub(crate) fn oldest(&self) -> u64 {
+        self.live.front().map_or(self.position + 1, |segment| segment.first)
+    }
+
     pub(crate) fn position(&self) -> LogPosition {
         LogPosition(self.position)
     }

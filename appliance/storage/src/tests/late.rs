@@ -53,6 +53,32 @@ fn late_rows_within_the_window_go_to_a_side_group() {
 }
 
 #[test]
+fn a_late_row_in_the_log_is_found_when_later_ones_are_in_a_block() {
+    let options = Options {
+        tile_rows: 2,
+        tile_file_ms: 60_000,
+        out_of_order_time_window_ms: 3_600_000,
+        replaced_keep_ms: 0,
+        compaction: true,
+        ..Options::default()
+    };
+    let mut world = World::new(options);
+    for at in [0, 10, 20, 30, 25, 26] {
+        world.row(0, START_MS + at * 1000, Rank::Owner, &up(1.0)).unwrap();
+    }
+    for _ in 0..10 {
+        world.advance_ms(60_000);
+        world.settle();
+    }
+    let in_blocks = world.store.blocks.live().count();
+    assert_eq!(in_blocks, 1, "the sealed rows, late ones among them");
+    world.row(0, START_MS + 5_000, Rank::Owner, &up(2.0)).unwrap();
+    world.settle();
+    let again = World::open(world.options.clone(), world.disk.clone()).unwrap();
+    assert_eq!(again.contents(), world.contents());
+}
+
+#[test]
 fn a_side_group_goes_with_its_group() {
     let options = Options {
         tile_rows: 2,

@@ -65,10 +65,11 @@ impl Directory {
 }
 
 /// Version of the tile of file `generation` that begins here, whether or not it checks; `None`
-/// where other bytes are.
+/// where other bytes are, or none: a header that was torn before its version has 0 there.
 pub(crate) fn version_here(bytes: &[u8], generation: u64) -> Option<u8> {
     let (header, _) = Header::read_from_prefix(bytes).ok()?;
-    (header.generation.get() == generation).then_some(header.version)
+    let ours = header.generation.get() == generation && header.version != 0;
+    ours.then_some(header.version)
 }
 
 /// What the header at the front of `bytes` says. Its checksum covers the directory too, so it is

@@ -36,6 +36,15 @@ fn a_tile_reads_back() {
 }
 
 #[test]
+fn a_header_torn_before_its_version_has_none() {
+    let mut bytes = sample(&[1000, 2000, 3000], 5);
+    assert_eq!(read::version_here(&bytes, 6), Some(1));
+    assert_eq!(read::version_here(&bytes, 7), None, "another file's");
+    bytes[32..].fill(0);
+    assert_eq!(read::version_here(&bytes, 6), None, "nothing was written there");
+}
+
+#[test]
 fn a_flipped_bit_is_noticed_by_directory_or_chunk() {
     let good = sample(&[1000, 2000, 3000], 5);
     for bit in 0..good.len() * 8 {
