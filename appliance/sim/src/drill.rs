@@ -35,7 +35,7 @@ use crate::prng::Prng;
 use crate::trace::{Trace, storage_text};
 
 /// Operations that may be under way when the faults end, and are then done.
-const QUIET_TURNS_MAX: usize = 5_000;
+const QUIET_TURNS_MAX: usize = 50_000;
 /// Reads of one selection that are made to fail.
 const FAILING_READS_MAX: u64 = 12;
 /// Bits that flip at the end, one after the other.
