@@ -1,6 +1,6 @@
 //! Drill: one store, and the power cut at every effect of its life.
 //!
-//! Path: `drill::plan` decides → **drill** runs `storage` on a `disk` → `ledger` says what is right.
+//! Path: `drill_plan` decides → **drill** runs a store on a `disk` → `ledger` says what is right.
 //! Where `world` has whole shards and cuts now and then, this has one store that is given rows
 //! (floats, native histograms, staleness markers), late rows, deletions, compactions, time that
 //! passes retention and clocks that jump. After each disk operation a copy of the disk loses its
