@@ -431,7 +431,9 @@ async fn read_on_ring(
     from: usize,
 ) -> (io::Result<usize>, Vec<u8>) {
     use tokio_uring::buf::BoundedBuf;
-    let (count, slice) = file.read_at(buffer.slice(from..), offset).await;
+    // With its end: an open slice reaches to the buffer's capacity.
+    let wanted = from..buffer.len();
+    let (count, slice) = file.read_at(buffer.slice(wanted), offset).await;
     let closed = file.close().await;
     (count.and_then(|count| closed.map(|()| count)), slice.into_inner())
 }
@@ -462,7 +464,11 @@ mod tests {
             files.sync(way, name).unwrap();
             let read = files.read(way, name, 5, 10, Vec::new()).unwrap();
             assert_eq!(read, [[1; 5], [2; 5]].concat());
-            assert_eq!(files.read(way, name, 15, 10, read).unwrap(), [2; 5]);
+            let read = files.read(way, name, 15, 10, read).unwrap();
+            assert_eq!(read, [2; 5]);
+            let mut large = read;
+            large.reserve(1000);
+            assert_eq!(files.read(way, name, 8, 4, large).unwrap(), [1, 1, 2, 2]);
             let missing = files.read(way, FileName::Block(8), 0, 1, Vec::new()).unwrap_err();
             assert!(missing.to_string().contains("read 1 bytes at 0 of blocks/"), "{missing}");
         });
