@@ -30,6 +30,9 @@ pub enum Turn {
     Refused,
 }
 
+/// Whether the asker of a request still waits for it.
+pub type Alive = Arc<dyn Fn() -> bool + Send + Sync>;
+
 /// The server behind the API. Methods that say so may wait; they are called on threads that may.
 pub trait Backend: Inbound + Outbound + Send + Sync + 'static {
     /// One reading of both clocks.
@@ -44,8 +47,8 @@ pub trait Backend: Inbound + Outbound + Send + Sync + 'static {
     /// How far the replay of the log has come.
     fn replay(&self) -> Replay;
 
-    /// The samples.
-    fn source(&self) -> Arc<dyn Source>;
+    /// The samples, for one request; reading ends early once `alive` says that nobody waits.
+    fn source(&self, alive: Alive) -> Arc<dyn Source>;
 
     /// The engine's limits and switches under the configuration in force.
     fn engine(&self) -> EngineOptions;
@@ -98,6 +101,32 @@ pub trait Backend: Inbound + Outbound + Send + Sync + 'static {
     /// # Errors
     /// A shard did not answer.
     fn tsdb(&self, limit: usize) -> Result<TsdbStatus, String>;
+
+    /// Deletes the samples of the series that fulfil all matchers between two times, both
+    /// included; durable when this returns. May wait for the shards.
+    ///
+    /// # Errors
+    /// A shard refused, or its disk did not take it in time; then it is hidden all the same and
+    /// becomes durable when the disk takes it.
+    fn delete_series(
+        &self,
+        matchers: Vec<Matcher>,
+        from: TimestampMs,
+        to: TimestampMs,
+    ) -> Result<(), String>;
+
+    /// Has what is deleted taken away from blocks, in the background. May wait for the shards.
+    ///
+    /// # Errors
+    /// A shard did not answer.
+    fn clean_tombstones(&self) -> Result<(), String>;
+
+    /// Copies the data directory as it stands, without what is in no block if `skip_head`; gives
+    /// the name of the copy. May wait for the disk.
+    ///
+    /// # Errors
+    /// The disk's; nothing stays then.
+    fn snapshot(&self, skip_head: bool) -> Result<String, String>;
 
     /// The configuration in force, as YAML without secrets.
     fn config_yaml(&self) -> String;
@@ -168,6 +197,8 @@ pub struct Settings {
     pub cors_origin: model::regex::GoRegex,
     /// Whether reload and quit are allowed over HTTP. Default off.
     pub lifecycle: bool,
+    /// Whether samples may be deleted and snapshots made over HTTP. Default off.
+    pub admin: bool,
     /// The server's own version.
     pub version: &'static str,
     /// Title of the page at `/`.

@@ -8,10 +8,11 @@ use model::matcher::Matcher;
 use model::time::{Now, Tick, TimestampMs};
 use query::evaluate::{Control, Part, Stop};
 use query::meter::Meter;
+use query::source::Source;
 
 use crate::active::ActiveQuery;
 use crate::answer::Answer;
-use crate::backend::Backend;
+use crate::backend::{Alive, Backend};
 use crate::failure::{Failure, Kind};
 use crate::parameters::Parameters;
 use crate::query_stats::{PartClock, Timings};
@@ -117,6 +118,24 @@ impl Call {
             ));
         }
         Ok(())
+    }
+
+    /// Whether somebody waits for the request, asked for up to `timeout_ms` after it was received.
+    #[must_use]
+    pub fn alive(&self, context: &Context, timeout_ms: u64) -> Alive {
+        let deadline = self.received.tick.after_ms(timeout_ms);
+        let (cancel, active) = (self.cancel.clone(), Arc::clone(&self.active));
+        let backend = Arc::clone(&context.backend);
+        Arc::new(move || {
+            !cancel.is_cancelled() && !active.is_killed() && backend.now().tick < deadline
+        })
+    }
+
+    /// The store for a question that may take as long as a query.
+    #[must_use]
+    pub fn source(&self, context: &Context) -> Arc<dyn Source> {
+        let timeout_ms = context.backend.settings().query_timeout_ms;
+        context.backend.source(self.alive(context, timeout_ms))
     }
 
     /// The range that `start` and `end` give; everything where they are absent.

@@ -11,7 +11,7 @@ use model::native_histogram::NativeHistogram;
 use model::samples::Samples;
 use model::staleness::is_stale;
 use model::time::TimestampMs;
-use query::source::{Selection, Series, Source, SourceError};
+use query::source::{HANDLES_BYTES_MAX, Selection, Series, Source, SourceError};
 use remote::federation_page::{Format, Newest, Page};
 
 use crate::answer::{Answer, Streamed};
@@ -40,7 +40,7 @@ pub fn federate(context: &Context, call: &Call) -> Result<Answer, Failure> {
     }
     let now = call.received.wall;
     let lookback_ms = context.backend.settings().lookback_ms;
-    let source = context.backend.source();
+    let source = call.source(context);
     let series_max = context.backend.engine().series_max;
     let range = (now.saturating_add(-lookback_ms), now);
     let series = match select(&*source, sets, range, series_max) {
@@ -79,7 +79,8 @@ pub fn select(
 ) -> Result<Vec<Series>, SourceError> {
     let mut all: Vec<Series> = Vec::new();
     for matchers in sets {
-        let selection = Selection { matchers, after, until, series_max };
+        let selection =
+            Selection { matchers, after, until, series_max, bytes_max: HANDLES_BYTES_MAX };
         all.extend(source.select(&selection)?);
     }
     let by_name = |labels: &LabelSet| (labels.metric_name().to_owned(), labels.clone());

@@ -26,6 +26,7 @@ pub mod remote_write;
 pub mod tree;
 pub mod query_endpoints;
 pub mod active_endpoints;
+pub mod admin_endpoints;
 pub mod status_endpoints;
 pub mod target_endpoints;
 pub mod metadata_endpoints;

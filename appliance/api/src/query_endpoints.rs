@@ -100,7 +100,7 @@ fn run(context: &Context, call: &Call, range: Range, limit: usize) -> Result<Ans
         options,
     };
     let watch = Watch::new(context, call, timeout_ms);
-    let (result, stats) = evaluated(context, call, &query, &watch);
+    let (result, stats) = evaluated(context, call, &query, (&watch, timeout_ms));
     let timings = watch.timings();
     let error = result.as_ref().err();
     // What is no query is its asker's business alone.
@@ -132,7 +132,7 @@ fn evaluated(
     context: &Context,
     call: &Call,
     query: &Query,
-    watch: &Watch<'_>,
+    (watch, timeout_ms): (&Watch<'_>, u64),
 ) -> (Result<QueryAnswer, Failure>, Stats) {
     let waited = |kind, text: &str| (Err(Failure::new(kind, text)), Stats::default());
     if call.active.is_killed() {
@@ -141,7 +141,7 @@ fn evaluated(
     if watch.is_late() {
         return waited(Kind::Timeout, "query timed out in query queue");
     }
-    let source = context.backend.source();
+    let source = context.backend.source(call.alive(context, timeout_ms));
     let _noted = context.backend.began(&query.text);
     let result = evaluate(query, &*source, watch).map_err(failure);
     let stats = match &result {
@@ -190,7 +190,7 @@ fn failure(error: QueryError) -> Failure {
         | QueryError::TooManySamples
         | QueryError::Memory { .. }
         | QueryError::SharedMemory { .. } => Failure::new(Kind::Execution, text),
-        QueryError::Source(SourceError::TooManySeries { .. }) => {
+        QueryError::Source(SourceError::TooManySeries { .. } | SourceError::Memory { .. }) => {
             Failure::new(Kind::Execution, text)
         }
         QueryError::Source(_) => Failure::new(Kind::Internal, text),
@@ -200,7 +200,8 @@ fn failure(error: QueryError) -> Failure {
 /// The failure of a source that was asked directly.
 pub fn source_failure(error: &SourceError) -> Failure {
     let kind = match error {
-        SourceError::TooManySeries { .. } => Kind::Execution,
+        SourceError::TooManySeries { .. } | SourceError::Memory { .. } => Kind::Execution,
+        SourceError::Ended => Kind::Timeout,
         SourceError::Unavailable(_) => Kind::Unavailable,
         SourceError::Damaged(_) => Kind::Internal,
     };

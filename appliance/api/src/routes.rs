@@ -2,8 +2,8 @@
 
 use crate::call::Endpoint;
 use crate::{
-    active_endpoints, federate_endpoint, metadata_endpoints, query_endpoints, read_endpoint,
-    series_endpoints, status_endpoints, target_endpoints,
+    active_endpoints, admin_endpoints, federate_endpoint, metadata_endpoints, query_endpoints,
+    read_endpoint, series_endpoints, status_endpoints, target_endpoints,
 };
 
 /// Methods that a path answers. OPTIONS is answered wherever cross-origin headers are.
@@ -19,6 +19,8 @@ pub enum Methods {
     Post,
     /// POST and PUT; GET is told so.
     PostPut,
+    /// POST and PUT of the API.
+    Change,
     /// DELETE
     Delete,
 }
@@ -33,6 +35,7 @@ impl Methods {
             Methods::GetPost => "GET, OPTIONS, POST",
             Methods::Post => "OPTIONS, POST",
             Methods::PostPut => "POST, PUT",
+            Methods::Change => "OPTIONS, POST, PUT",
             Methods::Delete => "DELETE, OPTIONS",
         }
     }
@@ -45,7 +48,7 @@ impl Methods {
             Methods::GetHead => matches!(method, "GET" | "HEAD"),
             Methods::GetPost => matches!(method, "GET" | "POST"),
             Methods::Post => method == "POST",
-            Methods::PostPut => matches!(method, "POST" | "PUT"),
+            Methods::PostPut | Methods::Change => matches!(method, "POST" | "PUT"),
             Methods::Delete => method == "DELETE",
         }
     }
@@ -228,6 +231,27 @@ pub const ROUTES: &[Route] = &[
         false,
         Place::Service,
         status_endpoints::walreplay,
+    ),
+    route(
+        "/api/v1/admin/tsdb/delete_series",
+        Methods::Change,
+        true,
+        Place::Ask,
+        admin_endpoints::delete_series,
+    ),
+    route(
+        "/api/v1/admin/tsdb/clean_tombstones",
+        Methods::Change,
+        true,
+        Place::Ask,
+        admin_endpoints::clean_tombstones,
+    ),
+    route(
+        "/api/v1/admin/tsdb/snapshot",
+        Methods::Change,
+        true,
+        Place::Ask,
+        admin_endpoints::snapshot,
     ),
     route("/metrics", Methods::Get, false, Place::Ask, status_endpoints::metrics),
     route("/metrics/host", Methods::Get, false, Place::Ask, status_endpoints::metrics_host),

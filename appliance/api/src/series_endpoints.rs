@@ -1,6 +1,7 @@
 //! Endpoints about labels: `series`, `labels`, `label/<name>/values`.
 
 use model::label_set::LabelSet;
+use query::evaluate::EngineOptions;
 use query::source::{LabelQuery, Selection};
 
 use crate::answer::{Answer, Content, Success};
@@ -16,13 +17,14 @@ pub fn series(context: &Context, call: &Call) -> Result<Answer, Failure> {
     let limit = call.parameters.limit("limit")?;
     let (from, to) = call.range()?;
     let sets = call.matcher_sets().map_err(|error| Failure::parameter("match[]", error))?;
-    let source = context.backend.source();
-    let series_max = context.backend.engine().series_max;
+    let source = call.source(context);
+    let EngineOptions { series_max, memory_bytes_max, .. } = context.backend.engine();
     let mut found: Vec<LabelSet> = Vec::new();
     for matchers in sets {
         call.check_alive()?;
         let after = from.saturating_add(-1);
-        let selection = Selection { matchers, after, until: to, series_max };
+        let selection =
+            Selection { matchers, after, until: to, series_max, bytes_max: memory_bytes_max };
         let series = source.select(&selection).map_err(|error| source_failure(&error))?;
         found.extend(series.into_iter().map(|series| series.labels));
     }
@@ -36,7 +38,7 @@ pub fn series(context: &Context, call: &Call) -> Result<Answer, Failure> {
 pub fn labels(context: &Context, call: &Call) -> Result<Answer, Failure> {
     let limit = call.parameters.limit("limit")?;
     let wanted = label_query(call)?;
-    let source = context.backend.source();
+    let source = call.source(context);
     let names = source.label_names(&wanted).map_err(|error| source_failure(&error))?;
     Ok(strings(names, limit))
 }
@@ -46,7 +48,7 @@ pub fn label_values(context: &Context, call: &Call) -> Result<Answer, Failure> {
     let name = call.label_name()?;
     let limit = call.parameters.limit("limit")?;
     let wanted = label_query(call)?;
-    let source = context.backend.source();
+    let source = call.source(context);
     let values = source.label_values(&name, &wanted).map_err(|error| source_failure(&error))?;
     Ok(strings(values, limit))
 }

@@ -51,6 +51,29 @@ fn lifecycle_needs_its_flag() {
 }
 
 #[test]
+fn admin_endpoints_need_their_flag_and_say_what_is_wrong() {
+    let path = |rest: &str| format!("POST /api/v1/admin/tsdb/{rest}");
+    for rest in ["delete_series", "clean_tombstones", "snapshot?skip_head=x"] {
+        check(&path(rest), &failure(500, "unavailable", "admin APIs disabled"));
+    }
+    check("GET /api/v1/admin/tsdb/snapshot", "405 Method Not Allowed\n");
+    let allowed = |rest: &str, expected: &str| {
+        let mut backend = Fixed::default();
+        backend.settings.admin = true;
+        check_on(backend, &path(rest), expected);
+    };
+    allowed("delete_series", &failure(400, "bad_data", "no match[] parameter provided"));
+    allowed("delete_series?match[]=up&start=5&end=7.5", "204 ");
+    let everything = failure(500, "internal", "nothing from 5000 on");
+    allowed("delete_series?match[]={}&start=5", &everything);
+    allowed("clean_tombstones", "204 ");
+    allowed("snapshot?skip_head=True", &success(r#"{"name":"skip-true"}"#));
+    let text = "invalid parameter \"skip_head\": unable to parse boolean: strconv.ParseBool: \
+                parsing \"x\": invalid syntax";
+    allowed("snapshot?skip_head=x", &failure(400, "bad_data", text));
+}
+
+#[test]
 fn parameters_of_queries_are_checked_in_order() {
     let bad = |name: &str, text: &str| {
         failure(400, "bad_data", &format!("invalid parameter \"{name}\": {text}"))

@@ -14,6 +14,7 @@ use exposition::metrics::Collected;
 use scrape::target::TargetSpec;
 use shard::effect::Answer;
 use shard::event::Question;
+use storage::options::Options as StorageOptions;
 use storage::tile_read::TileRead;
 use thiserror::Error;
 
@@ -190,6 +191,16 @@ impl Handle {
         for (shard, share) in self.shards.iter().zip(shares) {
             shard.postbox.set_targets(share);
         }
+    }
+
+    /// Gives every store what of `options`, for all of them together, may change while it runs.
+    ///
+    /// # Errors
+    /// The first shard's that did not answer.
+    pub fn configure(&self, options: &StorageOptions, timeout: Duration) -> Result<(), AskError> {
+        let shards = u32::try_from(self.shards.len()).unwrap_or(u32::MAX);
+        let share = options.clone().share(shards);
+        self.ask_all(&Question::Configure(Box::new(share)), timeout).map(drop)
     }
 
     /// Reads the tile files of one shard, from any thread.

@@ -35,6 +35,7 @@ pub mod pace;
 pub mod compactor;
 pub mod open;
 pub mod offline;
+pub mod snapshot;
 pub mod measure;
 pub mod shard_loop;
 pub mod start;

@@ -17,7 +17,8 @@ pub struct Options {
     /// Number of shards of a new data directory; `None` lets the plan of cores decide. A directory
     /// that has its number keeps it. Range 1..=1024.
     pub shards: Option<u32>,
-    /// Settings of each store; the number of the shard and the block size are filled in here.
+    /// Settings of all stores; of what is for all together each gets its share, and the number of
+    /// the shard and the block size are filled in here.
     pub storage: StorageOptions,
     /// Settings of each shard; its share of the exemplars is filled in here.
     pub shard: ShardOptions,

@@ -158,7 +158,8 @@ struct Recovering {
 impl Boot {
     fn storage_options(&self, number: u32) -> StorageOptions {
         let block_bytes = self.description.block_bytes;
-        StorageOptions { shard: number, block_bytes, ..self.options.storage.clone() }
+        let share = self.options.storage.clone().share(self.description.shards);
+        StorageOptions { shard: number, block_bytes, ..share }
     }
 
     fn shard_options(&self) -> ShardOptions {

@@ -287,10 +287,10 @@ pub fn evaluate(
         Some(Stop::Canceled) => Err(Fault::Canceled),
     };
     let mut context = context_of(query, &plan, source, &check, control.meter())
-        .map_err(|fault| QueryError::of(fault, bytes_max))?;
+        .map_err(|fault| QueryError::of(ended(fault, &check), bytes_max))?;
     control.enter(Part::Evaluate);
     let mut value = result::value_of(&mut context, &plan, query.step_ms == 0)
-        .map_err(|fault| QueryError::of(fault, bytes_max))?;
+        .map_err(|fault| QueryError::of(ended(fault, &check), bytes_max))?;
     control.enter(Part::Sort);
     if let Value::Matrix(series) = &mut value {
         series.sort_by(|a, b| a.labels.cmp(&b.labels));
@@ -339,6 +339,14 @@ fn plan_of(query: &Query) -> Result<Plan, QueryError> {
     )))
 }
 
+/// A store that ended because nobody waits does not know why: the query does.
+fn ended(fault: Fault, check: &dyn Fn() -> Result<(), Fault>) -> Fault {
+    match (fault, check()) {
+        (Fault::Source(SourceError::Ended), Err(why)) => why,
+        (fault, _) => fault,
+    }
+}
+
 /// The lookback; as upstream, none means the default.
 fn lookback_of(query: &Query) -> i64 {
     if 0 < query.lookback_ms { query.lookback_ms } else { LOOKBACK_MS_DEFAULT }
@@ -367,15 +375,18 @@ fn context_of<'a>(
             after: TimestampMs(selected.after_ms),
             until: TimestampMs(selected.until_ms),
             series_max: options.series_max.min(affordable),
+            bytes_max: budget.bytes_left(),
         });
         let series = match series {
             // The store refused what the memory of the query, not its own bound, does not hold.
             Err(SourceError::TooManySeries { .. }) if affordable < options.series_max => {
                 return Err(Fault::Memory);
             }
+            Err(SourceError::Memory { .. }) => return Err(Fault::Memory),
             series => series?,
         };
-        budget.take_bytes(series.len() as u64 * SERIES_BYTES)?;
+        let handles: u64 = series.iter().map(|series| series.column.heap_bytes()).sum();
+        budget.take_bytes(series.len() as u64 * SERIES_BYTES + handles)?;
         let differ = differ_without_metadata(series.iter().map(|series| &series.labels));
         found.push(Found { series: Arc::new(series), differ });
     }

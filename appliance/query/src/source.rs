@@ -8,6 +8,10 @@ use model::samples::Samples;
 use model::time::TimestampMs;
 use thiserror::Error;
 
+/// Bytes of handles that an asker without a budget of its own can bear: a million series with a
+/// kilobyte each.
+pub const HANDLES_BYTES_MAX: u64 = 1 << 30;
+
 /// What one selector asks for.
 #[derive(Clone, Debug)]
 pub struct Selection {
@@ -19,6 +23,8 @@ pub struct Selection {
     pub until: TimestampMs,
     /// Most series the asker can bear; more is an error, not a cut.
     pub series_max: usize,
+    /// Most bytes of handles that the asker can bear, about.
+    pub bytes_max: u64,
 }
 
 /// Why a store could not answer.
@@ -30,6 +36,15 @@ pub enum SourceError {
         /// The bound that was passed.
         series_max: usize,
     },
+    /// The handles of the series need more bytes than the asker can bear.
+    #[error("selector needs more than {bytes_max} bytes")]
+    Memory {
+        /// The bound that was passed.
+        bytes_max: u64,
+    },
+    /// Nobody waits any more.
+    #[error("the time of the question is over")]
+    Ended,
     /// The store did not answer in time, or is stopping.
     #[error("storage is unavailable: {0}")]
     Unavailable(String),
@@ -83,6 +98,11 @@ pub struct Series {
 
 /// The samples of one series, immutable.
 pub trait Column: Send + Sync {
+    /// Bytes of memory of the handle, beside a few words.
+    fn heap_bytes(&self) -> u64 {
+        0
+    }
+
     /// Appends to `samples` the samples with `after < timestamp <= until` in order of time, each
     /// time once, staleness markers included.
     ///

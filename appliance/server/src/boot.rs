@@ -21,6 +21,7 @@ use machine::options::Options as MachineOptions;
 use machine::plan::{bind, plan};
 use machine::start::start;
 use machine::topology::allowed;
+use storage::options::Options as StorageOptions;
 use tokio::sync::watch;
 use tsdb::directory::prometheus_sign;
 
@@ -43,6 +44,10 @@ use crate::web::{self, Web};
 
 /// Reloads that wait for the main thread.
 const RELOADS_MAX: usize = 16;
+/// Retention by time where only bytes bound what is kept: 100 years.
+const RETENTION_MS_MAX: u64 = 100 * 365 * 86_400_000;
+/// Longest wait for the shards to take over a configuration.
+const CONFIGURE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How often the main thread looks around when no order comes.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 /// How often recovery says how far it is.
@@ -127,14 +132,13 @@ pub fn run(flags: &Flags) -> anyhow::Result<()> {
     let auto = auto_reload(flags);
     let config = origin.load().map_err(Refused)?;
     report(&config);
-    let retention_ms = config.retention_ms.unwrap_or(flags.retention_ms);
-    let options = machine_options(flags, &config, retention_ms);
-    let state = Arc::new(State::new(loaded(&config), started_at));
+    let options = machine_options(flags, &config);
+    options.storage.check().map_err(|error| Refused(error.to_string()))?;
+    let state = Arc::new(State::new(loaded(&config, &options), started_at));
     state.query_log.send_replace(open_query_log(&config).map_err(Refused)?);
     let ((reload, reloads), (stop, stops)) = (bounded(RELOADS_MAX), bounded(1));
     let orders = Orders { reload, stop };
-    let backend =
-        OwnBackend::new(Arc::clone(&state), flags, retention_ms, orders.clone(), kernel_events);
+    let backend = OwnBackend::new(Arc::clone(&state), flags, orders.clone(), kernel_events);
     let (stop_web, stopping) = watch::channel(false);
     let service = spawn_service(Web {
         listeners,
@@ -197,7 +201,7 @@ fn report(config: &Config) {
     }
 }
 
-fn loaded(config: &Config) -> Loaded {
+fn loaded(config: &Config, options: &MachineOptions) -> Loaded {
     Loaded {
         yaml: config.yaml.clone(),
         external_labels: config.external_labels.clone(),
@@ -205,6 +209,8 @@ fn loaded(config: &Config) -> Loaded {
         at: machine::clock::now().wall,
         refused: None,
         pools: config.jobs.iter().map(loaded_pool).collect(),
+        retention_ms: options.storage.retention_ms,
+        retention_bytes: options.storage.retention_bytes,
     }
 }
 
@@ -216,13 +222,15 @@ fn loaded_pool(job: &ScrapeConfig) -> LoadedPool {
     }
 }
 
-fn machine_options(flags: &Flags, config: &Config, retention_ms: u64) -> MachineOptions {
+fn machine_options(flags: &Flags, config: &Config) -> MachineOptions {
     let mut options = MachineOptions::new(flags.directory.clone());
     let own = &config.own;
     options.io = flags.io;
     options.shards = own.shards;
-    options.storage.retention_ms = retention_ms;
-    if let Some(exemplars) = config.exemplars_max {
+    keeping(flags, config, &mut options.storage);
+    options.storage.tile_file_ms = flags.block_ms_min;
+    options.storage.tile_age_ms_max = options.storage.tile_age_ms_max.min(flags.block_ms_min);
+    if let Some(exemplars) = config.storage.exemplars_max {
         options.exemplars_max = usize::try_from(exemplars).unwrap_or(usize::MAX);
     }
     if let Some(bytes) = own.segment_bytes {
@@ -235,6 +243,39 @@ fn machine_options(flags: &Flags, config: &Config, retention_ms: u64) -> Machine
         options.storage.series_max = series;
     }
     options
+}
+
+/// Fills in what is kept for how long, and how much anybody may have: the file wins over flags.
+fn keeping(flags: &Flags, config: &Config, options: &mut StorageOptions) {
+    let file = &config.storage;
+    let share = file.retention_percentage.and_then(|percentage| {
+        let bytes = disk_bytes(&flags.directory)?;
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            clippy::cast_precision_loss,
+            reason = "a share of a disk may be off by a few bytes"
+        )]
+        Some((bytes as f64 * percentage / 100.0) as u64)
+    });
+    let size = file.retention_bytes.or(flags.retention_bytes);
+    let bytes = [size, share].into_iter().flatten().min();
+    let unbounded = if bytes.is_some() { RETENTION_MS_MAX } else { options.retention_ms };
+    options.retention_ms = file.retention_ms.or(flags.retention_ms).unwrap_or(unbounded);
+    options.retention_bytes = bytes.unwrap_or(0);
+    options.out_of_order_time_window_ms = file.out_of_order_ms;
+    options.tiers.clone_from(&config.own.tiers);
+    let limits = &config.own.limits;
+    options.head_bytes_max = limits.head_bytes;
+    (options.target_limit, options.job_limit) = (limits.target, limits.job);
+    options.tenant_limit = limits.tenant;
+}
+
+/// Bytes of the disk that has `directory`, or will have it.
+fn disk_bytes(directory: &Path) -> Option<u64> {
+    let there = directory.ancestors().find(|path| path.exists()).unwrap_or(Path::new("."));
+    let found = rustix::fs::statvfs(there).ok()?;
+    Some(found.f_blocks.saturating_mul(found.f_frsize))
 }
 
 /// The server between its first socket and its last.
@@ -387,17 +428,23 @@ impl Server<'_> {
         let fingerprint = auto.as_ref().map(AutoReload::fingerprint);
         let result = self.origin.load().and_then(|config| {
             let query_log = open_query_log(&config)?;
+            let options = machine_options(self.flags, &config);
+            options.storage.check().map_err(|error| error.to_string())?;
             let targets = targets.configure(config.jobs.clone())?;
-            Ok((config, query_log, targets))
+            if let Some(running) = self.state.running() {
+                let configured = running.handle.configure(&options.storage, CONFIGURE_TIMEOUT);
+                configured.map_err(|error| error.to_string())?;
+            }
+            Ok((config, query_log, targets, options))
         });
         match &result {
-            Ok((config, query_log, targets)) => {
+            Ok((config, query_log, targets, options)) => {
                 report(config);
                 if let Some((auto, fingerprint)) = auto.as_mut().zip(fingerprint) {
                     auto.loaded(fingerprint);
                 }
                 self.state.query_log.send_replace(query_log.clone());
-                self.state.loaded.send_replace(Arc::new(loaded(config)));
+                self.state.loaded.send_replace(Arc::new(loaded(config, options)));
                 tracing::info!(targets, "configuration reloaded");
             }
             Err(reason) => {

@@ -17,6 +17,7 @@ pub mod tree;
 
 pub mod print;
 pub mod section;
+pub mod storage;
 
 pub mod glob;
 pub mod url;
@@ -38,11 +39,12 @@ pub mod alerting;
 pub mod remote;
 pub mod telemetry;
 
+use self::storage::{Limits, StorageConfig};
+use ::storage::compaction::Tier;
 use fault::{ConfigError, Fault};
 use fields::TOP;
 use fields::own::CRESSET;
 use fields::scrape::GLOBAL;
-use fields::storage::{CHUNK_ENCODING, EXEMPLARS, RETENTION, STORAGE, TSDB};
 use form::Form;
 use job::{JobDefaults, ScrapeConfig};
 use jobs::Jobs;
@@ -65,10 +67,8 @@ pub struct Config {
     pub query_log: Option<PathBuf>,
     /// `scrape_configs`, in the order written.
     pub jobs: Vec<ScrapeConfig>,
-    /// `storage.tsdb.retention.time`, milliseconds.
-    pub retention_ms: Option<u64>,
-    /// `storage.exemplars.max_exemplars`, where it is written.
-    pub exemplars_max: Option<u64>,
+    /// `storage`
+    pub storage: StorageConfig,
     /// `cresset`
     pub own: Own,
     /// What was accepted without effect.
@@ -88,6 +88,10 @@ pub struct Own {
     pub wal_segments_max: Option<u64>,
     /// Series of a shard.
     pub series_max: Option<u64>,
+    /// How long which series are kept at which resolution.
+    pub tiers: Vec<Tier>,
+    /// How much anybody may have.
+    pub limits: Limits,
     /// What is counted in the kernel.
     pub kernel_collectors: Option<Vec<Collector>>,
 }
@@ -126,15 +130,13 @@ fn read(root: &Node, path: &Path, findings: &mut Findings) -> Config {
     let external_labels = external_labels(&global, defaults.name_scheme, findings);
     check_globs(&top, findings);
     check_unsupported(&top, defaults.name_scheme, directory, findings);
-    let (retention_ms, exemplars_max) = storage(&top, findings);
     let mut config = Config {
         evaluation_interval_ms: job::positive(&global, "evaluation_interval", findings)
             .unwrap_or(EVALUATION_MS_DEFAULT),
         external_labels,
         query_log: query_log(&global, directory, findings),
         jobs: Vec::new(),
-        retention_ms,
-        exemplars_max,
+        storage: storage::read(&top, findings),
         own: own(&top, findings),
         notices: Vec::new(),
         yaml: print::yaml(root),
@@ -265,53 +267,6 @@ fn check_globs(top: &Section<'_>, findings: &mut Findings) {
     }
 }
 
-/// Retention and exemplars of `storage`, where they are written.
-fn storage(top: &Section<'_>, findings: &mut Findings) -> (Option<u64>, Option<u64>) {
-    let Some(node) = top.get("storage") else { return (None, None) };
-    let storage = Section::open(node, &STORAGE, findings);
-    let exemplars = storage.get("exemplars").and_then(|node| {
-        Section::open(node, &EXEMPLARS, findings).count("max_exemplars", findings)
-    });
-    (retention_ms(&storage, findings), exemplars)
-}
-
-fn retention_ms(storage: &Section<'_>, findings: &mut Findings) -> Option<u64> {
-    let tsdb = Section::open(storage.get("tsdb")?, &TSDB, findings);
-    tsdb.duration_ms("out_of_order_time_window", findings);
-    check_chunk_encoding(&tsdb, findings);
-    let retention = Section::open(tsdb.get("retention")?, &RETENTION, findings);
-    refuse_negative(&retention, findings);
-    retention.duration_ms("time", findings).filter(|ms| *ms != 0)
-}
-
-fn check_chunk_encoding(tsdb: &Section<'_>, findings: &mut Findings) {
-    let Some(node) = tsdb.get("chunk_encoding") else { return };
-    let encoding = Section::open(node, &CHUNK_ENCODING, findings);
-    let floats = encoding.text("floats", findings).unwrap_or("");
-    if !["", "xor", "xor2"].contains(&floats) {
-        let text = format!(
-            "'storage.tsdb.chunk_encoding.floats' must be 'xor' or 'xor2', or the field must be \
-             omitted entirely, got {}",
-            model::label_name::quote(floats)
-        );
-        findings.push(Fault::wrong(encoding.place_of("floats"), text));
-    }
-}
-
-/// What upstream refuses for its sign, whatever this server makes of it otherwise.
-fn refuse_negative(retention: &Section<'_>, findings: &mut Findings) {
-    let rules = [
-        ("size", "'storage.tsdb.retention.size' must be greater than or equal to 0"),
-        ("percentage", "'storage.tsdb.retention.percentage' must be in the range [0, 100]"),
-    ];
-    for (field, text) in rules {
-        let negative = retention.get(field).and_then(section::scalar_text);
-        if negative.is_some_and(|value| value.starts_with('-')) {
-            findings.push(Fault::wrong(retention.place_of(field), text));
-        }
-    }
-}
-
 fn own(top: &Section<'_>, findings: &mut Findings) -> Own {
     let Some(node) = top.get("cresset") else { return Own::default() };
     let section = Section::open(node, &CRESSET, findings);
@@ -333,6 +288,8 @@ fn own(top: &Section<'_>, findings: &mut Findings) -> Own {
         segment_bytes: in_range("segment_size", segment, MIB, 1024 * MIB),
         wal_segments_max: in_range("wal_segments_max", segments, 2, 1024),
         series_max: in_range("series_max", series, 1, 1 << 31),
+        tiers: storage::tiers(&section, &mut quiet),
+        limits: storage::limits(&section, &mut quiet),
         kernel_collectors: kernel_collectors(&section, &mut quiet),
     };
     for fault in quiet.faults {

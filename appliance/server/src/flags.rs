@@ -13,6 +13,7 @@ use model::duration::parse_duration_ms;
 use model::regex::GoRegex;
 use tracing::Level;
 
+use crate::config::section::parse_size;
 use crate::tsdb_arguments::{self, TsdbTask};
 
 /// What a flag's value is.
@@ -89,8 +90,22 @@ pub static FLAGS: &[Flag] = &[
     value(
         "storage.tsdb.retention.time",
         "DURATION",
-        "15d",
-        "How long samples are kept. The configuration's storage.tsdb.retention.time wins.",
+        "",
+        "How long samples are kept; 15d where nothing bounds them. The configuration's \
+         storage.tsdb.retention wins.",
+    ),
+    value(
+        "storage.tsdb.retention.size",
+        "SIZE",
+        "",
+        "Bytes of samples on the disk, without the log; the oldest go. The configuration's \
+         storage.tsdb.retention wins.",
+    ),
+    value(
+        "storage.tsdb.min-block-duration",
+        "DURATION",
+        "2h",
+        "Time that the shortest blocks cover. Shorter ones are for tests.",
     ),
     Flag {
         name: "web.listen-address",
@@ -145,6 +160,11 @@ pub static FLAGS: &[Flag] = &[
         "1048576",
         "Bytes after which a frame of chunks is sent to a remote read.",
     ),
+    switch(
+        "web.enable-admin-api",
+        "no-web.enable-admin-api",
+        "Allow deletion and snapshots by POST to /api/v1/admin/tsdb/.",
+    ),
     value("query.timeout", "DURATION", "2m", "Longest time that a query may take."),
     value(
         "query.max-concurrency",
@@ -170,10 +190,6 @@ pub static FLAGS: &[Flag] = &[
     value("log.level", "debug|info|warn|error", "info", "Least level that is logged."),
     value("log.format", "logfmt|json", "logfmt", "Form of the log."),
     unsupported("agent", NOT_YET),
-    unsupported(
-        "storage.tsdb.retention.size",
-        "leave it out: only the time bounds what is kept yet",
-    ),
     unsupported("storage.agent.path", NOT_YET),
     unsupported(
         "storage.tsdb.no-lockfile",
@@ -184,7 +200,6 @@ pub static FLAGS: &[Flag] = &[
         "web.config.file",
         "leave it out: put a proxy before the server for TLS and passwords",
     ),
-    unsupported("web.enable-admin-api", NOT_YET),
     unsupported("web.enable-otlp-receiver", NOT_YET),
     unsupported("storage.remote.flush-deadline", NOT_YET),
     unsupported("rules.alert.for-outage-tolerance", "leave it out: rules are not evaluated yet"),
@@ -268,7 +283,11 @@ pub struct Flags {
     /// `--storage.tsdb.path`
     pub directory: PathBuf,
     /// `--storage.tsdb.retention.time`, milliseconds.
-    pub retention_ms: u64,
+    pub retention_ms: Option<u64>,
+    /// `--storage.tsdb.retention.size`
+    pub retention_bytes: Option<u64>,
+    /// `--storage.tsdb.min-block-duration`, milliseconds.
+    pub block_ms_min: u64,
     /// `--web.listen-address`
     pub listen: Vec<SocketAddr>,
     /// Host of `--web.external-url`, with the port if one is written.
@@ -287,6 +306,8 @@ pub struct Flags {
     pub receivers: Receivers,
     /// What others may read.
     pub read_limits: ReadLimits,
+    /// `--web.enable-admin-api`
+    pub admin: bool,
     /// `--query.timeout`, milliseconds.
     pub query_timeout_ms: u64,
     /// `--query.max-concurrency`
@@ -432,6 +453,19 @@ fn duration_ms(matches: &ArgMatches, name: &str) -> Result<u64, String> {
     }
 }
 
+fn is_given(matches: &ArgMatches, name: &str) -> bool {
+    !text(matches, name).is_empty()
+}
+
+fn retention_bytes(matches: &ArgMatches) -> Result<Option<u64>, String> {
+    let name = "storage.tsdb.retention.size";
+    if !is_given(matches, name) {
+        return Ok(None);
+    }
+    let bytes = parse_size(&text(matches, name)).map_err(|error| format!("--{name}: {error}"))?;
+    Ok((bytes != 0).then_some(bytes))
+}
+
 fn count<T: std::str::FromStr>(matches: &ArgMatches, name: &str) -> Result<T, String> {
     let text = text(matches, name);
     match text.parse() {
@@ -452,7 +486,11 @@ fn flags(matches: &ArgMatches) -> Result<Flags, String> {
         GoRegex::anchored(&origin).map_err(|error| format!("--web.cors.origin: {error}"))?;
     Ok(Flags {
         directory: PathBuf::from(text(matches, "storage.tsdb.path")),
-        retention_ms: duration_ms(matches, "storage.tsdb.retention.time")?,
+        retention_ms: is_given(matches, "storage.tsdb.retention.time")
+            .then(|| duration_ms(matches, "storage.tsdb.retention.time"))
+            .transpose()?,
+        retention_bytes: retention_bytes(matches)?,
+        block_ms_min: duration_ms(matches, "storage.tsdb.min-block-duration")?,
         listen: listen.iter().map(|text| address(text)).collect::<Result<_, _>>()?,
         external_host: external_host(&text(matches, "web.external-url"))?,
         cors_origin: (pattern, origin == ".*"),
@@ -467,6 +505,7 @@ fn flags(matches: &ArgMatches) -> Result<Flags, String> {
             concurrent_max: count(matches, "storage.remote.read-concurrent-limit")?,
             frame_bytes_max: count(matches, "storage.remote.read-max-bytes-in-frame")?,
         },
+        admin: matches.get_flag("web.enable-admin-api"),
         query_timeout_ms: duration_ms(matches, "query.timeout")?,
         query_concurrency: count(matches, "query.max-concurrency")?,
         query_samples_max: count(matches, "query.max-samples")?,
@@ -576,7 +615,9 @@ mod tests {
     fn defaults_are_upstreams_but_for_the_address() {
         let flags = run(&[]).unwrap();
         assert_eq!(flags.listen, ["127.0.0.1:9090".parse().unwrap()]);
-        assert_eq!((flags.retention_ms, flags.query_timeout_ms), (1_296_000_000, 120_000));
+        assert_eq!((flags.retention_ms, flags.query_timeout_ms), (None, 120_000));
+        let flags = run(&["--storage.tsdb.retention.size=1GB"]).unwrap();
+        assert_eq!(flags.retention_bytes, Some(1 << 30));
         let flags = run(&["--config.file", "a.yml"]).unwrap();
         assert_eq!(flags.listen, ["0.0.0.0:9090".parse().unwrap()]);
     }

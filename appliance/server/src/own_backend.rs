@@ -3,15 +3,16 @@
 //! Path: `api` → **own backend** → `state`, the machine's handle, `host`, the main thread.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use api::active::ActiveQueries;
 use api::backend::{
-    ActiveTarget, Backend, Exemplar, FamilyMetadata, Finished, HeadStatus, Job, Noted, Phase,
-    RelabelStep, Replay, RuntimeStatus, SeriesExemplars, Settings, Targets, TsdbRow, TsdbStatus,
+    ActiveTarget, Alive, Backend, Exemplar, FamilyMetadata, Finished, HeadStatus, Job, Noted,
+    Phase, RelabelStep, Replay, RuntimeStatus, SeriesExemplars, Settings, Targets, TsdbRow,
+    TsdbStatus,
 };
 use api::inbound::Receivers;
 use api::outbound::ReadLimits;
@@ -21,6 +22,7 @@ use exposition::entry::Entry;
 use exposition::layout::Layout;
 use exposition::metric_type::MetricType;
 use exposition::metrics::Collected;
+use machine::snapshot::snapshot;
 use machine::topology::allowed;
 use model::duration::format_duration_ms;
 use model::label_set::LabelSet;
@@ -40,13 +42,18 @@ use crate::flags::Flags;
 use crate::host::lines::float;
 use crate::kernel_events::KernelEvents;
 use crate::relabel_steps::steps;
-use crate::state::{Running, State};
+use crate::state::{Loaded, Running, State};
 use crate::store_source::StoreSource;
 
 /// Longest wait for the shards' counts and targets.
 const ASK_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest wait for a reload: it reads one file and makes its targets.
 const RELOAD_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Longest wait for a deletion to be durable, and how often it is looked at: a manifest is written
+/// in milliseconds.
+const DELETE_TIMEOUT_MS: u64 = 10_000;
+const DELETE_LOOK: Duration = Duration::from_millis(5);
 
 /// An order to read the configuration again; the answer goes to whoever asked.
 pub type Reload = Option<Sender<Result<(), String>>>;
@@ -77,7 +84,7 @@ pub struct OwnBackend {
     flags: Vec<(String, String)>,
     external_host: String,
     processors: u64,
-    retention: String,
+    directory: PathBuf,
     orders: Orders,
     kernel_events: KernelEvents,
 }
@@ -88,7 +95,6 @@ impl OwnBackend {
     pub fn new(
         state: Arc<State>,
         flags: &Flags,
-        retention_ms: u64,
         orders: Orders,
         kernel_events: KernelEvents,
     ) -> OwnBackend {
@@ -115,10 +121,10 @@ impl OwnBackend {
             cors_any: flags.cors_origin.1,
             cors_origin: flags.cors_origin.0.clone(),
             lifecycle: flags.lifecycle,
+            admin: flags.admin,
             version: env!("CARGO_PKG_VERSION"),
             page_title: flags.page_title.clone(),
         };
-        let retention = format_duration_ms(i64::try_from(retention_ms).unwrap_or(i64::MAX));
         OwnBackend {
             state,
             receivers: flags.receivers,
@@ -128,7 +134,7 @@ impl OwnBackend {
             flags: flags.values.clone(),
             external_host: external_host(flags),
             processors: u64::try_from(allowed().len()).unwrap_or(1),
-            retention,
+            directory: flags.directory.clone(),
             orders,
             kernel_events,
         }
@@ -137,6 +143,26 @@ impl OwnBackend {
     fn ask(&self, question: &Question) -> Result<Vec<Answer>, String> {
         let running = self.state.running().ok_or("the shards are not running")?;
         running.handle.ask_all(question, ASK_TIMEOUT).map_err(|error| error.to_string())
+    }
+
+    /// Waits until the deletions with these numbers, by shard, are durable.
+    fn await_deleted(&self, numbers: &[u64]) -> Result<(), String> {
+        let deadline = self.now().tick.after_ms(DELETE_TIMEOUT_MS);
+        loop {
+            let answers = self.ask(&Question::Deleted)?;
+            let done = answers.iter().zip(numbers).all(
+                |(answer, number)| matches!(answer, Answer::Deleted(durable) if number <= durable),
+            );
+            if done {
+                return Ok(());
+            }
+            if deadline <= self.now().tick {
+                return Err("the disk does not take the deletion: it is hidden, and durable \
+                            once the disk takes it"
+                    .to_owned());
+            }
+            std::thread::park_timeout(DELETE_LOOK);
+        }
     }
 
     fn collect_memory(&self, into: &mut Collected) {
@@ -198,6 +224,20 @@ fn machine_bytes() -> Option<u64> {
     Some(kilobytes * 1024)
 }
 
+/// What is kept, as upstream says it.
+fn retention_text(loaded: &Loaded) -> String {
+    let time = format_duration_ms(i64::try_from(loaded.retention_ms).unwrap_or(i64::MAX));
+    if loaded.retention_bytes == 0 {
+        return time;
+    }
+    let units = [(1u64 << 40, "TiB"), (1 << 30, "GiB"), (1 << 20, "MiB"), (1 << 10, "KiB")];
+    let bytes = loaded.retention_bytes;
+    let whole = units.into_iter().find(|(unit, _)| bytes.is_multiple_of(*unit));
+    let size =
+        whole.map_or_else(|| format!("{bytes}B"), |(unit, name)| format!("{}{name}", bytes / unit));
+    format!("{time} or {size}")
+}
+
 /// The name under which others reach this machine.
 fn external_host(flags: &Flags) -> String {
     let given = flags.external_host.as_deref().and_then(|host| host.split(':').next());
@@ -252,9 +292,9 @@ impl Backend for OwnBackend {
         Replay { min: 0, max: total, current: done, state }
     }
 
-    fn source(&self) -> Arc<dyn Source> {
+    fn source(&self, alive: Alive) -> Arc<dyn Source> {
         match self.state.running() {
-            Some(running) => Arc::new(StoreSource::new(running.handle)),
+            Some(running) => Arc::new(StoreSource::new(running.handle, alive)),
             None => Arc::new(NoStore),
         }
     }
@@ -365,6 +405,37 @@ impl Backend for OwnBackend {
         })
     }
 
+    fn delete_series(
+        &self,
+        matchers: Vec<Matcher>,
+        from: TimestampMs,
+        to: TimestampMs,
+    ) -> Result<(), String> {
+        let mut numbers = Vec::new();
+        for answer in self.ask(&Question::Delete { matchers, from, to })? {
+            let Answer::Delete(deleted) = answer else { continue };
+            numbers.push(deleted.map_err(|error| error.to_string())?);
+        }
+        self.await_deleted(&numbers)
+    }
+
+    fn clean_tombstones(&self) -> Result<(), String> {
+        self.ask(&Question::CleanTombstones).map(drop)
+    }
+
+    fn snapshot(&self, skip_head: bool) -> Result<String, String> {
+        if self.state.running().is_none() {
+            return Err("the shards are not running".to_owned());
+        }
+        let now = self.now();
+        let seconds = format_rfc3339(TimestampMs(now.wall.0.div_euclid(1000) * 1000));
+        let digits: String = seconds.chars().filter(|c| !matches!(c, '-' | ':')).collect();
+        let name = format!("{digits}-{:016x}", now.tick.0);
+        snapshot(&self.directory, &name, skip_head)
+            .map_err(|cause| format!("create snapshot: {cause}"))?;
+        Ok(name)
+    }
+
     fn scrape_pools(&self) -> Vec<String> {
         self.state.loaded().pools.iter().map(|pool| pool.name.to_string()).collect()
     }
@@ -398,7 +469,7 @@ impl Backend for OwnBackend {
             last_config_time: format_rfc3339(loaded.at),
             goroutine_count: crate::process::threads(),
             gomaxprocs: self.processors,
-            storage_retention: self.retention.clone(),
+            storage_retention: retention_text(&loaded),
             ..RuntimeStatus::default()
         }
     }

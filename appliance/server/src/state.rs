@@ -46,6 +46,10 @@ pub struct Loaded {
     pub evaluation_interval_ms: u64,
     /// When it came into force.
     pub at: TimestampMs,
+    /// Age of samples at which they go, milliseconds.
+    pub retention_ms: u64,
+    /// Bytes of samples at which the oldest go; 0 is no bound.
+    pub retention_bytes: u64,
     /// Why the last try to read it again was refused; `None` when it succeeded.
     pub refused: Option<String>,
     /// Its jobs, in the order written.
@@ -205,6 +209,12 @@ impl State {
         let succeeded = f64::from(u8::from(loaded.refused.is_none()));
         let help = "Whether the last configuration reload attempt was successful.";
         into.gauge("prometheus_config_last_reload_successful", help, &[], succeeded);
+        let name = "prometheus_tsdb_retention_limit_seconds";
+        let help = "Age at which samples go.";
+        into.gauge(name, help, &[], float(loaded.retention_ms) / 1000.0);
+        let name = "prometheus_tsdb_retention_limit_bytes";
+        let help = "Bytes of samples at which the oldest go; 0 is no bound.";
+        into.gauge(name, help, &[], float(loaded.retention_bytes));
         let help = "Timestamp of the last successful configuration reload.";
         let name = "prometheus_config_last_reload_success_timestamp_seconds";
         into.gauge(name, help, &[], float_signed(loaded.at.0) / 1000.0);

@@ -1,13 +1,17 @@
 //! Store source: the shards as one store that queries read.
 //!
-//! Path: `query` → **store source** → the machine's handle → every shard; query threads decode.
+//! Path: `query` → **store source** → the machine's handle → every shard; query threads ask blocks
+//! and decode.
+//! Never: reads on when nobody waits; keeps more pages than all threads together may.
 
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
+use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use api::backend::Alive;
 use machine::handle::{AskError, Handle};
 use model::label_set::LabelSet;
 use model::samples::Samples;
@@ -15,42 +19,134 @@ use model::time::TimestampMs;
 use query::source::{Column, LabelQuery, Selection, Series, Source, SourceError};
 use shard::effect::Answer;
 use shard::event::Question;
+use storage::block::reference::BlockRef;
 use storage::compaction::Aggregate;
-use storage::selection::{LabelRequest, SelectError, SelectRequest, SelectedSeries, TileCache};
+use storage::names::FileName;
+use storage::selection::{
+    LabelRequest, SelectError, SelectRequest, Selected, SelectedSeries, TileCache,
+};
 use storage::tile_read::{DecodeError, TileRead};
 
 /// Longest wait for a shard's answer. A shard answers between two events, which take milliseconds;
 /// one that takes this long is broken.
 const ASK_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// Numbers selections, so that a thread's cache of tiles serves one of them.
-static SELECTIONS: AtomicU64 = AtomicU64::new(0);
+/// Bytes of directories and pages that all threads keep together; a thread that finds more gives
+/// its own back after each use. Each keeps 20 MiB at most.
+const CACHES_BYTES_MAX: usize = 128 << 20;
+
+/// What all threads keep.
+static CACHES_BYTES: AtomicUsize = AtomicUsize::new(0);
 
 thread_local! {
-    /// Tiles that this thread has read for one selection: its number, and a cache a shard.
-    static TILES: RefCell<(u64, HashMap<usize, TileCache>)> = RefCell::default();
+    /// Directories of tiles and pages of blocks that this thread has read.
+    static CACHE: RefCell<TileCache> = RefCell::default();
+}
+
+/// Calls `read` with this thread's cache.
+fn with_cache<T>(read: impl FnOnce(&mut TileCache) -> T) -> T {
+    CACHE.with_borrow_mut(|cache| {
+        let before = cache.bytes();
+        let result = read(cache);
+        let after = cache.bytes();
+        let others = CACHES_BYTES.fetch_add(after, Ordering::Relaxed);
+        CACHES_BYTES.fetch_sub(before, Ordering::Relaxed);
+        if CACHES_BYTES_MAX < others.saturating_add(after).saturating_sub(before) {
+            forget(cache);
+        }
+        result
+    })
+}
+
+fn forget(cache: &mut TileCache) {
+    let bytes = std::mem::take(cache).bytes();
+    CACHES_BYTES.fetch_sub(bytes, Ordering::Relaxed);
 }
 
 /// Gives back what this thread keeps for the query that it has finished.
 pub fn forget_tiles() {
-    TILES.with_borrow_mut(|(_, caches)| *caches = HashMap::new());
+    CACHE.with_borrow_mut(forget);
 }
 
-/// All shards.
+/// Bytes of directories and pages that query threads keep.
+#[must_use]
+pub fn cache_bytes() -> usize {
+    CACHES_BYTES.load(Ordering::Relaxed)
+}
+
+/// The files of a shard, for one request.
+struct Watched {
+    files: Arc<dyn TileRead>,
+    alive: Alive,
+}
+
+impl TileRead for Watched {
+    fn read(&self, file: &FileName, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
+        if !(self.alive)() {
+            return Err(io::Error::other("nobody waits"));
+        }
+        self.files.read(file, offset, bytes)
+    }
+}
+
+impl Watched {
+    /// What a failed read means to the query.
+    fn fault(&self, error: &DecodeError) -> SourceError {
+        match error {
+            DecodeError::Read { .. } if !(self.alive)() => SourceError::Ended,
+            DecodeError::Damaged { .. } => SourceError::Damaged(error.to_string()),
+            DecodeError::Read { .. } => SourceError::Unavailable(error.to_string()),
+        }
+    }
+}
+
+/// All shards, for one request.
 pub struct StoreSource {
     handle: Arc<Handle>,
+    alive: Alive,
 }
 
 impl StoreSource {
-    /// The shards behind `handle`.
+    /// The shards behind `handle`, for a request that somebody waits for while it is `alive`.
     #[must_use]
-    pub fn new(handle: Arc<Handle>) -> StoreSource {
-        StoreSource { handle }
+    pub fn new(handle: Arc<Handle>, alive: Alive) -> StoreSource {
+        StoreSource { handle, alive }
     }
 
     fn ask(&self, question: &Question) -> Result<Vec<Answer>, SourceError> {
         self.handle.ask_all(question, ASK_TIMEOUT).map_err(|error| unavailable(&error))
     }
+
+    fn files(&self, shard: usize) -> Arc<Watched> {
+        Arc::new(Watched { files: self.handle.tiles(shard), alive: Arc::clone(&self.alive) })
+    }
+
+    /// What `ask` finds in the blocks between these times.
+    fn in_blocks(
+        &self,
+        wanted: &LabelQuery,
+        ask: impl Fn(&Arc<BlockRef>, &Watched, &mut TileCache) -> Result<Vec<String>, DecodeError>,
+        lists: &mut Vec<Vec<String>>,
+    ) -> Result<(), SourceError> {
+        let question = Question::Blocks { from: wanted.from, to: wanted.to };
+        for (shard, answer) in self.ask(&question)?.into_iter().enumerate() {
+            let Answer::Blocks(blocks) = answer else { return Err(mismatch()) };
+            let files = self.files(shard);
+            for block in &blocks {
+                match with_cache(|cache| ask(block, &files, cache)) {
+                    Ok(list) => lists.push(list),
+                    Err(error) if is_gone(&error) => {}
+                    Err(error) => return Err(files.fault(&error)),
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether a file is gone: its samples passed retention since the shard was asked.
+fn is_gone(error: &DecodeError) -> bool {
+    matches!(error, DecodeError::Read { cause, .. } if cause.kind() == io::ErrorKind::NotFound)
 }
 
 fn unavailable(error: &AskError) -> SourceError {
@@ -64,39 +160,59 @@ fn mismatch() -> SourceError {
 
 impl Source for StoreSource {
     fn select(&self, selection: &Selection) -> Result<Vec<Series>, SourceError> {
-        let question = Question::Select(SelectRequest {
+        let request = SelectRequest {
             matchers: selection.matchers.clone(),
             after: selection.after,
             until: selection.until,
             series_max: selection.series_max,
             aggregate: Aggregate::default(),
-        });
-        let number = SELECTIONS.fetch_add(1, Ordering::Relaxed) + 1;
+        };
         let mut shares = Vec::new();
-        for (shard, answer) in self.ask(&question)?.into_iter().enumerate() {
+        for answer in self.ask(&Question::Select(request.clone()))? {
             match answer {
-                Answer::Select(Ok(selected)) => shares.push((shard, selected.series)),
+                Answer::Select(Ok(selected)) => shares.push(selected),
                 Answer::Select(Err(SelectError::TooManySeries { series_max })) => {
                     return Err(SourceError::TooManySeries { series_max });
                 }
                 _ => return Err(mismatch()),
             }
         }
-        let columns = merge(number, shares, |shard| self.handle.tiles(shard));
-        if selection.series_max < columns.len() {
-            return Err(SourceError::TooManySeries { series_max: selection.series_max });
+        let mut found = Found::new(selection, &shares);
+        for (shard, share) in shares.into_iter().enumerate() {
+            let files = self.files(shard);
+            found.add(&files, share.series)?;
+            for block in &share.blocks {
+                let read =
+                    |cache: &mut TileCache| block.select(&*files, &mut cache.blocks, &request);
+                match with_cache(read) {
+                    Ok(series) => found.add(&files, series)?,
+                    Err(error) if is_gone(&error) => {}
+                    Err(error) => return Err(files.fault(&error)),
+                }
+            }
         }
-        Ok(columns)
+        Ok(found.series())
     }
 
     fn label_values(&self, name: &str, wanted: &LabelQuery) -> Result<Vec<String>, SourceError> {
-        let question =
-            Question::LabelValues { name: name.to_owned(), wanted: label_request(wanted) };
-        union(self.ask(&question)?)
+        let request = label_request(wanted);
+        let question = Question::LabelValues { name: name.to_owned(), wanted: request.clone() };
+        let mut lists = texts(self.ask(&question)?)?;
+        let in_block = |block: &Arc<BlockRef>, files: &Watched, cache: &mut TileCache| {
+            block.label_values(files, &mut cache.blocks, name, &request)
+        };
+        self.in_blocks(wanted, in_block, &mut lists)?;
+        Ok(union(lists))
     }
 
     fn label_names(&self, wanted: &LabelQuery) -> Result<Vec<String>, SourceError> {
-        union(self.ask(&Question::LabelNames(label_request(wanted)))?)
+        let request = label_request(wanted);
+        let mut lists = texts(self.ask(&Question::LabelNames(request.clone()))?)?;
+        let in_block = |block: &Arc<BlockRef>, files: &Watched, cache: &mut TileCache| {
+            block.label_names(files, &mut cache.blocks, &request)
+        };
+        self.in_blocks(wanted, in_block, &mut lists)?;
+        Ok(union(lists))
     }
 }
 
@@ -104,65 +220,112 @@ fn label_request(wanted: &LabelQuery) -> LabelRequest {
     LabelRequest { matcher_sets: wanted.matcher_sets.clone(), from: wanted.from, to: wanted.to }
 }
 
-/// Texts of every shard, sorted, each once.
-fn union(answers: Vec<Answer>) -> Result<Vec<String>, SourceError> {
-    let mut lists = Vec::with_capacity(answers.len());
-    for answer in answers {
-        match answer {
-            Answer::LabelValues(list) | Answer::LabelNames(list) => lists.push(list),
-            _ => return Err(mismatch()),
-        }
-    }
-    if lists.len() == 1 {
-        return Ok(lists.remove(0));
-    }
-    Ok(lists.into_iter().flatten().collect::<BTreeSet<String>>().into_iter().collect())
+fn texts(answers: Vec<Answer>) -> Result<Vec<Vec<String>>, SourceError> {
+    let list = |answer| match answer {
+        Answer::LabelValues(list) | Answer::LabelNames(list) => Ok(list),
+        _ => Err(mismatch()),
+    };
+    answers.into_iter().map(list).collect()
 }
 
-/// One series a label set. Shards share none but where a target moved between them, or two
-/// targets give the same labels.
-fn merge(
-    selection: u64,
-    shares: Vec<(usize, Vec<SelectedSeries>)>,
-    tiles_of: impl Fn(usize) -> Arc<dyn TileRead>,
-) -> Vec<Series> {
-    let is_single = shares.len() < 2;
-    let mut columns: Vec<(LabelSet, ShardColumn)> = Vec::new();
-    let mut known: HashMap<LabelSet, usize> = HashMap::new();
-    for (shard, series) in shares {
-        let tiles = tiles_of(shard);
-        for selected in series {
-            let labels = selected.labels.clone();
-            let part = Part { shard, selected, tiles: Arc::clone(&tiles) };
-            if !is_single {
-                if let Some(at) = known.get(&labels) {
-                    columns[*at].1.more.push(part);
-                    continue;
-                }
-                known.insert(labels.clone(), columns.len());
-            }
-            columns.push((labels, ShardColumn { selection, first: part, more: Vec::new() }));
+/// Texts of every list, sorted, each once.
+fn union(mut lists: Vec<Vec<String>>) -> Vec<String> {
+    if lists.len() == 1 {
+        return lists.remove(0);
+    }
+    lists.into_iter().flatten().collect::<BTreeSet<String>>().into_iter().collect()
+}
+
+/// One series a label set. Blocks and tiles share many; shards none but where a target moved
+/// between them, or two targets give the same labels.
+struct Found {
+    columns: Vec<(LabelSet, StoreColumn)>,
+    /// Where each label set is; empty where one answer is all there is.
+    known: HashMap<LabelSet, usize>,
+    is_single: bool,
+    series_max: usize,
+    bytes_max: u64,
+    bytes: u64,
+}
+
+impl Found {
+    fn new(selection: &Selection, shares: &[Selected]) -> Found {
+        let answers: usize = shares.iter().map(|share| 1 + share.blocks.len()).sum();
+        Found {
+            columns: Vec::new(),
+            known: HashMap::new(),
+            is_single: answers < 2,
+            series_max: selection.series_max,
+            bytes_max: selection.bytes_max,
+            bytes: 0,
         }
     }
-    let series = |(labels, column)| Series { labels, column: Arc::new(column) as Arc<dyn Column> };
-    columns.into_iter().map(series).collect()
+
+    fn add(&mut self, files: &Arc<Watched>, found: Vec<SelectedSeries>) -> Result<(), SourceError> {
+        for selected in found {
+            self.bytes += selected.heap_bytes() as u64;
+            if self.bytes_max < self.bytes {
+                return Err(SourceError::Memory { bytes_max: self.bytes_max });
+            }
+            self.put(files, selected);
+            if self.series_max < self.columns.len() {
+                return Err(SourceError::TooManySeries { series_max: self.series_max });
+            }
+        }
+        Ok(())
+    }
+
+    fn put(&mut self, files: &Arc<Watched>, selected: SelectedSeries) {
+        let labels = selected.labels.clone();
+        if !self.is_single {
+            if let Some(at) = self.known.get(&labels) {
+                self.columns[*at].1.add(files, selected);
+                return;
+            }
+            self.known.insert(labels.clone(), self.columns.len());
+        }
+        let first = Part { selected, files: Arc::clone(files) };
+        self.columns.push((labels, StoreColumn { first, more: Vec::new() }));
+    }
+
+    fn series(self) -> Vec<Series> {
+        let series =
+            |(labels, column)| Series { labels, column: Arc::new(column) as Arc<dyn Column> };
+        self.columns.into_iter().map(series).collect()
+    }
 }
 
 /// A series in one shard.
 struct Part {
-    shard: usize,
     selected: SelectedSeries,
-    tiles: Arc<dyn TileRead>,
+    files: Arc<Watched>,
 }
 
 /// A series in all shards that have it.
-struct ShardColumn {
-    selection: u64,
+struct StoreColumn {
     first: Part,
     more: Vec<Part>,
 }
 
-impl Column for ShardColumn {
+impl StoreColumn {
+    fn add(&mut self, files: &Arc<Watched>, selected: SelectedSeries) {
+        let parts = std::iter::once(&mut self.first).chain(&mut self.more);
+        for part in parts {
+            if Arc::ptr_eq(&part.files, files) {
+                part.selected.absorb(selected);
+                return;
+            }
+        }
+        self.more.push(Part { selected, files: Arc::clone(files) });
+    }
+}
+
+impl Column for StoreColumn {
+    fn heap_bytes(&self) -> u64 {
+        let parts = std::iter::once(&self.first).chain(&self.more);
+        parts.map(|part| part.selected.heap_bytes() as u64).sum()
+    }
+
     fn decode(
         &self,
         after: TimestampMs,
@@ -170,11 +333,11 @@ impl Column for ShardColumn {
         samples: &mut Samples,
     ) -> Result<(), SourceError> {
         if self.more.is_empty() {
-            return self.first.decode(self.selection, after, until, samples);
+            return self.first.decode(after, until, samples);
         }
         let start = samples.len();
         for part in std::iter::once(&self.first).chain(&self.more) {
-            if let Err(error) = part.decode(self.selection, after, until, samples) {
+            if let Err(error) = part.decode(after, until, samples) {
                 samples.truncate(start);
                 return Err(error);
             }
@@ -187,22 +350,13 @@ impl Column for ShardColumn {
 impl Part {
     fn decode(
         &self,
-        selection: u64,
         after: TimestampMs,
         until: TimestampMs,
         samples: &mut Samples,
     ) -> Result<(), SourceError> {
-        TILES.with_borrow_mut(|(number, caches)| {
-            if *number != selection {
-                *number = selection;
-                caches.clear();
-            }
-            let cache = caches.entry(self.shard).or_default();
-            let decoded = self.selected.decode(&*self.tiles, cache, after, until, samples);
-            decoded.map_err(|error| match error {
-                DecodeError::Damaged { .. } => SourceError::Damaged(error.to_string()),
-                _ => SourceError::Unavailable(error.to_string()),
-            })
+        with_cache(|cache| {
+            let decoded = self.selected.decode(&*self.files, cache, after, until, samples);
+            decoded.map_err(|error| self.files.fault(&error))
         })
     }
 }

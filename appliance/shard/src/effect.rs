@@ -9,6 +9,7 @@
 //! | `Stopped` | the machine ends the loop | – |
 
 use std::fmt;
+use std::sync::Arc;
 
 use exposition::metrics::Collected;
 use model::time::Tick;
@@ -16,6 +17,8 @@ use remote::outcome::Pushed;
 use scrape::exemplars::SeriesExemplars;
 use scrape::fetch::Fetch;
 use scrape::status::TargetStatus;
+use storage::block::reference::BlockRef;
+use storage::blocks::DeleteError;
 use storage::effect::Effect as StorageEffect;
 use storage::selection::{SelectError, Selected};
 use storage::stats::Stats;
@@ -50,6 +53,12 @@ pub enum Answer {
     LabelValues(Vec<String>),
     /// To `LabelNames`: sorted, each once.
     LabelNames(Vec<String>),
+    /// To `Blocks`: oldest first.
+    Blocks(Vec<Arc<BlockRef>>),
+    /// To `Delete`: the deletion is durable when `Deleted` has reached this number.
+    Delete(Result<u64, DeleteError>),
+    /// To `Deleted`, `CleanTombstones` and `Configure`.
+    Deleted(u64),
     /// To `Targets`: by job, then URL.
     Targets(Vec<TargetStatus>),
     /// To `Exemplars`: by labels.
@@ -69,6 +78,9 @@ impl fmt::Debug for Answer {
             Answer::Select(Err(error)) => write!(f, "Select({error})"),
             Answer::LabelValues(values) => write!(f, "LabelValues({})", values.len()),
             Answer::LabelNames(names) => write!(f, "LabelNames({})", names.len()),
+            Answer::Blocks(blocks) => write!(f, "Blocks({})", blocks.len()),
+            Answer::Delete(result) => write!(f, "Delete({result:?})"),
+            Answer::Deleted(number) => write!(f, "Deleted({number})"),
             Answer::Targets(targets) => write!(f, "Targets({})", targets.len()),
             Answer::Exemplars(series) => write!(f, "Exemplars({})", series.len()),
             Answer::Stats(_) => f.write_str("Stats"),

@@ -13,11 +13,14 @@
 
 use std::sync::Arc;
 
+use model::matcher::Matcher;
+use model::time::TimestampMs;
 use remote::batch::Batch;
 use scrape::exemplars::ExemplarRequest;
 use scrape::fetch::{FetchFault, Fetched, Timings};
 use scrape::target::{TargetId, TargetSpec};
 use storage::effect::Event as StorageEvent;
+use storage::options::Options as StorageOptions;
 use storage::row::Slot;
 use storage::selection::{LabelRequest, SelectRequest};
 
@@ -72,6 +75,30 @@ pub enum Question {
     },
     /// Names of labels.
     LabelNames(LabelRequest),
+    /// Blocks that a question about labels between two times, both included, must ask too. Who
+    /// asks after the labels misses nothing that became a block in between.
+    Blocks {
+        /// First time.
+        from: TimestampMs,
+        /// Last time.
+        to: TimestampMs,
+    },
+    /// Deletes the samples of the series that fulfil all matchers between two times, both
+    /// included.
+    Delete {
+        /// All must match.
+        matchers: Vec<Matcher>,
+        /// First time.
+        from: TimestampMs,
+        /// Last time.
+        to: TimestampMs,
+    },
+    /// The newest deletion that is durable.
+    Deleted,
+    /// Takes what is deleted away from blocks, in the background.
+    CleanTombstones,
+    /// Takes over what of these options may change while the store runs.
+    Configure(Box<StorageOptions>),
     /// States of all targets.
     Targets,
     /// Exemplars of series.

@@ -94,7 +94,7 @@ impl Shard {
                         self.pusher.push(now, request, &batch, store, storage);
                     }
                     question => {
-                        let answer = self.answer(question);
+                        let answer = self.answer(now, question);
                         effects.push(Effect::Reply { request, answer });
                     }
                 }
@@ -139,7 +139,7 @@ impl Shard {
         }
     }
 
-    fn answer(&self, question: Question) -> Answer {
+    fn answer(&mut self, now: Now, question: Question) -> Answer {
         match question {
             Question::Select(mut request) => {
                 request.series_max = request.series_max.min(self.options.select_series_max);
@@ -149,6 +149,21 @@ impl Shard {
                 Answer::LabelValues(self.store.label_values(&name, &wanted))
             }
             Question::LabelNames(wanted) => Answer::LabelNames(self.store.label_names(&wanted)),
+            Question::Blocks { from, to } => Answer::Blocks(self.store.blocks(from, to)),
+            Question::Delete { matchers, from, to } => {
+                let deleted = self.store.delete(matchers, from, to);
+                self.store.on_event(now, StorageEvent::Due, &mut self.storage);
+                Answer::Delete(deleted)
+            }
+            Question::Deleted => Answer::Deleted(self.store.deleted()),
+            Question::CleanTombstones => {
+                self.store.clean_tombstones();
+                Answer::Deleted(self.store.deleted())
+            }
+            Question::Configure(options) => {
+                self.store.configure(&options);
+                Answer::Deleted(self.store.deleted())
+            }
             Question::Targets => Answer::Targets(self.scraper.statuses()),
             Question::Exemplars(wanted) => Answer::Exemplars(self.scraper.exemplars(&wanted)),
             Question::Stats => Answer::Stats(Box::new(self.store.stats(STATS_TOP))),

@@ -130,7 +130,13 @@ fn answer_text(answer: &Answer) -> String {
         Answer::Metrics(metrics) => {
             let _ = write!(text, " {:016x}", fnv(FNV_OFFSET, metrics.to_text().as_bytes()));
         }
-        Answer::Select(_) | Answer::Exemplars(_) | Answer::Stats(_) | Answer::Pushed(_) => {}
+        Answer::Select(_)
+        | Answer::Blocks(_)
+        | Answer::Delete(_)
+        | Answer::Deleted(_)
+        | Answer::Exemplars(_)
+        | Answer::Stats(_)
+        | Answer::Pushed(_) => {}
     }
     text
 }

@@ -576,9 +576,13 @@ impl World {
                 check_memory(&self.nodes[number], &stats);
                 Ok(())
             }
-            Answer::Targets(_) | Answer::Exemplars(_) | Answer::Metrics(_) | Answer::Pushed(_) => {
-                Ok(())
-            }
+            Answer::Blocks(_)
+            | Answer::Delete(_)
+            | Answer::Deleted(_)
+            | Answer::Targets(_)
+            | Answer::Exemplars(_)
+            | Answer::Metrics(_)
+            | Answer::Pushed(_) => Ok(()),
         }
     }
 
@@ -689,6 +693,11 @@ fn event_text(event: &Event<'_>) -> String {
                 Question::Stats => "stats",
                 Question::Metrics => "metrics",
                 Question::Push(_) => "push",
+                Question::Blocks { .. } => "blocks",
+                Question::Delete { .. } => "delete",
+                Question::Deleted => "deleted",
+                Question::CleanTombstones => "clean tombstones",
+                Question::Configure(_) => "configure",
             };
             format!("ask {} {question}", request.0)
         }

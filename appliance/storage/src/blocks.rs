@@ -160,6 +160,11 @@ impl Blocks {
         blocks
     }
 
+    /// Takes over what of `options` may change while the store runs.
+    pub(crate) fn configure(&mut self, options: &Options) {
+        self.options.adopt(options);
+    }
+
     /// Manifests of before that are not the live one.
     pub(crate) fn restore_older(&mut self, older: Vec<u64>) {
         self.older = older;

@@ -50,9 +50,9 @@ pub struct Options {
     pub wal_segments_max: u32,
     /// Rows at which a tile is sealed. Range 2..=128. Default 128.
     pub tile_rows: u32,
-    /// Age at which a tile is sealed though it is not full. Range 1 minute..=24 h. Default 2 h.
+    /// Age at which a tile is sealed though it is not full. Range 1 s..=24 h. Default 2 h.
     pub tile_age_ms_max: u64,
-    /// Wall time that one tile file covers; retention deletes whole files. Range 1 minute..=7 d.
+    /// Wall time that one tile file covers; retention deletes whole files. Range 1 s..=7 d.
     /// Default 2 h.
     pub tile_file_ms: u64,
     /// Bytes of sealed tiles in memory that wait for the disk before the source is slowed. Range
@@ -68,7 +68,7 @@ pub struct Options {
     /// Bytes of blocks and tile files of this shard at which the oldest go; 0 for no bound. Range
     /// 0..=2^60. Default 0.
     pub retention_bytes: u64,
-    /// Whether tile files become blocks. Default false: queries must be able to ask blocks.
+    /// Whether tile files become blocks. Default true.
     pub compaction: bool,
     /// Bytes of memory that a compaction takes for what it reads. Range 1 MiB..=16 GiB. Default
     /// 64 MiB: a window of 200,000 series in one pass.
@@ -126,7 +126,7 @@ impl Default for Options {
             retention_ms: 15 * 24 * HOUR_MS,
             out_of_order_time_window_ms: 0,
             retention_bytes: 0,
-            compaction: false,
+            compaction: true,
             compaction_bytes_max: 64 * MIB,
             replaced_keep_ms: 600_000,
             tombstones_max: 1000,
@@ -160,6 +160,32 @@ pub struct OptionsError {
 }
 
 impl Options {
+    /// Takes over what may change while a store runs: retention, tiers, the out of order window
+    /// and limits.
+    pub(crate) fn adopt(&mut self, other: &Options) {
+        self.retention_ms = other.retention_ms;
+        self.retention_bytes = other.retention_bytes;
+        self.tiers.clone_from(&other.tiers);
+        self.out_of_order_time_window_ms = other.out_of_order_time_window_ms;
+        self.head_bytes_max = other.head_bytes_max;
+        self.target_limit = other.target_limit;
+        self.job_limit = other.job_limit;
+        self.tenant_limit = other.tenant_limit;
+    }
+
+    /// The share of one of `shards` of what is given for all of them together.
+    #[must_use]
+    pub fn share(mut self, shards: u32) -> Options {
+        let shards = shards.max(1);
+        for limit in [&mut self.job_limit, &mut self.tenant_limit] {
+            limit.series_max = limit.series_max.div_ceil(shards);
+            limit.bytes_max = limit.bytes_max.div_ceil(shards.into());
+        }
+        self.head_bytes_max = self.head_bytes_max.div_ceil(shards.into());
+        self.retention_bytes = self.retention_bytes.div_ceil(shards.into());
+        self
+    }
+
     /// Whether the bytes of anybody are limited.
     pub(crate) fn limits_bytes(&self) -> bool {
         let owners = [self.target_limit, self.job_limit, self.tenant_limit];
@@ -182,8 +208,8 @@ impl Options {
             ("log_backlog_bytes_max", self.log_backlog_bytes_max, 64 * KIB, 1024 * MIB),
             ("wal_segments_max", self.wal_segments_max.into(), 2, 1024),
             ("tile_rows", self.tile_rows.into(), 2, TILE_ROWS_MAX.into()),
-            ("tile_age_ms_max", self.tile_age_ms_max, 60_000, 24 * HOUR_MS),
-            ("tile_file_ms", self.tile_file_ms, 60_000, 7 * 24 * HOUR_MS),
+            ("tile_age_ms_max", self.tile_age_ms_max, 1000, 24 * HOUR_MS),
+            ("tile_file_ms", self.tile_file_ms, 1000, 7 * 24 * HOUR_MS),
             ("sealed_bytes_max", self.sealed_bytes_max, MIB, 4096 * MIB),
             ("append_bytes_max", self.append_bytes_max, 64 * KIB, 64 * MIB),
             ("retention_ms", self.retention_ms, HOUR_MS, 100 * year_ms),

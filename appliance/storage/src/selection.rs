@@ -179,6 +179,19 @@ pub struct TileCache {
 }
 
 impl SelectedSeries {
+    /// Bytes of memory behind it, without its labels and what it shares with others.
+    #[must_use]
+    pub fn heap_bytes(&self) -> usize {
+        let own = self.pieces.capacity() * size_of::<Piece>()
+            + self.deleted.capacity() * size_of::<(i64, i64)>();
+        let chunks = self.pieces.iter().map(|piece| match piece {
+            Piece::Block(block) => block.chunks.capacity() * size_of::<ChunkPlace>(),
+            Piece::Open(open) => open.timestamps_ms.len() * 8,
+            Piece::Sealed(_) => 0,
+        });
+        own + chunks.sum::<usize>()
+    }
+
     /// Takes the samples of the same label set from elsewhere too; the two are settled when they
     /// are decoded.
     pub fn absorb(&mut self, other: SelectedSeries) {
@@ -463,6 +476,12 @@ impl BlockPiece {
 }
 
 impl TileCache {
+    /// Bytes of what it keeps.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.bytes + self.blocks.bytes()
+    }
+
     fn directory(
         &mut self,
         tiles: &dyn TileRead,

@@ -7,13 +7,14 @@
 use std::sync::Arc;
 
 use model::matcher::Matcher;
-use model::time::{Now, TimestampMs};
+use model::time::{Now, Tick, TimestampMs};
 
 use crate::block::reference::BlockRef;
 use crate::blocks::{Applied, DeleteError, SealedGroups};
 use crate::compaction::{Inputs, JobId, Outcome};
 use crate::effect::{Effect, FileError, FileOp, FileRequestId};
 use crate::names::FileName;
+use crate::options::Options;
 use crate::select;
 use crate::selection::{SelectError, SelectRequest, Selected};
 use crate::store::Store;
@@ -54,6 +55,18 @@ impl Store {
             return Ok(self.blocks.deleted());
         };
         self.blocks.delete(matchers, from, TimestampMs(to.0.min(newest)))
+    }
+
+    /// Takes over what of `options` may change while the store runs; the next look at ages and
+    /// retention goes by it.
+    ///
+    /// # Panics
+    /// They are out of range.
+    pub fn configure(&mut self, options: &Options) {
+        options.check().expect("the caller checked the options");
+        self.options.adopt(options);
+        self.blocks.configure(options);
+        self.sweep_at = self.sweep_at.map(|at| at.min(Tick(0)));
     }
 
     /// Newest deletion that is durable.

@@ -11,7 +11,7 @@ use crate::index::series::ColumnPlace;
 use crate::names::FileName;
 use crate::store::{Store, WALL_UNKNOWN};
 
-/// How often ages and retention are looked at.
+/// How often ages and retention are looked at, at least.
 const SWEEP_MS: u64 = 60_000;
 /// Share of the largest age by which groups differ: those that began together do not seal
 /// together.
@@ -32,7 +32,7 @@ impl Store {
         if self.sweep_at.is_none() {
             self.begin_time(now);
         }
-        self.sweep_at = Some(now.tick.after_ms(SWEEP_MS));
+        self.sweep_at = Some(now.tick.after_ms(SWEEP_MS.min(self.options.tile_file_ms)));
         let age_ms_max = self.options.tile_age_ms_max;
         self.seal_where(now, |group| {
             let age_nanos = age_ms(group, age_ms_max) * NANOS_PER_MS;

@@ -6,8 +6,8 @@ use std::sync::mpsc::Sender;
 
 use api::active::ActiveQueries;
 use api::backend::{
-    ActiveTarget, Backend, DroppedTarget, Exemplar, FamilyMetadata, Finished, HeadStatus, Job,
-    Noted, Phase, RelabelStep, Replay, RuntimeStatus, SeriesExemplars, Settings, Targets,
+    ActiveTarget, Alive, Backend, DroppedTarget, Exemplar, FamilyMetadata, Finished, HeadStatus,
+    Job, Noted, Phase, RelabelStep, Replay, RuntimeStatus, SeriesExemplars, Settings, Targets,
     TsdbStatus,
 };
 use api::inbound::{Inbound, PushRefused, PushReply, Receivers};
@@ -51,6 +51,7 @@ impl Default for Fixed {
                 cors_any: true,
                 cors_origin: GoRegex::anchored(".*").expect("pattern"),
                 lifecycle: false,
+                admin: false,
                 version: "0.1.0",
                 page_title: "Cresset <1>".to_owned(),
             },
@@ -154,6 +155,23 @@ impl Backend for Fixed {
         Now { tick: Tick(1_000_000), wall: TimestampMs(1_700_000_000_000) }
     }
 
+    fn delete_series(
+        &self,
+        matchers: Vec<Matcher>,
+        from: TimestampMs,
+        _to: TimestampMs,
+    ) -> Result<(), String> {
+        if matchers.is_empty() { Err(format!("nothing from {} on", from.0)) } else { Ok(()) }
+    }
+
+    fn clean_tombstones(&self) -> Result<(), String> {
+        Ok(())
+    }
+
+    fn snapshot(&self, skip_head: bool) -> Result<String, String> {
+        Ok(format!("skip-{skip_head}"))
+    }
+
     fn settings(&self) -> &Settings {
         &self.settings
     }
@@ -166,7 +184,7 @@ impl Backend for Fixed {
         Replay { min: 0, max: 7, current: 3, state: "in progress" }
     }
 
-    fn source(&self) -> Arc<dyn Source> {
+    fn source(&self, _alive: Alive) -> Arc<dyn Source> {
         Arc::new(Store(Arc::clone(&self.released)))
     }
 

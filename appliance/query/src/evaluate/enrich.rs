@@ -140,6 +140,7 @@ impl Enriching {
             after: TimestampMs(after_ms),
             until: TimestampMs(self.moved.reference_ms(grid.last_ms())),
             series_max: context.settings.series_max,
+            bytes_max: context.budget.bytes_left(),
         })?;
         found.retain(|series| {
             wanted.iter().all(|(name, values)| values.contains(series.labels.value(name)))

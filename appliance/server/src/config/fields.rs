@@ -20,7 +20,7 @@ use crate::config::fields::discovery::{
     CONSUL, DNS, DOCKER, DOCKERSWARM, FILE, HTTP_SD, NOMAD, PUPPETDB, SD_FILTER, STATIC,
 };
 use crate::config::fields::http::{AUTHORIZATION, BASIC_AUTH, HEADER, OAUTH2, TLS_CONFIG};
-use crate::config::fields::own::CRESSET;
+use crate::config::fields::own::{CRESSET, LIMITS, OWNER_LIMIT, TIER};
 use crate::config::fields::remote::{
     AZURE_AD, AZURE_IDENTITY, GOOGLE_IAM, METADATA, QUEUE, REMOTE_READ, REMOTE_WRITE, SIGV4,
 };
@@ -104,4 +104,7 @@ pub static TABLES: &[&Table] = &[
     &TRACING,
     &OTLP,
     &CRESSET,
+    &TIER,
+    &LIMITS,
+    &OWNER_LIMIT,
 ];

@@ -360,7 +360,10 @@ pub fn boolean_of(text: &str) -> Option<bool> {
 }
 
 /// Bytes of `1GB512MB`; the texts are those of the library that upstream reads sizes with.
-fn parse_size(text: &str) -> Result<u64, String> {
+///
+/// # Errors
+/// What is wrong with the text.
+pub fn parse_size(text: &str) -> Result<u64, String> {
     if text == "0" {
         return Ok(0);
     }

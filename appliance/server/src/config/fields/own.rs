@@ -6,7 +6,7 @@ use crate::config::field::{Table, yes};
 pub static CRESSET: Table = Table {
     title: "cresset",
     type_name: "cresset",
-    doc: "Settings of this server. Each needs a restart.",
+    doc: "Settings of this server. Each but `retention` and `limits` needs a restart.",
     parts: &[&[
         yes(
             "shards",
@@ -23,11 +23,56 @@ pub static CRESSET: Table = Table {
             "Series of a shard; more are refused and counted.",
         ),
         yes(
+            "retention",
+            "list of cresset.retention",
+            "[]",
+            "How long which series are kept at which resolution. The first entry of a resolution \
+             that matches a series counts; one that none matches is kept raw for the retention of \
+             storage.tsdb.",
+        ),
+        yes("limits", "cresset.limits", "", "How much anybody may have; more is refused."),
+        yes(
             "kernel_collectors",
             "list of text",
             "[sched, block, tcp, irq, mm, fs]",
             "What is counted in the kernel where it lets us; sys too: failed system calls, which \
              costs every system call of the machine about 80 ns.",
         ),
+    ]],
+};
+
+/// One of `cresset.retention`
+pub static TIER: Table = Table {
+    title: "cresset.retention",
+    type_name: "cresset.retention",
+    doc: "Series, a resolution and how long they are kept at it.",
+    parts: &[&[
+        yes("match", "text", "", "Which series: a selector; every one where it is left out."),
+        yes("resolution", "raw, 5m or 1h", "raw", "What is kept."),
+        yes("keep", "duration", "", "For how long."),
+    ]],
+};
+
+/// `cresset.limits`
+pub static LIMITS: Table = Table {
+    title: "cresset.limits",
+    type_name: "cresset.limits",
+    doc: "Each shard allows its share of what is given for jobs, tenants and the head.",
+    parts: &[&[
+        yes("head_bytes", "size", "0", "Memory of the newest samples; 0 is no limit."),
+        yes("target", "cresset.limits.owner", "", "What one target may have."),
+        yes("job", "cresset.limits.owner", "", "What all targets of a job may have."),
+        yes("tenant", "cresset.limits.owner", "", "What all groups of a tenant may have."),
+    ]],
+};
+
+/// `cresset.limits.target` and its like
+pub static OWNER_LIMIT: Table = Table {
+    title: "cresset.limits.owner",
+    type_name: "cresset.limits.owner",
+    doc: "",
+    parts: &[&[
+        yes("series", "count", "0", "Series; 0 is no limit."),
+        yes("bytes", "size", "0", "Bytes of memory; 0 is no limit."),
     ]],
 };

@@ -34,12 +34,12 @@ pub static TSDB: Table = Table {
     doc: "",
     parts: &[&[
         yes("retention", "storage.tsdb.retention", "", "How long samples are kept."),
-        only(
+        yes(
             "out_of_order_time_window",
             "duration",
-            &["0", "0s"],
             "0s",
-            "remove it: samples out of order are refused",
+            "How far behind the newest of its target a sample may come; 0 refuses those that are \
+             out of order.",
         ),
         only(
             "stale_series_compaction_threshold",
@@ -66,19 +66,19 @@ pub static RETENTION: Table = Table {
     type_name: "config.plain",
     doc: "",
     parts: &[&[
+        yes("time", "duration", "15d", "How long samples are kept; wins over the flag."),
         yes(
-            "time",
-            "duration",
-            "15d",
-            "How long samples are kept; wins over the flag; needs a restart.",
+            "size",
+            "size",
+            "0",
+            "Bytes of samples on the disk, without the log; the oldest go. Wins over the flag; 0 \
+             is no bound.",
         ),
-        only("size", "size", &["0", "0B"], "0", "remove it: only the time bounds what is kept yet"),
-        only(
+        yes(
             "percentage",
             "number",
-            &["0", "0.0"],
             "0",
-            "remove it: only the time bounds what is kept yet",
+            "The same as a share of the disk, 0 to 100. Where both are given, the smaller counts.",
         ),
     ]],
 };
