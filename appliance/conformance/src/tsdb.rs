@@ -1,16 +1,27 @@
 //! Suite `tsdb`: data directories that Prometheus and Thanos wrote, and what they must answer.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Arc;
 
+use ::tsdb::block::Block;
 use ::tsdb::chunk::aggregate::Aggregate;
-use ::tsdb::directory::Directory;
+use ::tsdb::directory::{Directory, DiskFiles};
+use ::tsdb::files::FileRead;
 use ::tsdb::index::postings::check_postings;
 use ::tsdb::merge::{BlockSource, Selection, SeriesStream};
 use ::tsdb::sample::Value;
 use anyhow::{Context, Result};
 use model::label_set::Builder;
+use model::samples::Samples;
+use model::time::TimestampMs;
 use serde::Deserialize;
+use storage::block::reference::BlockRef;
+use storage::compaction::{Aggregate as OurAggregate, BlockSummary};
+use storage::import::BlockImport;
+use storage::names::FileName;
+use storage::selection::{SelectRequest, TileCache};
+use storage::tile_read::TileRead;
 
 use crate::report::Report;
 
@@ -49,6 +60,16 @@ pub fn run(directory: &Path) -> Result<Vec<Report>> {
         .with_context(|| format!("list {}", snapshots.display()))??
         .path();
     report.count("index of version 1", version_one(&directory.join(VERSION_ONE)));
+    for (name, parent) in
+        [("index of version 1", VERSION_ONE), ("snapshot", ""), ("thanos", THANOS)]
+    {
+        let path = if parent.is_empty() { snapshot.clone() } else { directory.join(parent) };
+        for block in blocks_of(&path)? {
+            let case = format!("{name}, block {block}");
+            report.count(format!("{case}: every sample"), every_sample(&path, &block));
+            report.count(format!("{case}: through ours"), through_ours(&path, &block));
+        }
+    }
     report.count("snapshot: counts", counts(&snapshot));
     report.count("snapshot: postings", postings(&snapshot));
     let expected = answer(&directory.join(SNAPSHOT).join("expected_response.json"))?;
@@ -90,11 +111,126 @@ fn milliseconds(seconds: f64) -> i64 {
     (seconds * 1000.0).round() as i64
 }
 
+/// Directories below `path` that have a `meta.json`.
+fn blocks_of(path: &Path) -> Result<Vec<String>> {
+    let entries = std::fs::read_dir(path).with_context(|| format!("list {}", path.display()))?;
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry?;
+        if entry.path().join("meta.json").is_file() {
+            names.extend(entry.file_name().into_string().ok());
+        }
+    }
+    names.sort_unstable();
+    Ok(names)
+}
+
+/// The aggregates that a block has: of raw samples there is one, that is none.
+fn aggregates_of(block: &Block) -> Vec<Option<Aggregate>> {
+    match &block.meta().thanos {
+        Some(thanos) if thanos.resolution_ms != 0 => Aggregate::ALL.map(Some).to_vec(),
+        _ => vec![None],
+    }
+}
+
+fn stream_of(block: &Block, aggregate: Option<Aggregate>) -> Result<SeriesStream, String> {
+    let source = BlockSource::open(block).map_err(text)?;
+    let selection = Selection { aggregate, ..Selection::default() };
+    Ok(SeriesStream::new(vec![Box::new(source)], selection))
+}
+
+fn block_at(path: &Path, name: &str) -> Result<Block, String> {
+    let files: Arc<dyn FileRead> = Arc::new(DiskFiles::new(path));
+    Block::open(&files, name).map_err(text)
+}
+
+/// Every chunk decodes, and there are as many series and chunks as the block says of itself, and
+/// raw samples too.
+fn every_sample(path: &Path, name: &str) -> Result<(), String> {
+    let block = block_at(path, name)?;
+    for aggregate in aggregates_of(&block) {
+        let mut stream = stream_of(&block, aggregate)?;
+        while stream.next_series().map_err(text)?.is_some() {
+            while stream.next_sample().map_err(text)?.is_some() {}
+        }
+        let (read, stats) = (stream.progress(), block.meta().stats);
+        let samples = if aggregate.is_none() { stats.samples } else { read.samples };
+        let expected = (stats.series, stats.chunks, samples);
+        if (read.series, read.chunks, read.samples) != expected || read.samples == 0 {
+            return Err(format!("{aggregate:?}: read {read:?}, not {expected:?}"));
+        }
+    }
+    Ok(())
+}
+
+/// A file of ours in memory.
+struct OneFile(Vec<u8>);
+
+impl TileRead for OneFile {
+    fn read(&self, _: &FileName, offset: u64, bytes: &mut [u8]) -> std::io::Result<()> {
+        let start = usize::try_from(offset).map_err(std::io::Error::other)?;
+        let part = self.0.get(start..).and_then(|rest| rest.get(..bytes.len()));
+        bytes.copy_from_slice(part.ok_or(std::io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
+}
+
+/// Written as an import writes them, the samples read back bit for bit.
+fn through_ours(path: &Path, name: &str) -> Result<(), String> {
+    let block = block_at(path, name)?;
+    for aggregate in aggregates_of(&block) {
+        let expected = floats(stream_of(&block, aggregate)?)?;
+        let mut stream = stream_of(&block, aggregate)?;
+        let mut symbols: BTreeSet<Box<str>> = BTreeSet::new();
+        while let Some(labels) = stream.next_series().map_err(text)? {
+            symbols.extend(labels.iter().flat_map(|(name, value)| [name.into(), value.into()]));
+        }
+        let mut import = BlockImport::new(1, symbols, 0);
+        let mut stream = stream_of(&block, aggregate)?;
+        while let Some(labels) = stream.next_series().map_err(text)? {
+            while let Some(sample) = stream.next_sample().map_err(text)? {
+                let Value::Float(value) = sample.value else { return Err(labels.to_string()) };
+                import.float(sample.timestamp, value, sample.start);
+            }
+            import.series(&labels);
+        }
+        let summary = import.finish().ok_or("no samples")?;
+        let found = read_ours(summary, OneFile(import.take().1))?;
+        if found != expected {
+            return Err(format!("{aggregate:?}: read {} series otherwise", found.len()));
+        }
+    }
+    Ok(())
+}
+
+fn read_ours(summary: BlockSummary, file: OneFile) -> Result<Found, String> {
+    let request = SelectRequest {
+        matchers: Vec::new(),
+        after: TimestampMs::MIN,
+        until: TimestampMs::MAX,
+        series_max: usize::MAX - 1,
+        aggregate: OurAggregate::default(),
+    };
+    let block = Arc::new(BlockRef::new(0, summary, Arc::from([])));
+    let mut cache = TileCache::default();
+    let selected = block.select(&file, &mut cache.blocks, &request);
+    let mut found = Found::new();
+    for series in selected.map_err(|error| error.to_string())? {
+        let mut samples = Samples::default();
+        let (after, until) = (request.after, request.until);
+        let decoded = series.decode(&file, &mut cache, after, until, &mut samples);
+        decoded.map_err(|error| error.to_string())?;
+        let values = samples.values.iter().map(|value| value.to_bits());
+        let pairs = samples.timestamps_ms.iter().copied().zip(values).collect();
+        found.insert(series.labels.to_string(), pairs);
+    }
+    Ok(found)
+}
+
 /// The block's directory has no ULID as its name, so it is opened as a block.
 fn version_one(directory: &Path) -> Result<(), String> {
-    let files = ::tsdb::directory::DiskFiles::new(directory);
-    let files: std::sync::Arc<dyn ::tsdb::files::FileRead> = std::sync::Arc::new(files);
-    let block = ::tsdb::block::Block::open(&files, "index_format_v1").map_err(text)?;
+    let files: Arc<dyn FileRead> = Arc::new(DiskFiles::new(directory));
+    let block = Block::open(&files, "index_format_v1").map_err(text)?;
     let source = BlockSource::open(&block).map_err(text)?;
     let found = floats(SeriesStream::new(vec![Box::new(source)], Selection::default()))?;
     let samples: usize = found.values().map(Vec::len).sum();
