@@ -111,6 +111,7 @@ fn target(host: &str, port: u16) -> Arc<TargetSpec> {
         metric_relabel: Arc::from([]),
         limits: Limits::default(),
         extra_scrape_metrics: false,
+        failure_log: false,
         http: HttpOptions::default().shared(),
         socket: None,
         forced_error: None,

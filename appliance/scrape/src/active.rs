@@ -22,6 +22,7 @@ use crate::former::{Former, group_key, is_outgrown, mark};
 use crate::ingest::{Bench, Counts, Source};
 use crate::memory::Memory;
 use crate::metrics::{number, seconds};
+use crate::notice::{Notice, What};
 use crate::options::Options;
 use crate::pass::Pass;
 use crate::report::{Home, Report};
@@ -148,6 +149,7 @@ impl Active {
                 let format = response::format(&fetched, self.spec.fallback)?;
                 Ok((format, fetched.body))
             });
+        let before = pass.counters.left_out();
         let ended = match body {
             Ok(body) => self.store_body(slot, stamp, body, &timings, bench, pass),
             Err(error) => {
@@ -155,7 +157,15 @@ impl Active {
                 Err(error)
             }
         };
+        if let Some(left_out) = pass.counters.left_out().since(before) {
+            self.tell(What::LeftOut(left_out), &timings, pass);
+        }
         self.close(slot, stamp, &timings, ended, bench, pass);
+    }
+
+    fn tell(&self, what: What, timings: &Timings, pass: &mut Pass<'_>) {
+        let (job, url) = (self.spec.job.clone(), self.spec.url.to_string());
+        pass.notices.push(Notice { job, url, at: timings.began.wall, what });
     }
 
     /// Fails a scrape that is not even tried.
@@ -203,6 +213,9 @@ impl Active {
                 pass.counters.count_failure(&error);
                 self.health = Health::Down;
                 self.last_error = error.to_string();
+                if self.spec.failure_log {
+                    self.tell(What::Failed(self.last_error.clone()), timings, pass);
+                }
             }
         }
     }

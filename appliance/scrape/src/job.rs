@@ -83,6 +83,8 @@ pub struct JobOptions {
     pub limits: Limits,
     /// `extra_scrape_metrics`. Default false.
     pub extra_scrape_metrics: bool,
+    /// Whether there is a `scrape_failure_log_file`. Default false.
+    pub failure_log: bool,
     /// `http_config`. Default none of it.
     pub http: Arc<HttpOptions>,
 }
@@ -112,6 +114,7 @@ impl JobOptions {
             metric_relabel: Arc::from([]),
             limits: Limits::default(),
             extra_scrape_metrics: false,
+            failure_log: false,
             http: HttpOptions::default().shared(),
         }
     }
@@ -247,6 +250,7 @@ pub fn target(job: &JobOptions, found: &LabelSet) -> Result<Option<TargetSpec>, 
         metric_relabel: job.metric_relabel.clone(),
         limits: job.limits,
         extra_scrape_metrics: job.extra_scrape_metrics,
+        failure_log: job.failure_log,
         http: Arc::clone(&job.http),
         socket,
         forced_error: None,

@@ -19,6 +19,7 @@ pub mod response;
 pub mod series;
 pub mod memory;
 pub mod native;
+pub mod notice;
 pub mod metrics;
 pub mod exemplars;
 pub mod pass;

@@ -10,6 +10,7 @@ use model::duration::format_duration_ms;
 
 use crate::error::ScrapeError;
 use crate::fetch::FetchFault;
+use crate::notice::LeftOut;
 
 /// Upper bounds of the lateness buckets, seconds: 16 µs and its doublings, so that any quantile is
 /// known to a factor of two from a tenth of a millisecond to half a minute.
@@ -104,6 +105,7 @@ pub struct Counters {
     pub out_of_bounds: u64,
     sample_limit: u64,
     label_limits: u64,
+    bucket_limit: u64,
     body_limit: u64,
     /// Seconds from the slot to the beginning of its scrape.
     pub lateness: Histogram,
@@ -150,6 +152,7 @@ impl Default for Counters {
             out_of_bounds: 0,
             sample_limit: 0,
             label_limits: 0,
+            bucket_limit: 0,
             body_limit: 0,
             lateness: Histogram::new(LATENESS_BOUNDS),
             duration: Histogram::new(DURATION_BOUNDS),
@@ -172,11 +175,22 @@ pub fn number(count: u64) -> f64 {
 }
 
 impl Counters {
+    /// Samples left out so far.
+    #[must_use]
+    pub fn left_out(&self) -> LeftOut {
+        LeftOut {
+            out_of_order: self.out_of_order,
+            duplicates: self.duplicates,
+            out_of_bounds: self.out_of_bounds,
+        }
+    }
+
     /// Counts why a scrape failed.
     pub fn count_failure(&mut self, error: &ScrapeError) {
         self.failures += 1;
         match error {
             ScrapeError::SampleLimit => self.sample_limit += 1,
+            ScrapeError::BucketLimit => self.bucket_limit += 1,
             ScrapeError::LabelLimit { .. }
             | ScrapeError::NameLength { .. }
             | ScrapeError::ValueLength { .. } => self.label_limits += 1,
@@ -221,12 +235,18 @@ impl Counters {
         }
     }
 
-    fn upstream_counters(&self) -> [(&'static str, &'static str, u64); 6] {
+    fn upstream_counters(&self) -> [(&'static str, &'static str, u64); 7] {
         [
             (
                 "prometheus_target_scrapes_exceeded_sample_limit_total",
                 "Total number of scrapes that hit the sample limit and were rejected.",
                 self.sample_limit,
+            ),
+            (
+                "prometheus_target_scrapes_exceeded_native_histogram_bucket_limit_total",
+                "Total number of scrapes that hit the native histogram bucket limit and were \
+                 rejected.",
+                self.bucket_limit,
             ),
             (
                 "prometheus_target_scrapes_exceeded_body_size_limit_total",

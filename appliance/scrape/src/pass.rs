@@ -6,6 +6,7 @@ use storage::store::Store;
 
 use crate::exemplars::Exemplars;
 use crate::metrics::Counters;
+use crate::notice::Notices;
 use crate::options::Options;
 
 /// The surroundings of one event.
@@ -18,6 +19,8 @@ pub struct Pass<'a> {
     pub store: &'a mut Store,
     /// Where exemplars go.
     pub exemplars: &'a mut Exemplars,
+    /// What logs are to say.
+    pub notices: &'a mut Notices,
     /// What is counted.
     pub counters: &'a mut Counters,
     /// Position of the newest row.

@@ -26,6 +26,7 @@ use crate::exemplars::{ExemplarRequest, Exemplars, SeriesExemplars};
 use crate::fetch::{Fetch, FetchFault, Fetched, Timings};
 use crate::ingest::Bench;
 use crate::metrics::{Counters, number, seconds};
+use crate::notice::{Notice, Notices};
 use crate::options::Options;
 use crate::pass::Pass;
 use crate::slots::SlotClock;
@@ -50,6 +51,7 @@ pub struct Scraper {
     in_flight: usize,
     bench: Bench,
     exemplars: Exemplars,
+    notices: Notices,
     counters: Counters,
     position: LogPosition,
 }
@@ -104,6 +106,7 @@ impl Scraper {
             in_flight: 0,
             bench: Bench::new(),
             exemplars,
+            notices: Notices::default(),
             counters: Counters::default(),
             position: LogPosition::default(),
         }
@@ -232,6 +235,7 @@ impl Scraper {
             options: &self.options,
             store: out.store,
             exemplars: &mut self.exemplars,
+            notices: &mut self.notices,
             counters: &mut self.counters,
             position: &mut self.position,
             effects: out.effects,
@@ -276,6 +280,7 @@ impl Scraper {
             options: &self.options,
             store: out.store,
             exemplars: &mut self.exemplars,
+            notices: &mut self.notices,
             counters: &mut self.counters,
             position: &mut self.position,
             effects: out.effects,
@@ -300,6 +305,7 @@ impl Scraper {
             options: &self.options,
             store: out.store,
             exemplars: &mut self.exemplars,
+            notices: &mut self.notices,
             counters: &mut self.counters,
             position: &mut self.position,
             effects: out.effects,
@@ -346,6 +352,11 @@ impl Scraper {
         self.exemplars.select(wanted)
     }
 
+    /// What logs are to say of the scrapes since this was asked last.
+    pub fn take_notices(&mut self) -> Vec<Notice> {
+        self.notices.take()
+    }
+
     /// States of all targets that are not leaving, by job, then URL.
     #[must_use]
     pub fn statuses(&self) -> Vec<TargetStatus> {
@@ -361,6 +372,8 @@ impl Scraper {
     pub fn collect(&self, into: &mut Collected) {
         self.counters.collect(into);
         self.exemplars.collect(into);
+        let help = "Notices for logs that were lost because too many waited.";
+        into.counter("cresset_scrape_notices_lost_total", help, &[], number(self.notices.lost()));
         let mut pools: BTreeMap<&str, u64> = BTreeMap::new();
         for (id, target) in &self.targets {
             if !self.departures.contains_key(id) {

@@ -162,6 +162,8 @@ pub struct TargetSpec {
     pub limits: Limits,
     /// Whether the three further report series are written.
     pub extra_scrape_metrics: bool,
+    /// Whether failed scrapes are told of, for the job's log of them.
+    pub failure_log: bool,
     /// Credentials, certificates, proxies and the like.
     pub http: Arc<HttpOptions>,
     /// `__unix_socket__`: a socket of this machine that is connected to instead of the address.

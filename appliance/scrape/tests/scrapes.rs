@@ -13,6 +13,7 @@ use model::staleness::is_stale;
 use model::time::{NANOS_PER_MS, Now, Tick, TimestampMs};
 use scrape::fetch::{Fetch, FetchFault, Fetched, Timings};
 use scrape::job::{JobOptions, target};
+use scrape::notice::{LeftOut, What};
 use scrape::options::Options;
 use scrape::protocol::Protocol;
 use scrape::relabel::{Rule, RuleOptions};
@@ -329,6 +330,23 @@ fn the_first_of_doubled_series_counts() {
     bed.scrape("a 3\na 4\n");
     assert_eq!(bed.shown(slot, "a"), "a{} 1@0 3@1");
     assert_eq!(bed.metric("prometheus_target_scrapes_sample_duplicate_timestamp_total"), "2");
+    let said = bed.scraper.take_notices();
+    let left_out = What::LeftOut(LeftOut { duplicates: 1, ..LeftOut::default() });
+    assert_eq!(said.iter().map(|notice| &notice.what).collect::<Vec<_>>(), [&left_out; 2]);
+}
+
+#[test]
+fn failed_scrapes_are_told_of_where_the_job_has_a_log() {
+    let mut bed = one(|job| job.failure_log = true);
+    bed.scrape("a 1\n");
+    bed.scrape("a {\n");
+    let said = bed.scraper.take_notices();
+    assert_eq!(said.len(), 1);
+    assert_eq!(said[0].what, What::Failed(bed.error()));
+    assert_eq!((&*said[0].job, said[0].url.as_str()), ("test", "http://a:1/metrics"));
+    let mut bed = one(|_| {});
+    bed.scrape("a {\n");
+    assert!(bed.scraper.take_notices().is_empty());
 }
 
 #[test]

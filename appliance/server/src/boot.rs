@@ -21,6 +21,8 @@ use machine::options::Options as MachineOptions;
 use machine::plan::{bind, plan};
 use machine::start::start;
 use machine::topology::allowed;
+use shard::effect::Answer;
+use shard::event::Question;
 use storage::options::Options as StorageOptions;
 use tokio::sync::watch;
 use tsdb::directory::prometheus_sign;
@@ -35,6 +37,7 @@ use crate::kernel_events::KernelEvents;
 use crate::own_backend::{Orders, OwnBackend, Reload};
 use crate::query_log::QueryLog;
 use crate::query_pool::QueryPool;
+use crate::scrape_log::ScrapeLog;
 use crate::state::{Loaded, LoadedPool, Running, State};
 use crate::store_source::forget_tiles;
 use crate::supervisor::{self, Watchdog};
@@ -52,6 +55,8 @@ const CONFIGURE_TIMEOUT: Duration = Duration::from_secs(10);
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 /// How often recovery says how far it is.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
+/// Longest wait for what the shards have to say of scrapes.
+const NOTICES_TIMEOUT: Duration = Duration::from_secs(2);
 /// Longest wait for the shards' open commits at the end; a commit takes milliseconds, and systemd
 /// kills after 90 seconds.
 const STOP_TIMEOUT: Duration = Duration::from_secs(20);
@@ -129,13 +134,14 @@ pub fn run(flags: &Flags) -> anyhow::Result<()> {
     }
     let first = *bound.first().ok_or_else(|| anyhow!("no address to listen on"))?;
     let origin = flags.config_file.clone().map_or(Origin::Embedded(first), Origin::File);
-    let auto = auto_reload(flags);
+    let auto_reload = auto_reload(flags);
     let config = origin.load().map_err(Refused)?;
     report(&config);
     let options = machine_options(flags, &config);
     options.storage.check().map_err(|error| Refused(error.to_string()))?;
     let state = Arc::new(State::new(loaded(&config, &options), started_at));
     state.query_log.send_replace(open_query_log(&config).map_err(Refused)?);
+    let scrape_log = ScrapeLog::open(&config.jobs).map_err(Refused)?;
     let ((reload, reloads), (stop, stops)) = (bounded(RELOADS_MAX), bounded(1));
     let orders = Orders { reload, stop };
     let backend = OwnBackend::new(Arc::clone(&state), flags, orders.clone(), kernel_events);
@@ -150,7 +156,7 @@ pub fn run(flags: &Flags) -> anyhow::Result<()> {
         stopping,
     })?;
     let server = Server { flags, origin, state, reloads, stops, stop_web, service, bound };
-    server.run(options, config, auto)
+    server.run(options, config, Chores { auto_reload, scrape_log })
 }
 
 fn auto_reload(flags: &Flags) -> Option<AutoReload> {
@@ -291,12 +297,7 @@ struct Server<'a> {
 }
 
 impl Server<'_> {
-    fn run(
-        self,
-        options: MachineOptions,
-        config: Config,
-        auto: Option<AutoReload>,
-    ) -> anyhow::Result<()> {
+    fn run(self, options: MachineOptions, config: Config, chores: Chores) -> anyhow::Result<()> {
         let handle = match self.recover(options)? {
             Recovered::Running(handle) => Arc::new(*handle),
             Recovered::Stopped => return self.end(None, None),
@@ -320,7 +321,7 @@ impl Server<'_> {
         supervisor::ready();
         tracing::info!("ready");
         self.greet();
-        self.turn(&handle, &targets, auto);
+        self.turn(&handle, &targets, chores);
         self.end(Some(handle), Some(targets))
     }
 
@@ -397,7 +398,7 @@ impl Server<'_> {
     }
 
     /// The main loop: orders and the watchdog.
-    fn turn(&self, handle: &Handle, targets: &TargetThread, mut auto: Option<AutoReload>) {
+    fn turn(&self, handle: &Handle, targets: &TargetThread, mut chores: Chores) {
         let mut watchdog = Watchdog::new(machine::clock::now());
         loop {
             select! {
@@ -407,14 +408,15 @@ impl Server<'_> {
                     return;
                 }
                 recv(self.reloads) -> reply => {
-                    answer(reply.ok().flatten(), self.reload(targets, &mut auto));
+                    answer(reply.ok().flatten(), self.reload(targets, &mut chores));
                 }
                 default(LOOK_INTERVAL) => {}
             }
-            if auto.as_mut().is_some_and(|auto| auto.is_wanted(machine::clock::tick())) {
+            chores.tell_of_scrapes(handle);
+            if chores.wants_reload() {
                 tracing::info!("the configuration is another, loading it");
                 // It says itself why it is refused.
-                let _ = self.reload(targets, &mut auto);
+                let _ = self.reload(targets, &mut chores);
             }
             if let Some(watchdog) = &mut watchdog {
                 watchdog.poll(machine::clock::now(), handle);
@@ -423,39 +425,41 @@ impl Server<'_> {
     }
 
     /// Reads the configuration again; a refused one changes nothing.
-    fn reload(&self, targets: &TargetThread, auto: &mut Option<AutoReload>) -> Result<(), String> {
+    fn reload(&self, targets: &TargetThread, chores: &mut Chores) -> Result<(), String> {
         supervisor::reloading();
-        let fingerprint = auto.as_ref().map(AutoReload::fingerprint);
-        let result = self.origin.load().and_then(|config| {
-            let query_log = open_query_log(&config)?;
-            let options = machine_options(self.flags, &config);
-            options.storage.check().map_err(|error| error.to_string())?;
-            let targets = targets.configure(config.jobs.clone())?;
-            if let Some(running) = self.state.running() {
-                let configured = running.handle.configure(&options.storage, CONFIGURE_TIMEOUT);
-                configured.map_err(|error| error.to_string())?;
-            }
-            Ok((config, query_log, targets, options))
-        });
-        match &result {
-            Ok((config, query_log, targets, options)) => {
-                report(config);
-                if let Some((auto, fingerprint)) = auto.as_mut().zip(fingerprint) {
-                    auto.loaded(fingerprint);
-                }
-                self.state.query_log.send_replace(query_log.clone());
-                self.state.loaded.send_replace(Arc::new(loaded(config, options)));
-                tracing::info!(targets, "configuration reloaded");
-            }
-            Err(reason) => {
-                tracing::error!("configuration refused, the old one stays in force: {reason}");
-                let old = self.state.loaded();
-                let kept = Loaded { refused: Some(reason.clone()), ..Loaded::clone(&old) };
-                self.state.loaded.send_replace(Arc::new(kept));
-            }
+        let result = self.take_over(targets, chores);
+        if let Err(reason) = &result {
+            tracing::error!("configuration refused, the old one stays in force: {reason}");
+            let old = self.state.loaded();
+            let kept = Loaded { refused: Some(reason.clone()), ..Loaded::clone(&old) };
+            self.state.loaded.send_replace(Arc::new(kept));
         }
         supervisor::ready();
-        result.map(drop)
+        result
+    }
+
+    /// Everything that may be refused comes first.
+    fn take_over(&self, targets: &TargetThread, chores: &mut Chores) -> Result<(), String> {
+        let fingerprint = chores.auto_reload.as_ref().map(AutoReload::fingerprint);
+        let config = self.origin.load()?;
+        let query_log = open_query_log(&config)?;
+        let scrape_log = ScrapeLog::open(&config.jobs)?;
+        let options = machine_options(self.flags, &config);
+        options.storage.check().map_err(|error| error.to_string())?;
+        let targets = targets.configure(config.jobs.clone())?;
+        if let Some(running) = self.state.running() {
+            let configured = running.handle.configure(&options.storage, CONFIGURE_TIMEOUT);
+            configured.map_err(|error| error.to_string())?;
+        }
+        report(&config);
+        chores.scrape_log = scrape_log;
+        if let Some((auto, fingerprint)) = chores.auto_reload.as_mut().zip(fingerprint) {
+            auto.loaded(fingerprint);
+        }
+        self.state.query_log.send_replace(query_log);
+        self.state.loaded.send_replace(Arc::new(loaded(&config, &options)));
+        tracing::info!(targets, "configuration reloaded");
+        Ok(())
     }
 
     fn end(self, handle: Option<Arc<Handle>>, targets: Option<TargetThread>) -> anyhow::Result<()> {
@@ -477,6 +481,27 @@ impl Server<'_> {
         served.context("serve")?;
         tracing::info!("stopped");
         Ok(())
+    }
+}
+
+/// What the main thread does besides, and what it remembers of it.
+struct Chores {
+    auto_reload: Option<AutoReload>,
+    scrape_log: ScrapeLog,
+}
+
+impl Chores {
+    fn wants_reload(&mut self) -> bool {
+        let now = machine::clock::tick();
+        self.auto_reload.as_mut().is_some_and(|auto| auto.is_wanted(now))
+    }
+
+    /// Logs what the shards have to say of scrapes. What a shard cannot tell yet waits there.
+    fn tell_of_scrapes(&mut self, handle: &Handle) {
+        for answer in handle.ask_all(&Question::Notices, NOTICES_TIMEOUT).unwrap_or_default() {
+            let Answer::Notices(notices) = answer else { continue };
+            notices.iter().for_each(|notice| self.scrape_log.tell(notice));
+        }
     }
 }
 

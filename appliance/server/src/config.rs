@@ -126,7 +126,7 @@ fn read(root: &Node, path: &Path, findings: &mut Findings) -> Config {
     let top = Section::open(root, &TOP, findings);
     let null = Node { place: root.place, kind: tree::Kind::Null };
     let global = Section::open(top.get("global").unwrap_or(&null), &GLOBAL, findings);
-    let defaults = job_defaults(&global, findings);
+    let defaults = job_defaults(&global, directory, findings);
     let external_labels = external_labels(&global, defaults.name_scheme, findings);
     check_globs(&top, findings);
     check_unsupported(&top, defaults.name_scheme, directory, findings);
@@ -134,7 +134,7 @@ fn read(root: &Node, path: &Path, findings: &mut Findings) -> Config {
         evaluation_interval_ms: job::positive(&global, "evaluation_interval", findings)
             .unwrap_or(EVALUATION_MS_DEFAULT),
         external_labels,
-        query_log: query_log(&global, directory, findings),
+        query_log: job::path(&global, "query_log_file", directory, findings),
         jobs: Vec::new(),
         storage: storage::read(&top, findings),
         own: own(&top, findings),
@@ -172,12 +172,7 @@ fn check_unsupported(
     findings.take_wrong(within);
 }
 
-fn query_log(global: &Section<'_>, directory: &Path, findings: &mut Findings) -> Option<PathBuf> {
-    let path = global.text("query_log_file", findings).filter(|path| !path.is_empty());
-    path.map(|path| directory.join(path))
-}
-
-fn job_defaults(global: &Section<'_>, findings: &mut Findings) -> JobDefaults {
+fn job_defaults(global: &Section<'_>, directory: &Path, findings: &mut Findings) -> JobDefaults {
     let interval = job::positive(global, "scrape_interval", findings);
     let interval_ms = interval.unwrap_or(INTERVAL_MS_DEFAULT);
     let timeout = job::positive(global, "scrape_timeout", findings);
@@ -198,6 +193,7 @@ fn job_defaults(global: &Section<'_>, findings: &mut Findings) -> JobDefaults {
         protocols: job::protocols(global, "", findings),
         histograms: job::histograms(global, HistogramOptions::default(), findings),
         extra_scrape_metrics: global.boolean("extra_scrape_metrics", findings).unwrap_or(false),
+        failure_log: job::path(global, "scrape_failure_log_file", directory, findings),
     }
 }
 

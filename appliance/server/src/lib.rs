@@ -29,4 +29,5 @@ pub mod supervisor;
 pub mod check;
 pub mod auto_reload;
 pub mod tsdb_command;
+pub mod scrape_log;
 pub mod boot;

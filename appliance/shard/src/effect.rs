@@ -16,6 +16,7 @@ use model::time::Tick;
 use remote::outcome::Pushed;
 use scrape::exemplars::SeriesExemplars;
 use scrape::fetch::Fetch;
+use scrape::notice::Notice;
 use scrape::status::TargetStatus;
 use storage::block::reference::BlockRef;
 use storage::blocks::DeleteError;
@@ -63,6 +64,8 @@ pub enum Answer {
     Targets(Vec<TargetStatus>),
     /// To `Exemplars`: by labels.
     Exemplars(Vec<SeriesExemplars>),
+    /// To `Notices`: oldest first.
+    Notices(Vec<Notice>),
     /// To `Stats`.
     Stats(Box<Stats>),
     /// To `Metrics`.
@@ -83,6 +86,7 @@ impl fmt::Debug for Answer {
             Answer::Deleted(number) => write!(f, "Deleted({number})"),
             Answer::Targets(targets) => write!(f, "Targets({})", targets.len()),
             Answer::Exemplars(series) => write!(f, "Exemplars({})", series.len()),
+            Answer::Notices(notices) => write!(f, "Notices({})", notices.len()),
             Answer::Stats(_) => f.write_str("Stats"),
             Answer::Metrics(_) => f.write_str("Metrics"),
             Answer::Pushed(pushed) => write!(f, "Pushed({} samples)", pushed.samples),

@@ -105,6 +105,8 @@ pub enum Question {
     Exemplars(ExemplarRequest),
     /// What the head holds.
     Stats,
+    /// What logs are to say of scrapes; each is given once.
+    Notices,
     /// The counters of the shard.
     Metrics,
     /// Samples to store.

@@ -166,6 +166,7 @@ impl Shard {
             }
             Question::Targets => Answer::Targets(self.scraper.statuses()),
             Question::Exemplars(wanted) => Answer::Exemplars(self.scraper.exemplars(&wanted)),
+            Question::Notices => Answer::Notices(self.scraper.take_notices()),
             Question::Stats => Answer::Stats(Box::new(self.store.stats(STATS_TOP))),
             Question::Metrics => Answer::Metrics(Box::new(self.collect())),
             Question::Push(_) => unreachable!("a push is answered when it is durable"),

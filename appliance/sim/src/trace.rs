@@ -135,6 +135,7 @@ fn answer_text(answer: &Answer) -> String {
         | Answer::Delete(_)
         | Answer::Deleted(_)
         | Answer::Exemplars(_)
+        | Answer::Notices(_)
         | Answer::Stats(_)
         | Answer::Pushed(_) => {}
     }

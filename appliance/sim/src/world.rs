@@ -581,6 +581,7 @@ impl World {
             | Answer::Deleted(_)
             | Answer::Targets(_)
             | Answer::Exemplars(_)
+            | Answer::Notices(_)
             | Answer::Metrics(_)
             | Answer::Pushed(_) => Ok(()),
         }
@@ -690,6 +691,7 @@ fn event_text(event: &Event<'_>) -> String {
                 Question::LabelNames(_) => "label names",
                 Question::Targets => "targets",
                 Question::Exemplars(_) => "exemplars",
+                Question::Notices => "notices",
                 Question::Stats => "stats",
                 Question::Metrics => "metrics",
                 Question::Push(_) => "push",

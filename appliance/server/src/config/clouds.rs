@@ -72,20 +72,6 @@ fn check_rule(section: &Section<'_>, rule: &Rule, findings: &mut Findings) {
                 wrong(field, text.to_owned());
             }
         }
-        Rule::Web(field) => {
-            let url = text_of(field).filter(|url| !url.is_empty()).map(parts);
-            let fault = match url {
-                None => None,
-                Some(Err(error)) => Some(error),
-                Some(Ok(url)) if !["http", "https"].contains(&url.scheme.as_str()) => {
-                    Some("URL scheme must be 'http' or 'https'".to_owned())
-                }
-                Some(Ok(url)) => url.host.is_empty().then(|| "host is missing in URL".to_owned()),
-            };
-            if let Some(fault) = fault {
-                wrong(field, fault);
-            }
-        }
         Rule::Kubernetes => kubernetes::check(section, findings),
         Rule::Slashes(field, text) => {
             let paths = section.texts(field, &mut Findings::default());

@@ -2,7 +2,7 @@
 //!
 //! Source: `ScrapeConfig.UnmarshalYAML` and `Validate` of Prometheus's `config/config.go`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ::discovery::mechanism::Mechanism;
@@ -48,6 +48,8 @@ pub struct JobDefaults {
     pub histograms: HistogramOptions,
     /// `extra_scrape_metrics`
     pub extra_scrape_metrics: bool,
+    /// `scrape_failure_log_file`
+    pub failure_log: Option<PathBuf>,
 }
 
 /// A job and its targets.
@@ -57,6 +59,8 @@ pub struct ScrapeConfig {
     pub yaml: Arc<str>,
     /// The job.
     pub job: JobOptions,
+    /// Where failed scrapes are logged.
+    pub failure_log: Option<PathBuf>,
     /// Label sets of the targets, `__address__` among them, in the order written.
     pub targets: Vec<LabelSet>,
     /// Where further targets come from.
@@ -104,7 +108,11 @@ pub fn read(
     job.http = http.shared();
     let targets =
         static_targets(&section, section.list("relabel_configs", findings).is_empty(), findings);
+    let failure_log = path(&section, "scrape_failure_log_file", directory, findings)
+        .or(defaults.failure_log.clone());
+    job.failure_log = failure_log.is_some();
     Some(ScrapeConfig {
+        failure_log,
         yaml: print::yaml(node).into(),
         job,
         targets,
@@ -142,6 +150,17 @@ fn times(
 /// A duration above 0; 0 is as if it were not written.
 pub fn positive(section: &Section<'_>, name: &str, findings: &mut Findings) -> Option<u64> {
     section.duration_ms(name, findings).filter(|ms| *ms != 0)
+}
+
+/// The path of `name`; a relative one starts at `directory`.
+pub fn path(
+    section: &Section<'_>,
+    name: &str,
+    directory: &Path,
+    findings: &mut Findings,
+) -> Option<PathBuf> {
+    let path = section.text(name, findings).filter(|path| !path.is_empty());
+    path.map(|path| directory.join(path))
 }
 
 /// A limit of the job, else the global one.

@@ -19,8 +19,6 @@ pub enum Rule {
     Word(&'static str, &'static str, &'static [&'static str], &'static str),
     /// The field is a URL with scheme and host.
     Url(&'static str, &'static str),
-    /// The field is a URL by http or https.
-    Web(&'static str),
     /// What kubernetes asks for besides.
     Kubernetes,
     /// The items of the field begin with a slash.
@@ -178,23 +176,6 @@ pub static CLOUDS: &[Cloud] = &[
         &[
             Rule::Some(&["role"], "role missing (one of: robot, hcloud)"),
             Rule::Word("role", "hcloud", &["robot", "hcloud"], "unknown role"),
-        ],
-    ),
-    cloud!(
-        "http",
-        &[&[REFRESH, word("url")], HTTP],
-        &[Rule::Some(&["url"], "URL is missing"), Rule::Web("url")],
-    ),
-    cloud!(
-        "puppetdb",
-        &[
-            &[REFRESH, word("url"), word("query"), field("include_parameters", "boolean"), PORT],
-            HTTP,
-        ],
-        &[
-            Rule::Some(&["url"], "URL is missing"),
-            Rule::Web("url"),
-            Rule::Some(&["query"], "query missing"),
         ],
     ),
     cloud!(

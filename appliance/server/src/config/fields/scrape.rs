@@ -1,10 +1,8 @@
 //! Jobs and what they take from `global`.
 
-use crate::config::field::{Field, Support, Table, no, yes};
+use crate::config::field::{Field, Support, Table, yes};
 use crate::config::fields::discovery::DISCOVERY;
 use crate::config::fields::http::HTTP;
-
-const NO_LOG: &str = "remove it: the log goes to standard error";
 
 const LIMITS: &[Field] = &[
     yes("body_size_limit", "size", "0", "Most bytes of an answer, inflated; 0 is no limit."),
@@ -50,7 +48,12 @@ const FORMATS: &[Field] = &[
         "Whether classic histograms are kept also where there are native ones.",
     ),
     yes("extra_scrape_metrics", "boolean", "false", "Three more series about each scrape."),
-    no("scrape_failure_log_file", "path", NO_LOG),
+    yes(
+        "scrape_failure_log_file",
+        "path",
+        "",
+        "File that every failed scrape is logged to, a line of JSON each; opened anew on reload.",
+    ),
 ];
 
 /// `global`
