@@ -1,8 +1,9 @@
 //! The whole machine: start, scrape, ask, stop, start again.
 
+use std::collections::BTreeMap;
 use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -279,6 +280,37 @@ fn a_directory_is_locked_and_keeps_its_shards() {
         let note = "the data directory has 2 shards and keeps them, not 5";
         assert!(handle.notes().iter().any(|line| line == note), "{:?}", handle.notes());
         handle.stop(PATIENCE).unwrap();
+    });
+}
+
+/// Every file below `directory` but the lock, with its bytes.
+fn files(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let entry = entry.unwrap();
+        if entry.file_type().unwrap().is_dir() {
+            found.extend(files(&entry.path()));
+        } else if entry.file_name() != "lock" {
+            found.insert(entry.path(), std::fs::read(entry.path()).unwrap());
+        }
+    }
+    found
+}
+
+#[test]
+fn a_directory_of_a_newer_version_is_refused_and_untouched() {
+    over_both(|io| {
+        let directory = tempfile::tempdir().unwrap();
+        let handle = begin(options(directory.path(), io));
+        handle.stop(PATIENCE).unwrap();
+        let description = directory.path().join("cresset.json");
+        let text = std::fs::read_to_string(&description).unwrap();
+        std::fs::write(&description, text.replace("\"version\": 1", "\"version\": 2")).unwrap();
+        let before = files(directory.path());
+        let progress = Arc::new(Progress::default());
+        let refused = start(options(directory.path(), io), &progress).err().unwrap().to_string();
+        assert!(refused.ends_with("version 2 is not known, only 1"), "{refused}");
+        assert!(before == files(directory.path()), "a file was changed");
     });
 }
 
