@@ -200,20 +200,11 @@ impl Blocks {
         self.live.values()
     }
 
-    /// Blocks that a selection of the range is to ask, oldest first. Where samples are kept at
-    /// several resolutions, a downsampled block is asked only for what no finer one has.
+    /// Blocks that a selection of the range is to ask, oldest first, of every resolution: which of
+    /// them has a series is the series' own affair.
     pub(crate) fn overlapping(&self, after: TimestampMs, until: TimestampMs) -> Vec<Arc<BlockRef>> {
-        let overlapping = || self.live.values().filter(|block| block.overlaps(after, until));
-        let finer_of = |block: &BlockRef| {
-            let same = |other: &&Arc<BlockRef>| {
-                other.summary.resolution < block.summary.resolution
-                    && other.summary.min_time_ms <= block.summary.min_time_ms
-                    && block.summary.max_time_ms <= other.summary.max_time_ms
-            };
-            self.live.values().any(|other| same(&other))
-        };
-        let mut found: Vec<Arc<BlockRef>> =
-            overlapping().filter(|block| !finer_of(block)).map(Arc::clone).collect();
+        let overlapping = self.live.values().filter(|block| block.overlaps(after, until));
+        let mut found: Vec<Arc<BlockRef>> = overlapping.map(Arc::clone).collect();
         found.sort_by_key(|block| (block.summary.min_time_ms, block.summary.number));
         found
     }

@@ -24,7 +24,7 @@ use crate::block::series::ChunkPlace;
 use crate::chunk::kind::{Column, all_rows};
 use crate::chunk::read as chunk;
 use crate::chunk::read_values::Scratch;
-use crate::compaction::Aggregate;
+use crate::compaction::{Aggregate, Resolution};
 use crate::decimal::{self, Code};
 use crate::names::FileName;
 use crate::row::{ColumnKind, origin, precedence};
@@ -158,6 +158,9 @@ pub(crate) enum OpenValues {
 /// Bytes of directories that a cache keeps: those of two days of one group of 1,000 series.
 const CACHE_BYTES_MAX: usize = 4 << 20;
 
+/// First and last time that a block has a series at, and how finely.
+type BlockSpan = (Resolution, (i64, i64));
+
 /// Shard, file and offset of a tile.
 type CacheKey = (u32, u64, u64);
 
@@ -237,14 +240,45 @@ impl SelectedSeries {
         samples: &mut Samples,
         out: &mut Output,
     ) -> Result<(), DecodeError> {
+        let spans = self.block_spans(tiles, &mut cache.blocks)?;
         for piece in &self.pieces {
             match piece {
                 Piece::Open(open) => open.decode(samples, out),
                 Piece::Sealed(sealed) => sealed.decode(tiles, cache, samples, out)?,
-                Piece::Block(block) => block.decode(tiles, &mut cache.blocks, samples, out)?,
+                Piece::Block(block) => {
+                    out.finer.clear();
+                    let resolution = block.block.summary.resolution;
+                    let finer = spans.iter().filter(|(other, _)| *other < resolution);
+                    out.finer.extend(finer.map(|(_, span)| *span));
+                    block.decode(tiles, &mut cache.blocks, samples, out)?;
+                }
             }
         }
         Ok(())
+    }
+
+    /// What blocks have of this series, and how finely; none where all of it is raw.
+    fn block_spans(
+        &self,
+        files: &dyn TileRead,
+        cache: &mut BlockCache,
+    ) -> Result<Vec<BlockSpan>, DecodeError> {
+        let blocks = self.pieces.iter().filter_map(|piece| match piece {
+            Piece::Block(block) => Some(block),
+            Piece::Open(_) | Piece::Sealed(_) => None,
+        });
+        let is_raw = |piece: &BlockPiece| piece.block.summary.resolution == Resolution::Raw;
+        if blocks.clone().all(is_raw) {
+            return Ok(Vec::new());
+        }
+        let mut spans = Vec::new();
+        for piece in blocks {
+            let span = chunks::span(files, cache, &piece.block, &piece.chunks);
+            if let Some(span) = or_gone(span)?.flatten() {
+                spans.push((piece.block.summary.resolution, span));
+            }
+        }
+        Ok(spans)
     }
 }
 
@@ -260,6 +294,8 @@ struct Output {
     starts_origins: Vec<u64>,
     /// What is deleted of the series.
     deleted: Intervals,
+    /// What finer blocks than the one being decoded have of the series: they speak there.
+    finer: Intervals,
 }
 
 impl Output {
@@ -305,7 +341,7 @@ impl Output {
         let values = found.timestamps_ms.iter().zip(&found.values).zip(&found.origins);
         for (at, ((time, value), origin)) in values.enumerate() {
             let histogram = histograms.next_if(|(place, _)| *place as usize == at);
-            if *time <= self.after_ms || self.until_ms < *time {
+            if *time <= self.after_ms || self.until_ms < *time || is_deleted(&self.finer, *time) {
                 continue;
             }
             if let Some((_, histogram)) = histogram {
@@ -467,11 +503,16 @@ impl BlockPiece {
             out.gathered(&decoded, samples);
         }
         cache.gathered = decoded;
-        match read {
-            // Its samples have passed retention, or stand in another block, since.
-            Err(DecodeError::Read { cause, .. }) if cause.kind() == ErrorKind::NotFound => Ok(()),
-            read => read,
-        }
+        or_gone(read).map(|_| ())
+    }
+}
+
+/// `None` for a file that is gone: its samples have passed retention, or stand in another block,
+/// since it was selected.
+fn or_gone<T>(read: Result<T, DecodeError>) -> Result<Option<T>, DecodeError> {
+    match read {
+        Err(DecodeError::Read { cause, .. }) if cause.kind() == ErrorKind::NotFound => Ok(None),
+        read => read.map(Some),
     }
 }
 

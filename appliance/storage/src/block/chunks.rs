@@ -80,6 +80,23 @@ pub(crate) fn decode(
     Ok(())
 }
 
+/// First and last time of these chunks; `None` of no chunk.
+pub(crate) fn span(
+    files: &dyn TileRead,
+    cache: &mut BlockCache,
+    block: &BlockRef,
+    chunks: &[ChunkPlace],
+) -> Result<Option<(i64, i64)>, DecodeError> {
+    let mut pages = CachedPages::new(files, cache, block)?;
+    let mut span: Option<(i64, i64)> = None;
+    for chunk in chunks {
+        let entry = reader::time_entry(&mut pages, chunk.time)?;
+        let (min, max) = span.unwrap_or((entry.min_time_ms, entry.max_time_ms));
+        span = Some((min.min(entry.min_time_ms), max.max(entry.max_time_ms)));
+    }
+    Ok(span)
+}
+
 fn decode_one(
     files: &dyn TileRead,
     cache: &mut BlockCache,

@@ -7,7 +7,7 @@ use model::time::TimestampMs;
 use crate::block::gather::Gathered;
 use crate::block::writer::{Header, Writer};
 use crate::cells::Cell;
-use crate::compaction::{BlockSummary, Resolution};
+use crate::compaction::{BlockSummary, Resolution, Tier};
 use crate::names::FileName;
 use crate::options::Options;
 use crate::row::Rank;
@@ -161,4 +161,43 @@ fn k1_series_that_do_not_rise_are_a_bug() {
     gathered.push(1, 1.0, 0);
     writer.raw(&[(0, 1)], &gathered);
     writer.raw(&[(0, 0)], &gathered);
+}
+
+#[test]
+fn raw_samples_speak_where_they_are_kept_and_coarser_ones_where_not() {
+    let hour_ms = 60 * MINUTE_MS;
+    let counters = || vec![Matcher::new("__name__", MatchOp::Equal, "counter").unwrap()];
+    let tier = |resolution, hours: u64| Tier {
+        matchers: counters(),
+        resolution,
+        keep_ms: hours * hour_ms,
+    };
+    let tiers = vec![tier(Resolution::Raw, 50), tier(Resolution::FiveMinutes, 500)];
+    let mut world = World::new(Options { tiers, ..options() });
+    run(&mut world, 60);
+    let before = world.contents();
+    let wait = |world: &mut World, hours: u64| {
+        world.advance_ms(hours * hour_ms);
+        for _ in 0..5 {
+            world.advance_ms(MINUTE_MS);
+            world.settle();
+        }
+    };
+    wait(&mut world, 41);
+    let resolutions = |world: &World| -> Vec<Resolution> {
+        blocks_of(world).iter().map(|block| block.resolution).collect()
+    };
+    assert_eq!(resolutions(&world), [Resolution::Raw, Resolution::FiveMinutes]);
+    assert_eq!(world.contents(), before, "both have the counters");
+    wait(&mut world, 20);
+    let after = world.contents();
+    assert_eq!(after.len(), before.len());
+    for (series, samples) in &after {
+        if series.contains("counter") {
+            let (times, had) = (samples.keys().last(), before[series].keys().last());
+            assert!(samples.len() < 5 && times == had, "{series}: {samples:?}");
+        } else {
+            assert_eq!(samples, &before[series], "{series} is kept raw");
+        }
+    }
 }
