@@ -20,6 +20,7 @@ pub mod nomad;
 pub mod docker;
 pub mod dockerswarm;
 pub mod consul;
+pub mod kubernetes;
 
 pub mod mechanism;
 pub mod finder;

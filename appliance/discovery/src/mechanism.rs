@@ -6,6 +6,7 @@ use crate::docker::{self, DockerOptions};
 use crate::dockerswarm::{self, SwarmOptions};
 use crate::file::{self, FileOptions};
 use crate::http::{self, HttpSdOptions};
+use crate::kubernetes::{self, KubernetesOptions};
 use crate::nomad::{self, NomadOptions};
 use crate::outlet::Outlet;
 use crate::puppetdb::{self, PuppetDbOptions};
@@ -25,6 +26,8 @@ pub enum Mechanism {
     File(FileOptions),
     /// `http_sd_configs`
     Http(HttpSdOptions),
+    /// `kubernetes_sd_configs`
+    Kubernetes(Box<KubernetesOptions>),
     /// `nomad_sd_configs`
     Nomad(Box<NomadOptions>),
     /// `puppetdb_sd_configs`
@@ -42,6 +45,7 @@ impl Mechanism {
             Mechanism::DockerSwarm(_) => "dockerswarm",
             Mechanism::File(_) => "file",
             Mechanism::Http(_) => "http",
+            Mechanism::Kubernetes(_) => "kubernetes",
             Mechanism::Nomad(_) => "nomad",
             Mechanism::PuppetDb(_) => "puppetdb",
         }
@@ -56,6 +60,7 @@ impl Mechanism {
             Mechanism::DockerSwarm(options) => dockerswarm::run(options, outlet).await,
             Mechanism::File(options) => file::run(options, outlet).await,
             Mechanism::Http(options) => http::run(options, outlet).await,
+            Mechanism::Kubernetes(options) => kubernetes::run(*options, outlet).await,
             Mechanism::Nomad(options) => nomad::run(*options, outlet).await,
             Mechanism::PuppetDb(options) => puppetdb::run(options, outlet).await,
         }

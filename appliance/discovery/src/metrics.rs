@@ -119,8 +119,56 @@ pub struct Metrics {
     pub consul_catalog: Durations,
     /// Questions to Consul about a service.
     pub consul_service: Durations,
+    /// Questions to Kubernetes, and its watches, that failed.
+    pub kubernetes_failures: AtomicU64,
+    /// Objects of Kubernetes that came, went or changed.
+    pub kubernetes_events: KubernetesEvents,
     /// What runs.
     pub running: watch::Sender<Running>,
+}
+
+/// Names of Kubernetes's objects that targets are made of, and of what happens to them.
+const ROLES: [&str; 6] = ["node", "service", "pod", "endpoints", "endpointslice", "ingress"];
+const HAPPENINGS: [&str; 3] = ["add", "delete", "update"];
+
+/// What happened to an object of Kubernetes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Happening {
+    /// It came.
+    Add,
+    /// It went.
+    Delete,
+    /// It changed.
+    Update,
+}
+
+/// How often each happened to objects of each role.
+#[derive(Debug, Default)]
+pub struct KubernetesEvents([[AtomicU64; HAPPENINGS.len()]; ROLES.len()]);
+
+impl KubernetesEvents {
+    /// Counts one; that of an object which no role is named after is not told.
+    pub fn count(&self, role: &str, happening: Happening) {
+        if let Some(at) = ROLES.iter().position(|known| *known == role) {
+            let happening = match happening {
+                Happening::Add => 0,
+                Happening::Delete => 1,
+                Happening::Update => 2,
+            };
+            self.0[at][happening].fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn collect(&self, into: &mut Collected) {
+        for (role, counts) in ROLES.iter().zip(&self.0) {
+            for (event, count) in HAPPENINGS.iter().zip(counts) {
+                let help = "The number of Kubernetes events handled.";
+                let labels = [("event", *event), ("role", *role)];
+                let name = "prometheus_sd_kubernetes_events_total";
+                into.counter(name, help, &labels, load(count));
+            }
+        }
+    }
 }
 
 impl Metrics {
@@ -128,6 +176,7 @@ impl Metrics {
     pub fn collect(&self, into: &mut Collected) {
         self.collect_updates(into);
         self.collect_mechanisms(into);
+        self.kubernetes_events.collect(into);
         let running = self.running.borrow();
         let help = "Current number of discovered targets.";
         for (job, targets) in &running.jobs {
@@ -178,6 +227,8 @@ impl Metrics {
         counter("prometheus_sd_http_failures_total", help, &self.http_failures);
         let help = "Number of nomad service discovery refresh failures.";
         counter("prometheus_sd_nomad_failures_total", help, &self.nomad_failures);
+        let help = "The number of failed WATCH/LIST requests.";
+        counter("prometheus_sd_kubernetes_failures_total", help, &self.kubernetes_failures);
         let help = "The number of Consul RPC call failures.";
         counter("prometheus_sd_consul_rpc_failures_total", help, &self.consul_rpc_failures);
         let help = "The duration of a Consul RPC call in seconds.";

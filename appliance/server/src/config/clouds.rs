@@ -9,7 +9,6 @@ use model::label_name::quote;
 use crate::config::fault::Fault;
 use crate::config::fields::clouds::{CLOUDS, Rule};
 use crate::config::http_config;
-use crate::config::kubernetes;
 use crate::config::section::{Findings, Section};
 use crate::config::tree::{Kind, Node};
 use crate::config::url::parts;
@@ -72,7 +71,6 @@ fn check_rule(section: &Section<'_>, rule: &Rule, findings: &mut Findings) {
                 wrong(field, text.to_owned());
             }
         }
-        Rule::Kubernetes => kubernetes::check(section, findings),
         Rule::Slashes(field, text) => {
             let paths = section.texts(field, &mut Findings::default());
             if let Some(path) = paths.iter().find(|path| !path.starts_with('/')) {

@@ -22,9 +22,10 @@ use scrape::http_options::{Authorization, Secret, Text};
 use crate::config::fault::Fault;
 use crate::config::field::Table;
 use crate::config::fields::discovery::{
-    CONSUL, DNS, DOCKER, DOCKERSWARM, FILE, HTTP_SD, NOMAD, PUPPETDB, SD_FILTER,
+    CONSUL, DNS, DOCKER, DOCKERSWARM, FILE, HTTP_SD, KUBERNETES, NOMAD, PUPPETDB, SD_FILTER,
 };
 use crate::config::http_config;
+use crate::config::kubernetes;
 use crate::config::section::{Findings, Section, scalar_text};
 use crate::config::tree::Kind;
 use crate::config::url;
@@ -46,6 +47,7 @@ pub fn mechanisms(job: &Section<'_>, directory: &Path, findings: &mut Findings) 
     read("dockerswarm_sd_configs", &DOCKERSWARM, dockerswarm);
     read("file_sd_configs", &FILE, file);
     read("http_sd_configs", &HTTP_SD, http);
+    read("kubernetes_sd_configs", &KUBERNETES, kubernetes::read);
     read("nomad_sd_configs", &NOMAD, nomad);
     read("puppetdb_sd_configs", &PUPPETDB, puppetdb);
     mechanisms
@@ -375,5 +377,21 @@ mod tests {
         let expected = "unsupported field ec2_sd_configs; remove it and list the targets in \
                         file_sd_configs or http_sd_configs";
         fault("ec2_sd_configs", "{region: x}", expected);
+    }
+
+    #[test]
+    fn kubernetes_is_checked_as_upstream_does() {
+        let fault = |fields, expected| fault("kubernetes_sd_configs", fields, expected);
+        fault("{role: pod, attach_metadata: {node: true}}", "");
+        fault("{role: pod, kubeconfig_file: k, namespaces: {names: [a]}}", "");
+        fault("{api_server: 'https://a', role: pod, bearer_token: x}", "");
+        fault("{}", "role missing (one of: pod, service, endpoints, endpointslice, node, ingress)");
+        fault("{role: x}", "unknown Kubernetes SD role \"x\"");
+        let both = "cannot use 'kubeconfig_file' and 'api_server' simultaneously";
+        fault("{role: pod, kubeconfig_file: k, api_server: 'http://a'}", both);
+        let own = "cannot use 'api_server' and 'namespaces.own_namespace' simultaneously";
+        fault("{role: pod, api_server: 'http://a', namespaces: {own_namespace: true}}", own);
+        let selectors = "service role supports only service selectors";
+        fault("{role: service, selectors: [{role: pod, label: a=b}]}", selectors);
     }
 }

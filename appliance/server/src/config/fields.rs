@@ -17,7 +17,8 @@ pub mod telemetry;
 
 use crate::config::fields::alerting::{ALERTING, ALERTMANAGER};
 use crate::config::fields::discovery::{
-    CONSUL, DNS, DOCKER, DOCKERSWARM, FILE, HTTP_SD, NOMAD, PUPPETDB, SD_FILTER, STATIC,
+    ATTACH, CONSUL, DNS, DOCKER, DOCKERSWARM, FILE, HTTP_SD, KUBERNETES, NAMESPACES, NOMAD,
+    PUPPETDB, SD_FILTER, SELECTOR, STATIC,
 };
 use crate::config::fields::http::{AUTHORIZATION, BASIC_AUTH, HEADER, OAUTH2, TLS_CONFIG};
 use crate::config::fields::own::{CRESSET, LIMITS, OWNER_LIMIT, TIER};
@@ -79,6 +80,10 @@ pub static TABLES: &[&Table] = &[
     &DOCKER,
     &DOCKERSWARM,
     &SD_FILTER,
+    &KUBERNETES,
+    &NAMESPACES,
+    &SELECTOR,
+    &ATTACH,
     &RELABEL,
     &BASIC_AUTH,
     &AUTHORIZATION,

@@ -1,11 +1,23 @@
-//! Kubernetes: what its discovery's configuration must hold besides the form of its fields.
+//! Kubernetes: one of `kubernetes_sd_configs` as a mechanism, checked as upstream does.
 //!
 //! Source: `SDConfig.UnmarshalYAML` of Prometheus's `discovery/kubernetes`, and the grammar of
 //! selectors in Kubernetes's `apimachinery`.
 
+use std::path::Path;
+use std::sync::Arc;
+
+use discovery::kubernetes::KubernetesOptions;
+use discovery::kubernetes::access::Server;
+use discovery::kubernetes::labels::Attach;
+use discovery::kubernetes::objects::Kind as Role;
+use discovery::mechanism::Mechanism;
+use model::label_name::quote;
+
 use crate::config::fault::Fault;
-use crate::config::fields::clouds::{NAMESPACES, SELECTOR};
+use crate::config::fields::discovery::{ATTACH, NAMESPACES, SELECTOR};
+use crate::config::http_config;
 use crate::config::section::{Findings, Section};
+use crate::config::url;
 
 /// Fields that make the way to the server one's own.
 const HTTP_FIELDS: [&str; 10] = [
@@ -21,8 +33,74 @@ const HTTP_FIELDS: [&str; 10] = [
     "enable_http2",
 ];
 
+/// Reads `section`; relative paths start at `directory`.
+pub fn read(section: &Section<'_>, directory: &Path, findings: &mut Findings) -> Mechanism {
+    check(section, findings);
+    let mut text = |field| section.text(field, findings).unwrap_or("").to_owned();
+    let (role, url, kubeconfig) = (text("role"), text("api_server"), text("kubeconfig_file"));
+    if Role::find(&role).is_none() {
+        let fault = if role.is_empty() {
+            let roles = "pod, service, endpoints, endpointslice, node, ingress";
+            format!("role missing (one of: {roles})")
+        } else {
+            format!("unknown Kubernetes SD role {}", quote(&role))
+        };
+        findings.push(Fault::wrong(section.place_of("role"), fault));
+    }
+    if !url.is_empty() && !kubeconfig.is_empty() {
+        let fault = "cannot use 'kubeconfig_file' and 'api_server' simultaneously";
+        findings.push(Fault::wrong(section.place, fault));
+    }
+    if let Err(fault) = url::parts(&url) {
+        findings.push(Fault::wrong(section.place_of("api_server"), fault).secret());
+    }
+    let http = Arc::new(http_config::read(section, directory, findings));
+    let server = match (url.as_str(), kubeconfig.as_str()) {
+        ("", "") => Server::Pod,
+        ("", file) => Server::Kubeconfig(directory.join(file)),
+        (url, _) => Server::Url(url.to_owned(), http),
+    };
+    let (namespaces, own_namespace) = match section.get("namespaces") {
+        Some(node) => {
+            let namespaces = Section::open(node, &NAMESPACES, findings);
+            let names = namespaces.texts("names", findings);
+            (names, namespaces.boolean("own_namespace", findings).unwrap_or(false))
+        }
+        None => (Vec::new(), false),
+    };
+    let mut selectors = Vec::new();
+    for node in section.list("selectors", findings) {
+        let selector = Section::open(node, &SELECTOR, findings);
+        let mut text = |field| selector.text(field, findings).unwrap_or("").to_owned();
+        if let Some(role) = Role::find(&text("role")) {
+            selectors.push((role, text("label"), text("field")));
+        }
+    }
+    Mechanism::Kubernetes(Box::new(KubernetesOptions {
+        server,
+        role: Role::find(&role).unwrap_or(Role::Node),
+        namespaces,
+        own_namespace,
+        selectors,
+        attach: attach(section, findings),
+    }))
+}
+
+fn attach(section: &Section<'_>, findings: &mut Findings) -> Attach {
+    let Some(node) = section.get("attach_metadata") else { return Attach::default() };
+    let attach = Section::open(node, &ATTACH, findings);
+    let mut flag = |field| attach.boolean(field, findings).unwrap_or(false);
+    Attach {
+        node: flag("node"),
+        namespace: flag("namespace"),
+        deployment: flag("deployment"),
+        job: flag("job"),
+        cronjob: flag("cronjob"),
+    }
+}
+
 /// Checks the relations of the fields of `section`.
-pub fn check(section: &Section<'_>, findings: &mut Findings) {
+fn check(section: &Section<'_>, findings: &mut Findings) {
     let text = |field| section.text(field, &mut Findings::default()).unwrap_or("");
     let has_server = section.get("api_server").is_some();
     let has_kubeconfig = !text("kubeconfig_file").is_empty();

@@ -19,8 +19,6 @@ pub enum Rule {
     Word(&'static str, &'static str, &'static [&'static str], &'static str),
     /// The field is a URL with scheme and host.
     Url(&'static str, &'static str),
-    /// What kubernetes asks for besides.
-    Kubernetes,
     /// The items of the field begin with a slash.
     Slashes(&'static str, &'static str),
     /// The field, or else this default, is this word, so that further rules hold.
@@ -176,37 +174,6 @@ pub static CLOUDS: &[Cloud] = &[
         &[
             Rule::Some(&["role"], "role missing (one of: robot, hcloud)"),
             Rule::Word("role", "hcloud", &["robot", "hcloud"], "unknown role"),
-        ],
-    ),
-    cloud!(
-        "kubernetes",
-        &[
-            &[
-                word("api_server"),
-                word("role"),
-                word("kubeconfig_file"),
-                field("namespaces", "map of anything"),
-                field("selectors", "list of anything"),
-                field("attach_metadata", "map of boolean"),
-            ],
-            HTTP,
-        ],
-        &[
-            Rule::Some(
-                &["role"],
-                "role missing (one of: pod, service, endpoints, endpointslice, node, ingress)",
-            ),
-            Rule::Word(
-                "role",
-                "pod",
-                &["node", "pod", "service", "endpoints", "endpointslice", "ingress"],
-                "unknown Kubernetes SD role",
-            ),
-            Rule::One(
-                &["kubeconfig_file", "api_server"],
-                "cannot use 'kubeconfig_file' and 'api_server' simultaneously",
-            ),
-            Rule::Kubernetes,
         ],
     ),
     cloud!(
@@ -505,19 +472,3 @@ const OCI_RULES: &[Rule] = &[
         )],
     ),
 ];
-
-/// `namespaces` of kubernetes
-pub static NAMESPACES: Table = Table {
-    title: "kubernetes_sd namespaces",
-    type_name: "kubernetes.plain",
-    doc: "",
-    parts: &[&[field("own_namespace", "boolean"), list("names")]],
-};
-
-/// One of `selectors` of kubernetes
-pub static SELECTOR: Table = Table {
-    title: "kubernetes_sd selector",
-    type_name: "kubernetes.SelectorConfig",
-    doc: "",
-    parts: &[&[word("role"), word("label"), word("field")]],
-};

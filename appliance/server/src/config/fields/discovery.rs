@@ -30,7 +30,7 @@ pub const DISCOVERY: &[Field] = &[
     discovery("hetzner_sd_configs"),
     yes("http_sd_configs", "list of http_sd", "[]", "Targets that a URL lists."),
     discovery("ionos_sd_configs"),
-    discovery("kubernetes_sd_configs"),
+    yes("kubernetes_sd_configs", "list of kubernetes_sd", "[]", "Objects of a Kubernetes cluster."),
     discovery("kuma_sd_configs"),
     discovery("lightsail_sd_configs"),
     discovery("linode_sd_configs"),
@@ -219,4 +219,60 @@ pub static CONSUL: Table = Table {
         ],
         HTTP,
     ],
+};
+
+/// One of `kubernetes_sd_configs`
+pub static KUBERNETES: Table = Table {
+    title: "kubernetes_sd",
+    type_name: "kubernetes.plain",
+    doc: "Objects of a Kubernetes cluster; it tells of changes as they come. Without api_server and \
+          kubeconfig_file this process runs in a pod of the cluster.",
+    parts: &[
+        &[
+            yes("role", "role", "", "node, service, pod, endpoints, endpointslice or ingress."),
+            yes("api_server", "URL", "", "The API server."),
+            yes("kubeconfig_file", "path", "", "File that says where it is and who we are."),
+            yes("namespaces", "kubernetes_sd namespaces", "all", "Namespaces of the objects."),
+            yes("selectors", "list of kubernetes_sd selector", "[]", "Which objects count."),
+            yes("attach_metadata", "attach_metadata", "", "What is added to targets."),
+        ],
+        HTTP,
+    ],
+};
+
+/// `namespaces` of kubernetes
+pub static NAMESPACES: Table = Table {
+    title: "kubernetes_sd namespaces",
+    type_name: "kubernetes.plain",
+    doc: "",
+    parts: &[&[
+        yes("own_namespace", "boolean", "false", "Whether that of our pod is one."),
+        yes("names", "list of name", "[]", "Their names."),
+    ]],
+};
+
+/// One of `selectors` of kubernetes
+pub static SELECTOR: Table = Table {
+    title: "kubernetes_sd selector",
+    type_name: "kubernetes.SelectorConfig",
+    doc: "",
+    parts: &[&[
+        yes("role", "role", "", "Which objects it is for."),
+        yes("label", "text", "", "By labels, as kubectl takes it."),
+        yes("field", "text", "", "By fields."),
+    ]],
+};
+
+/// `attach_metadata` of kubernetes
+pub static ATTACH: Table = Table {
+    title: "attach_metadata",
+    type_name: "kubernetes.AttachMetadataConfig",
+    doc: "What is added to targets of kubernetes, each at the cost of another watch.",
+    parts: &[&[
+        yes("node", "boolean", "false", "Name, labels and annotations of the node."),
+        yes("namespace", "boolean", "false", "Labels and annotations of the namespace."),
+        yes("deployment", "boolean", "false", "Name of the deployment of pods."),
+        yes("job", "boolean", "false", "Name of the job of pods."),
+        yes("cronjob", "boolean", "false", "Name of the cron job of pods."),
+    ]],
 };
