@@ -40,6 +40,9 @@ pub struct Scraper {
     next_id: u32,
     targets: BTreeMap<TargetId, Active>,
     by_identity: HashMap<GroupKey, TargetId, foldhash::fast::FixedState>,
+    /// By the address of the specification that a target holds: what is given again unchanged is
+    /// neither hashed nor compared.
+    by_address: HashMap<usize, TargetId, foldhash::fast::FixedState>,
     /// Targets by the slot that is theirs next.
     due: BTreeSet<(Slot, TargetId)>,
     /// Targets whose slot came while too many fetches were out, in order; those whose turn is
@@ -88,6 +91,11 @@ pub struct Out<'a> {
     pub effects: &'a mut Vec<Effect>,
 }
 
+/// What tells one specification in memory from another while both are held.
+fn address(spec: &Arc<TargetSpec>) -> usize {
+    Arc::as_ptr(spec).addr()
+}
+
 impl Scraper {
     /// A scraper without targets.
     #[must_use]
@@ -99,6 +107,7 @@ impl Scraper {
             next_id: 0,
             targets: BTreeMap::new(),
             by_identity: HashMap::default(),
+            by_address: HashMap::default(),
             due: BTreeSet::new(),
             waiting: VecDeque::new(),
             leaving: BTreeSet::new(),
@@ -118,15 +127,16 @@ impl Scraper {
         self.observe(now);
         let mut wanted: BTreeSet<TargetId> = BTreeSet::new();
         for spec in specs {
-            let identity = spec.identity();
-            match self.by_identity.get(&identity).copied() {
+            let same = self.by_address.get(&address(&spec)).copied();
+            let known = same.or_else(|| self.by_identity.get(&spec.identity()).copied());
+            match known {
                 Some(id) if wanted.contains(&id) => {}
                 Some(id) => {
                     wanted.insert(id);
                     self.keep(now, id, spec);
                 }
                 None => {
-                    wanted.insert(self.add(now, identity, spec));
+                    wanted.insert(self.add(now, spec));
                 }
             }
         }
@@ -142,10 +152,12 @@ impl Scraper {
         self.bench.layouts.sweep();
     }
 
-    fn add(&mut self, now: Now, identity: GroupKey, spec: Arc<TargetSpec>) -> TargetId {
+    fn add(&mut self, now: Now, spec: Arc<TargetSpec>) -> TargetId {
         let id = TargetId(self.next_id);
         self.next_id = self.next_id.checked_add(1).expect("fewer than 2^32 targets in a run");
+        self.by_address.insert(address(&spec), id);
         let target = Active::new(spec, &self.options);
+        let identity = target.identity;
         let slot = target.schedule.at_or_after(now.wall);
         self.targets.insert(id, target);
         self.by_identity.insert(identity, id);
@@ -160,8 +172,14 @@ impl Scraper {
             self.leaving.remove(&(departure.at, id));
         }
         let interval_changed = target.spec.interval_ms != spec.interval_ms;
-        if target.spec != spec {
-            target.change(spec, &self.options);
+        if !Arc::ptr_eq(&target.spec, &spec) {
+            self.by_address.remove(&address(&target.spec));
+            self.by_address.insert(address(&spec), id);
+            if target.spec == spec {
+                target.spec = spec;
+            } else {
+                target.change(spec, &self.options);
+            }
         }
         let flying = matches!(target.turn, Turn::InFlight(_));
         if !flying && (departure.is_some() || interval_changed) {
@@ -296,6 +314,7 @@ impl Scraper {
         let departure = self.departures.remove(&id);
         let Some((mut target, departure)) = self.targets.remove(&id).zip(departure) else { return };
         self.by_identity.remove(&target.identity);
+        self.by_address.remove(&address(&target.spec));
         if matches!(target.turn, Turn::InFlight(_)) {
             // Its answer finds nobody and is counted.
             self.in_flight = self.in_flight.checked_sub(1).expect("SC1: a fetch was out");
@@ -415,6 +434,8 @@ impl Scraper {
         let flies = |target: &&Active| matches!(target.turn, Turn::InFlight(_));
         let out = self.targets.values().filter(flies).count();
         assert!(out == self.in_flight, "SC1: {out} fetches out, {} counted", self.in_flight);
+        let (held, known) = (self.targets.len(), self.by_address.len());
+        assert!(held == known, "{held} targets, {known} addresses of specifications");
         for (id, target) in &self.targets {
             let in_place = match target.turn {
                 Turn::Idle => self.departures.contains_key(id),
