@@ -225,8 +225,8 @@ pub static CONSUL: Table = Table {
 pub static KUBERNETES: Table = Table {
     title: "kubernetes_sd",
     type_name: "kubernetes.plain",
-    doc: "Objects of a Kubernetes cluster; it tells of changes as they come. Without api_server and \
-          kubeconfig_file this process runs in a pod of the cluster.",
+    doc: "Objects of a Kubernetes cluster; it tells of changes as they come. Without api_server \
+          and kubeconfig_file this process runs in a pod of the cluster.",
     parts: &[
         &[
             yes("role", "role", "", "node, service, pod, endpoints, endpointslice or ingress."),
