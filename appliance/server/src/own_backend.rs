@@ -43,7 +43,7 @@ use crate::host::lines::float;
 use crate::kernel_events::KernelEvents;
 use crate::relabel_steps::steps;
 use crate::state::{Loaded, Running, State};
-use crate::store_source::StoreSource;
+use crate::store_source::{StoreSource, cache_bytes};
 
 /// Longest wait for the shards' counts and targets.
 const ASK_TIMEOUT: Duration = Duration::from_secs(10);
@@ -169,6 +169,9 @@ impl OwnBackend {
         let memory = &self.engine.memory;
         let help = "Bytes that all queries hold.";
         into.gauge("cresset_query_memory_bytes", help, &[], float(memory.taken()));
+        let kept = u64::try_from(cache_bytes()).unwrap_or(u64::MAX);
+        let help = "Bytes of directories and pages that query threads keep.";
+        into.gauge("cresset_query_cache_bytes", help, &[], float(kept));
         let help = "Bytes that all queries together may hold.";
         into.gauge("cresset_query_memory_max_bytes", help, &[], float(memory.bytes_max()));
         let help = "Times that queries together wanted more memory than they may hold.";
