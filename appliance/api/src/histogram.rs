@@ -3,6 +3,7 @@
 //! Source: `AllBucketIterator` and `getBound` of Prometheus's `model/histogram`.
 
 use model::native_histogram::{CUSTOM_BUCKETS_SCHEMA, NativeHistogram, Span};
+use query::native::bucket::exponential_bound;
 
 /// Which bounds belong to a bucket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,14 +80,7 @@ fn bound(histogram: &NativeHistogram, index: i64) -> f64 {
             Err(_) => f64::NEG_INFINITY,
         };
     }
-    let exponent = exact(index) * f64::from(-histogram.schema).exp2();
-    // The bucket that ends at 2^1024 ends at the largest float; the one behind it takes infinity.
-    if exponent == 1024.0 { f64::MAX } else { exponent.exp2() }
-}
-
-#[expect(clippy::cast_precision_loss, reason = "bucket indexes are far below 2^52")]
-fn exact(index: i64) -> f64 {
-    index as f64
+    exponential_bound(i32::try_from(index).unwrap_or(i32::MAX), histogram.schema)
 }
 
 #[cfg(test)]

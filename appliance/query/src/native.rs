@@ -1,5 +1,7 @@
 //! Arithmetic of native histograms, as Prometheus computes with them.
 
+mod bound_table;
+
 pub mod bucket;
 pub mod describe;
 

@@ -17,7 +17,7 @@ use crate::evaluate::group::Groups;
 use crate::evaluate::join::add;
 use crate::evaluate::labels::{with, without_metadata};
 use crate::evaluate::quantile::{quantile, warn_quantile};
-use crate::evaluate::rank::Ranking;
+use crate::evaluate::rank::{Ranking, heap_order};
 use crate::evaluate::ratio::is_sampled;
 use crate::native::describe::text_of;
 use crate::plan::node::Aggregate;
@@ -52,7 +52,7 @@ pub(crate) struct Aggregator {
     /// Labels of the series, and whether their names are to go, where samples stay theirs.
     members: Vec<(LabelSet, bool)>,
     /// Columns of the members of which samples stay, where those are taken as they come.
-    kept: StepVector,
+    kept: Vec<(usize, StepSeries)>,
 }
 
 impl Aggregator {
@@ -155,7 +155,7 @@ impl Aggregator {
                     taken.push(vec![0; self.steps]);
                 }
                 let kept = first_of(ks, &mut taken[group], &streamed.column.occupied());
-                self.keep(context, streamed, &kept)?;
+                self.keep(context, streamed, group, &kept)?;
             }
             Gathered::Ratio(ratios) => {
                 let visible = visible(streamed.labels, hidden);
@@ -165,7 +165,7 @@ impl Aggregator {
                         kept.set(step);
                     }
                 }
-                self.keep(context, streamed, &kept)?;
+                self.keep(context, streamed, group, &kept)?;
             }
         }
         Ok(())
@@ -175,12 +175,13 @@ impl Aggregator {
         &mut self,
         context: &mut Context<'_>,
         streamed: Streamed<'_>,
+        group: usize,
         kept: &Bitmap,
     ) -> Result<(), Fault> {
         streamed.column.retain(kept);
         if !streamed.column.is_empty() {
             let series = context.keep(streamed)?;
-            self.kept.push(series);
+            self.kept.push((group, series));
         }
         Ok(())
     }
@@ -215,9 +216,23 @@ impl Aggregator {
             Gathered::Ranking(ranking) => {
                 ranked(ranking.finish(), &self.members, steps, delayed, &mut context.budget)
             }
-            Gathered::Limit(..) | Gathered::Ratio(_) => Ok(self.kept),
+            Gathered::Limit(..) | Gathered::Ratio(_) if steps == 1 => Ok(heaped(self.kept)),
+            Gathered::Limit(..) | Gathered::Ratio(_) => {
+                Ok(self.kept.into_iter().map(|(_, series)| series).collect())
+            }
         }
     }
+}
+
+/// The series that stay of an instant query, by group.
+fn heaped(mut kept: Vec<(usize, StepSeries)>) -> StepVector {
+    kept.sort_by_key(|(group, _)| *group);
+    let mut vector = Vec::with_capacity(kept.len());
+    for same in kept.chunk_by(|a, b| a.0 == b.0) {
+        let values = same.iter().map(|(_, series)| series.column.float(0).unwrap_or(0.0));
+        vector.extend(heap_order(values).into_iter().map(|at| same[at].1.clone()));
+    }
+    vector
 }
 
 /// The steps of a series at which its group has taken fewer samples than `ks`; they are taken.

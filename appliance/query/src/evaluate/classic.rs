@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use model::bitmap::Bitmap;
 use model::label_set::LabelSet;
 use model::native_histogram::NativeHistogram;
 
@@ -87,6 +88,7 @@ impl Asking {
                 }
             }
             Asked::Quantiles { quantiles, label } => {
+                let mut repaired = vec![Bitmap::new(grid.count); histograms.len()];
                 for (quantiles, _) in quantiles {
                     for native in &natives {
                         let column =
@@ -97,9 +99,10 @@ impl Asking {
                         let added = self.by_quantile(labels, quantiles, label, column, budget)?;
                         answers.extend(added);
                     }
-                    for classic in &histograms {
-                        let column =
-                            self.quantiles(quantiles, classic, (vector, &clashes), grid, notes);
+                    for (classic, repaired) in histograms.iter().zip(&mut repaired) {
+                        let answer =
+                            self.quantile_answer(quantiles, classic, grid, repaired, notes);
+                        let column = by_step(classic, vector, grid, &clashes, answer);
                         let labels = &classic.labels;
                         let added = self.by_quantile(labels, quantiles, label, column, budget)?;
                         answers.extend(added);
@@ -211,18 +214,20 @@ impl Asking {
         notes.warn(self.span, with_metric_name(&text, name));
     }
 
-    fn quantiles(
+    /// The quantile of one step; the repair of a histogram is told once, with its first quantile.
+    fn quantile_answer(
         &self,
         quantiles: &[f64],
         classic: &Classic,
-        (vector, clashes): (&StepVector, &Clashes),
         grid: &Grid,
+        repaired: &mut Bitmap,
         notes: &mut Annotations,
-    ) -> Column {
-        by_step(classic, vector, grid, clashes, |step, buckets| {
+    ) -> impl FnMut(usize, &mut [Bucket]) -> f64 {
+        let name = if self.delayed { classic.labels.metric_name() } else { "" };
+        move |step, buckets| {
             let (value, repair) = quantile_of(quantiles[step], buckets);
-            if let Some(repair) = repair {
-                let name = if self.delayed { classic.labels.metric_name() } else { "" };
+            if let Some(repair) = repair.filter(|_| !repaired.get(step)) {
+                repaired.set(step);
                 let time = grid.time_ms(step);
                 let seen = Monotonicity {
                     times_ms: (time, time),
@@ -233,7 +238,7 @@ impl Asking {
                 notes.monotonicity(self.span, name, seen);
             }
             value
-        })
+        }
     }
 
     /// A histogram's quantiles; with a label, one series for each value that `q` takes.

@@ -62,6 +62,40 @@ pub(crate) enum Outcome {
     Incompatible,
 }
 
+/// What the pairs of two vectors have to say: of each step only the last word is heard, as
+/// upstream keeps one error of a step's pairs.
+#[derive(Debug, Default)]
+pub(crate) struct LastNotes {
+    /// The different words; there are as many as kinds of pairs.
+    words: Vec<Annotations>,
+    /// By step the word, counted from 1; 0 is silence. Empty until the first word.
+    last: Vec<u8>,
+}
+
+impl LastNotes {
+    fn put(&mut self, step: usize, steps: usize, word: Annotations) {
+        if word.is_empty() {
+            return;
+        }
+        let known = self.words.iter().position(|known| *known == word);
+        let at = known.unwrap_or(self.words.len());
+        if known.is_none() {
+            self.words.push(word);
+        }
+        self.last.resize(steps, 0);
+        self.last[step] = u8::try_from(at + 1).expect("an operator has few texts");
+    }
+
+    /// Adds what is heard to `notes`.
+    pub(crate) fn tell(self, notes: &mut Annotations) {
+        for (at, word) in self.words.into_iter().enumerate() {
+            if self.last.iter().any(|last| usize::from(*last) == at + 1) {
+                notes.merge(word);
+            }
+        }
+    }
+}
+
 impl Operator {
     /// What the operator makes of two samples.
     pub(crate) fn combine(
@@ -169,7 +203,7 @@ impl Operator {
         left: &Column,
         right: &Column,
         mask: Bitmap,
-        notes: &mut Annotations,
+        notes: &mut LastNotes,
     ) -> (Column, Bitmap) {
         let steps = left.steps();
         assert_eq!(steps, right.steps(), "both columns have the grid's steps");
@@ -181,7 +215,9 @@ impl Operator {
         for step in mask.iter_ones() {
             let operands = Operand::of(left, step).zip(Operand::of(right, step));
             let Some((a, b)) = operands else { continue };
-            let outcome = self.combine(a, b, notes);
+            let mut own = Annotations::default();
+            let outcome = self.combine(a, b, &mut own);
+            notes.put(step, steps, own);
             if self.put(outcome, step, &mut result) {
                 matched.set(step);
             }

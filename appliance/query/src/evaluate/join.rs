@@ -12,7 +12,7 @@ use model::label_set::LabelSet;
 use crate::ast::{Cardinality, VectorMatching};
 use crate::evaluate::column::{Column, StepSeries, StepVector};
 use crate::evaluate::context::Context;
-use crate::evaluate::element::Operator;
+use crate::evaluate::element::{LastNotes, Operator};
 use crate::evaluate::fault::Fault;
 use crate::evaluate::labels::{is_metadata, only, without, write_key};
 use crate::evaluate::operator::changes_meaning;
@@ -89,6 +89,7 @@ pub(crate) struct Join<'a> {
     /// Steps of each signature at which any pair was combined.
     matched: HashMap<usize, Bitmap>,
     failure: Option<(usize, Fault)>,
+    notes: LastNotes,
     result: StepVector,
 }
 
@@ -122,9 +123,11 @@ pub(crate) fn join(
         taken: HashMap::new(),
         matched: HashMap::new(),
         failure: None,
+        notes: LastNotes::default(),
         result: Vec::new(),
     };
     join.run(context)?;
+    join.notes.tell(&mut context.notes);
     match join.failure {
         Some((_, fault)) => Err(fault),
         None => Ok(join.result),
@@ -138,7 +141,7 @@ impl Join<'_> {
             partners[*signature].push(at);
         }
         self.check_one_side(&partners);
-        if self.failure.is_some() {
+        if self.failure.as_ref().is_some_and(|(step, _)| *step == 0) {
             return Ok(());
         }
         for at in 0..self.many.len() {
@@ -225,8 +228,7 @@ impl Join<'_> {
         let labels = self.result_labels(&many.labels, &one.labels);
         context.budget.take_bytes(self.result_bytes(&labels))?;
         let (left, right) = self.sides(&many.column, &one.column);
-        let (column, matched) =
-            self.operator.combine_columns(left, right, mask, &mut context.notes);
+        let (column, matched) = self.operator.combine_columns(left, right, mask, &mut self.notes);
         self.emit(signature, labels, column, matched);
         Ok(())
     }
@@ -248,8 +250,7 @@ impl Join<'_> {
         let labels = self.result_labels(&many.labels, &self.signatures.matched(&many.labels));
         context.budget.take_bytes(self.result_bytes(&labels))?;
         let (left, right) = self.sides(&many.column, &filled);
-        let (column, matched) =
-            self.operator.combine_columns(left, right, mask, &mut context.notes);
+        let (column, matched) = self.operator.combine_columns(left, right, mask, &mut self.notes);
         self.emit(signature, labels, column, matched);
         Ok(())
     }
@@ -269,8 +270,7 @@ impl Join<'_> {
         let labels = self.result_labels(&self.signatures.matched(&one.labels), &one.labels);
         context.budget.take_bytes(self.result_bytes(&labels))?;
         let (left, right) = self.sides(&filled, &one.column);
-        let (column, matched) =
-            self.operator.combine_columns(left, right, mask, &mut context.notes);
+        let (column, matched) = self.operator.combine_columns(left, right, mask, &mut self.notes);
         self.emit(signature, labels, column, matched);
         Ok(())
     }

@@ -94,7 +94,8 @@ impl Leaf {
         grid: &Grid,
     ) -> Leaf {
         let lookback_ms = context.settings.lookback_ms;
-        let smoothed = selector.extension == Extension::Smoothed;
+        // `timestamp` asks for the sample itself, as if nothing were smoothed.
+        let smoothed = selector.extension == Extension::Smoothed && pick == Pick::Value;
         let ahead_ms = if smoothed { lookback_ms } else { 0 };
         let after = selector.moved.reference_ms(grid.start_ms).saturating_sub(lookback_ms);
         let until = selector.moved.reference_ms(grid.last_ms()).saturating_add(ahead_ms);

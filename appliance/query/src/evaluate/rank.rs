@@ -85,6 +85,14 @@ fn worse(left: f64, right: f64, top: bool) -> bool {
     left.is_nan() || if top { left < right } else { right < left }
 }
 
+/// The order in which `limitk` and `limit_ratio` list the samples of a group: upstream puts them
+/// into the heap of `topk`, a histogram as 0.
+pub(crate) fn heap_order(values: impl Iterator<Item = f64>) -> Vec<usize> {
+    let mut heap = Heap::default();
+    values.enumerate().for_each(|(at, value)| heap.push((value, at), true));
+    heap.entries.into_iter().map(|(_, at)| at).collect()
+}
+
 /// A ranking under way.
 #[derive(Debug)]
 pub(crate) struct Ranking {
@@ -160,6 +168,11 @@ mod tests {
         }
         let kept: Vec<_> = ranking.finish().iter().map(|(position, ..)| *position).collect();
         assert_eq!(kept, expected);
+    }
+
+    #[test]
+    fn samples_that_stay_unranked_lie_as_in_a_heap() {
+        assert_eq!(heap_order([2.0, 3.0, 1.0, f64::NAN].into_iter()), [3, 2, 0, 1]);
     }
 
     #[test]

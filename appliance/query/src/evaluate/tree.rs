@@ -470,12 +470,12 @@ fn sorted(
     grid: &Grid,
 ) -> Result<StepVector, Fault> {
     use SpecialFunction as F;
+    let mut vector = vector(context, &args[0], grid)?;
     if !grid.is_instant() {
         let text = "sort is ineffective for range queries since results are always ordered by \
                     labels";
         context.notes.warn(span, text.to_owned());
     }
-    let mut vector = vector(context, &args[0], grid)?;
     if matches!(function, F::Sort | F::SortDesc) {
         sort_by_value(&mut vector, function == F::SortDesc);
     } else if grid.is_instant() {

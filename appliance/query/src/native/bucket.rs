@@ -2,6 +2,8 @@
 
 use model::native_histogram::{CUSTOM_BUCKETS_SCHEMA, NativeHistogram, Span};
 
+use crate::native::bound_table::{FINEST_SCHEMA, HALVES};
+
 /// A bucket with its bounds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Bucket {
@@ -60,15 +62,13 @@ pub fn exponential_bound(index: i32, schema: i32) -> f64 {
         let exponent = i64::from(index) << -schema;
         return bounded(power_of_two(exponent), exponent);
     }
-    let parts = 1i64 << schema;
-    let exponent = i64::from(index).div_euclid(parts);
-    let part = i64::from(index).rem_euclid(parts);
+    let schema = schema.unsigned_abs().min(FINEST_SCHEMA);
+    let exponent = i64::from(index) >> schema;
+    let part = index.cast_unsigned() & ((1 << schema) - 1);
     if part == 0 {
         return bounded(power_of_two(exponent), exponent);
     }
-    #[expect(clippy::cast_precision_loss, reason = "at most 256 parts")]
-    let fraction = (part as f64 / parts as f64).exp2();
-    fraction * power_of_two(exponent)
+    2.0 * HALVES[(part << (FINEST_SCHEMA - schema)) as usize] * power_of_two(exponent)
 }
 
 fn power_of_two(exponent: i64) -> f64 {
@@ -161,7 +161,8 @@ mod tests {
         assert_eq!(exponential_bound(3, 0), 8.0);
         assert_eq!(exponential_bound(-1, 0), 0.5);
         assert_eq!(exponential_bound(1, -1), 4.0);
-        assert!((exponential_bound(1, 1) - std::f64::consts::SQRT_2).abs() < 1e-15);
+        assert_eq!(exponential_bound(1, 1).to_string(), "1.414213562373095");
+        assert_eq!(exponential_bound(-1, 2).to_string(), "0.8408964152537144");
         assert_eq!(exponential_bound(1024, 0), f64::MAX);
         assert_eq!(exponential_bound(1025, 0), f64::INFINITY);
     }

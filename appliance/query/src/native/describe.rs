@@ -69,6 +69,10 @@ pub fn quantile_of(q: f64, histogram: &NativeHistogram) -> (f64, Option<NanNote>
     rank = if forward { rank - (count - bucket.count) } else { count - rank };
     let seen = count + buckets[at..].iter().map(|bucket| bucket.count).sum::<f64>();
     let note = (has_nan && seen < histogram.count).then_some(NanNote::Skew);
+    if let (true, [.., last]) = (has_nan, &buckets[at..]) {
+        // Upstream looks for NaN in the buckets that follow, and goes on with the last of them.
+        bucket = *last;
+    }
     (interpolated(histogram, &bucket, rank / bucket.count), note)
 }
 
