@@ -176,6 +176,10 @@ fn words(
         }
         CertificateError::BadEncoding => "malformed certificate".to_owned(),
         CertificateError::UnhandledCriticalExtension => "unhandled critical extension".to_owned(),
+        // `webpki` has no word of rustls for an authority that serves itself and is not trusted.
+        other if format!("{other:?}").contains("CaUsedAsEndEntity") => {
+            "certificate signed by unknown authority".to_owned()
+        }
         other => other.to_string(),
     };
     format!("x509: {text}")
