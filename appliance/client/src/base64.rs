@@ -17,9 +17,42 @@ pub fn encode(bytes: &[u8]) -> String {
     text
 }
 
+/// The bytes of a text in Base64; `None` when it is none.
+#[must_use]
+pub fn decode(text: &str) -> Option<Vec<u8>> {
+    let digits = text.trim_end_matches('=');
+    if text.len() % 4 != 0 || 2 < text.len() - digits.len() {
+        return None;
+    }
+    let mut bytes = Vec::with_capacity(digits.len() * 3 / 4);
+    let (mut bits, mut count) = (0u32, 0);
+    for digit in digits.bytes() {
+        let six = DIGITS.iter().position(|known| *known == digit)?;
+        bits = bits << 6 | u32::try_from(six).ok()?;
+        count += 6;
+        if 8 <= count {
+            count -= 8;
+            bytes.push(bits.checked_shr(count)?.to_le_bytes()[0]);
+            bits &= (1 << count) - 1;
+        }
+    }
+    (bits == 0 && count < 6).then_some(bytes)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_written_reads_back_and_nothing_else() {
+        for length in 0..50u8 {
+            let bytes: Vec<u8> = (0..length).map(|byte| byte.wrapping_mul(37)).collect();
+            assert_eq!(decode(&encode(&bytes)), Some(bytes));
+        }
+        for bad in ["a", "ab=", "a===", "ab*=", "YWK="] {
+            assert_eq!(decode(bad), None, "{bad}");
+        }
+    }
 
     #[test]
     fn every_length_is_padded() {

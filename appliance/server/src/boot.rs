@@ -33,6 +33,7 @@ use crate::config::job::ScrapeConfig;
 use crate::config::{Config, load};
 use crate::doctor;
 use crate::flags::{FEATURES, Flags};
+use crate::gate::Gate;
 use crate::kernel_events::KernelEvents;
 use crate::own_backend::{Orders, OwnBackend, Reload};
 use crate::query_log::QueryLog;
@@ -44,6 +45,7 @@ use crate::supervisor::{self, Watchdog};
 use crate::target_thread::TargetThread;
 use crate::targets::embedded_yaml;
 use crate::web::{self, Web};
+use crate::web_config::Watched;
 
 /// Reloads that wait for the main thread.
 const RELOADS_MAX: usize = 16;
@@ -121,6 +123,7 @@ pub fn run(flags: &Flags) -> anyhow::Result<()> {
         let config = Origin::File(path.clone()).load().map_err(Refused)?;
         collectors = config.own.kernel_collectors;
     }
+    let access = Watched::new(flags.web_config_file.clone()).map_err(Refused)?;
     // Before any other thread: each has what the one had that started it.
     let collectors = collectors.unwrap_or_else(|| Collector::DEFAULT.to_vec());
     let kernel_events = KernelEvents::start(collectors)?;
@@ -151,6 +154,9 @@ pub fn run(flags: &Flags) -> anyhow::Result<()> {
         router: api::router::router(Arc::new(backend)),
         cpus: plan(&allowed()).service,
         connections_max: flags.connections_max,
+        access,
+        gate: Gate::new(Arc::clone(&state.unauthorized)),
+        prefix: flags.route_prefix.clone(),
         silence_max: Duration::from_millis(flags.read_timeout_ms),
         orders,
         stopping,
@@ -180,6 +186,9 @@ fn examine() {
 
 /// Says which features are on, which have no effect and which are unknown, as upstream does.
 fn report_features(flags: &Flags) {
+    for flag in &flags.without_effect {
+        tracing::warn!(flag, "this flag of Prometheus has no effect");
+    }
     for option in &flags.features {
         match FEATURES.iter().find(|(known, _)| known == option) {
             Some((_, true)) => tracing::info!(%option, "a feature is enabled"),

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use api::inbound::Receivers;
 use api::outbound::ReadLimits;
+use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use machine::reactor::IoChoice;
 use model::duration::parse_duration_ms;
@@ -118,8 +119,21 @@ pub static FLAGS: &[Flag] = &[
         "web.external-url",
         "URL",
         "",
-        "URL under which the server is reached from outside. Only its host is used, in targets' \
-         globalUrl.",
+        "URL under which the server is reached from outside. Its host stands in targets' \
+         globalUrl; its path is the default of --web.route-prefix.",
+    ),
+    value(
+        "web.route-prefix",
+        "PATH",
+        "",
+        "Path below which everything is answered. Default is the path of --web.external-url.",
+    ),
+    value(
+        "web.config.file",
+        "FILE",
+        "",
+        "TLS, client certificates, passwords and headers, as Prometheus's web configuration; read \
+         again when it or a file that it names changes.",
     ),
     value(
         "web.cors.origin",
@@ -191,24 +205,41 @@ pub static FLAGS: &[Flag] = &[
     value("log.format", "logfmt|json", "logfmt", "Form of the log."),
     unsupported("agent", NOT_YET),
     unsupported("storage.agent.path", NOT_YET),
-    unsupported(
-        "storage.tsdb.no-lockfile",
-        "leave it out: two servers in one directory would destroy it",
-    ),
-    unsupported("web.route-prefix", NOT_YET),
-    unsupported(
-        "web.config.file",
-        "leave it out: put a proxy before the server for TLS and passwords",
-    ),
     unsupported("web.enable-otlp-receiver", NOT_YET),
-    unsupported("storage.remote.flush-deadline", NOT_YET),
-    unsupported("rules.alert.for-outage-tolerance", "leave it out: rules are not evaluated yet"),
-    unsupported("rules.alert.for-grace-period", "leave it out: rules are not evaluated yet"),
-    unsupported("rules.alert.resend-delay", "leave it out: rules are not evaluated yet"),
-    unsupported(
-        "alertmanager.notification-queue-capacity",
-        "leave it out: rules are not evaluated yet",
-    ),
+];
+
+/// Flags of Prometheus that are accepted, so that its unit files work, and do nothing here: what
+/// they tune is not there, or not evaluated. Whether each takes a value.
+pub static WITHOUT_EFFECT: &[(&str, bool)] = &[
+    ("alertmanager.drain-notification-queue-on-shutdown", false),
+    ("alertmanager.notification-batch-size", true),
+    ("alertmanager.notification-queue-capacity", true),
+    ("alertmanager.timeout", true),
+    ("auto-gomaxprocs", false),
+    ("auto-gomemlimit", false),
+    ("auto-gomemlimit.ratio", true),
+    ("rules.alert.for-grace-period", true),
+    ("rules.alert.for-outage-tolerance", true),
+    ("rules.alert.resend-delay", true),
+    ("rules.max-concurrent-evals", true),
+    ("scrape.adjust-timestamps", false),
+    ("scrape.discovery-reload-interval", true),
+    ("scrape.timestamp-tolerance", true),
+    ("storage.remote.flush-deadline", true),
+    ("storage.tsdb.allow-overlapping-blocks", false),
+    ("storage.tsdb.delay-compact-file.path", true),
+    ("storage.tsdb.head-chunks-write-queue-size", true),
+    ("storage.tsdb.max-block-chunk-segment-size", true),
+    ("storage.tsdb.max-block-duration", true),
+    ("storage.tsdb.no-lockfile", false),
+    ("storage.tsdb.samples-per-chunk", true),
+    ("storage.tsdb.wal-compression", false),
+    ("storage.tsdb.wal-compression-type", true),
+    ("storage.tsdb.wal-segment-size", true),
+    ("web.console.libraries", true),
+    ("web.console.templates", true),
+    ("web.max-notifications-subscribers", true),
+    ("web.user-assets", true),
 ];
 
 /// Names of `--enable-feature` that Prometheus knows, and whether they have an effect here; what
@@ -251,6 +282,8 @@ pub enum Task {
     Run(Box<Flags>),
     /// Check configuration files.
     CheckConfig(Vec<PathBuf>),
+    /// Check a file of `--web.config.file`.
+    CheckWebConfig(PathBuf),
     /// Write the schema of the configuration file.
     ConfigSchema,
     /// Look at the machine.
@@ -292,6 +325,10 @@ pub struct Flags {
     pub listen: Vec<SocketAddr>,
     /// Host of `--web.external-url`, with the port if one is written.
     pub external_host: Option<String>,
+    /// `--web.route-prefix`, without the slash at its end.
+    pub route_prefix: String,
+    /// `--web.config.file`
+    pub web_config_file: Option<PathBuf>,
     /// `--web.cors.origin`, and whether it is any origin.
     pub cors_origin: (GoRegex, bool),
     /// `--web.max-connections`
@@ -324,6 +361,8 @@ pub struct Flags {
     pub log_level: Level,
     /// `--log.format`
     pub log_format: LogFormat,
+    /// Flags of Prometheus that were given and have no effect.
+    pub without_effect: Vec<&'static str>,
     /// Every flag and its value, for `/api/v1/status/flags`.
     pub values: Vec<(String, String)>,
 }
@@ -343,6 +382,11 @@ pub fn command() -> Command {
                     Command::new("config")
                         .about("Check configuration files; exit code 0 when all are valid")
                         .arg(Arg::new("files").value_name("FILE").required(true).num_args(1..)),
+                )
+                .subcommand(
+                    Command::new("web-config")
+                        .about("Check a file of --web.config.file; exit code 0 when it is valid")
+                        .arg(Arg::new("file").value_name("FILE").required(true)),
                 ),
         )
         .subcommand(
@@ -353,6 +397,14 @@ pub fn command() -> Command {
         )
         .subcommand(doctor())
         .subcommand(tsdb_arguments::command());
+    for (name, takes_value) in WITHOUT_EFFECT {
+        let argument = Arg::new(*name).long(*name).hide(true);
+        command = command.arg(if *takes_value {
+            argument.action(ArgAction::Append)
+        } else {
+            argument.action(ArgAction::Count)
+        });
+    }
     for flag in FLAGS {
         let argument = Arg::new(flag.name).long(flag.name).help(flag.doc);
         command = match flag.form {
@@ -400,6 +452,11 @@ pub fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Task, clap::
     {
         let files = config.get_many::<String>("files").into_iter().flatten();
         return Ok(Task::CheckConfig(files.map(PathBuf::from).collect()));
+    }
+    if let Some(("check", check)) = matches.subcommand()
+        && let Some(("web-config", config)) = check.subcommand()
+    {
+        return Ok(Task::CheckWebConfig(PathBuf::from(text(config, "file"))));
     }
     if let Some(("config", _)) = matches.subcommand() {
         return Ok(Task::ConfigSchema);
@@ -493,6 +550,13 @@ fn flags(matches: &ArgMatches) -> Result<Flags, String> {
         block_ms_min: duration_ms(matches, "storage.tsdb.min-block-duration")?,
         listen: listen.iter().map(|text| address(text)).collect::<Result<_, _>>()?,
         external_host: external_host(&text(matches, "web.external-url"))?,
+        route_prefix: route_prefix(
+            &text(matches, "web.route-prefix"),
+            &text(matches, "web.external-url"),
+        )?,
+        web_config_file: Some(text(matches, "web.config.file"))
+            .filter(|file| !file.is_empty())
+            .map(PathBuf::from),
         cors_origin: (pattern, origin == ".*"),
         connections_max: count(matches, "web.max-connections")?,
         read_timeout_ms: duration_ms(matches, "web.read-timeout")?,
@@ -524,6 +588,11 @@ fn flags(matches: &ArgMatches) -> Result<Flags, String> {
             "json" => LogFormat::Json,
             other => return Err(format!("--log.format must be logfmt or json, not {other:?}")),
         },
+        without_effect: WITHOUT_EFFECT
+            .iter()
+            .map(|(name, _)| *name)
+            .filter(|name| matches.value_source(name) == Some(ValueSource::CommandLine))
+            .collect(),
         values: shown(matches, &listen),
         config_file,
     })
@@ -578,6 +647,19 @@ fn external_host(url: &str) -> Result<Option<String>, String> {
     Ok(Some(host.to_owned()))
 }
 
+/// The path below which everything is: as given, else the URL's.
+fn route_prefix(given: &str, url: &str) -> Result<String, String> {
+    let path = match given {
+        "" => url.split_once("://").and_then(|(_, rest)| rest.split_once('/')).map_or("", |r| r.1),
+        given => given,
+    };
+    let path = path.trim_matches('/');
+    if path.contains(['{', '}', '*', '?', '#']) {
+        return Err(format!("--web.route-prefix: {path:?} is no plain path"));
+    }
+    Ok(if path.is_empty() { String::new() } else { format!("/{path}") })
+}
+
 fn shown(matches: &ArgMatches, listen: &[String]) -> Vec<(String, String)> {
     let value_of = |flag: &Flag| match flag.form {
         Form::Switch(_) => matches.get_flag(flag.name).to_string(),
@@ -598,9 +680,13 @@ mod tests {
         let line = std::iter::once("cresset").chain(arguments.iter().copied());
         match parse(line.map(str::to_owned)) {
             Ok(Task::Run(flags)) => Ok(*flags),
-            Ok(Task::CheckConfig(_) | Task::ConfigSchema | Task::Doctor { .. } | Task::Tsdb(_)) => {
-                Err("check".to_owned())
-            }
+            Ok(
+                Task::CheckConfig(_)
+                | Task::CheckWebConfig(_)
+                | Task::ConfigSchema
+                | Task::Doctor { .. }
+                | Task::Tsdb(_),
+            ) => Err("check".to_owned()),
             Err(error) => Err(error.to_string()),
         }
     }
@@ -641,8 +727,29 @@ mod tests {
         check_refused(&["--config.fil=x"], "--config.file");
         check_refused(&["--query.timeout=1x"], "not a valid duration string");
         check_refused(&["--query.max-samples=0"], "must be a count above 0");
-        check_refused(&["--web.config.file=x"], "unsupported flag --web.config.file; leave it out");
         check_refused(&["--agent"], "unsupported flag --agent");
+    }
+
+    #[test]
+    fn a_unit_file_of_prometheus_starts_it() {
+        let flags = run(&[
+            "--config.file=/etc/prometheus/prometheus.yml",
+            "--storage.tsdb.path=/var/lib/prometheus/metrics2/",
+            "--web.console.libraries=/etc/prometheus/console_libraries",
+            "--web.console.templates",
+            "/etc/prometheus/consoles",
+            "--storage.tsdb.wal-compression",
+            "--rules.alert.resend-delay=1m",
+            "--web.external-url=https://example.org/prom/",
+            "--web.config.file=web.yml",
+        ]);
+        let flags = flags.expect("accepted");
+        assert_eq!(flags.without_effect.len(), 4);
+        assert_eq!(flags.route_prefix, "/prom");
+        assert_eq!(flags.web_config_file, Some(PathBuf::from("web.yml")));
+        assert_eq!(run(&["--web.route-prefix=/"]).unwrap().route_prefix, "");
+        check_refused(&["--web.route-prefix=/{x}"], "is no plain path");
+        check_refused(&["--storage.tsdb.wal-compresion"], "--storage.tsdb.wal-compression");
     }
 
     #[test]

@@ -22,6 +22,16 @@ fn main() -> ExitCode {
             let _ = error.print();
             ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(1))
         }
+        Ok(Task::CheckWebConfig(file)) => match server::web_config::load(&file) {
+            Ok(_) => {
+                println!("{} SUCCESS", file.display());
+                ExitCode::SUCCESS
+            }
+            Err(reason) => {
+                eprintln!("FAILED: {reason}");
+                ExitCode::FAILURE
+            }
+        },
         Ok(Task::CheckConfig(files)) => {
             let mut are_valid = true;
             for file in files {

@@ -123,6 +123,8 @@ pub struct State {
     queries: Queries,
     /// Queries that the full queue refused.
     pub refused: AtomicU64,
+    /// Requests without a right user and password.
+    pub unauthorized: Arc<AtomicU64>,
 }
 
 impl State {
@@ -142,6 +144,7 @@ impl State {
             query_log: watch::Sender::new(None),
             queries: Queries::default(),
             refused: AtomicU64::new(0),
+            unauthorized: Arc::default(),
         }
     }
 
@@ -197,6 +200,9 @@ impl State {
         let help = "Whether Prometheus startup was fully completed and the server is ready for \
                     normal operation.";
         into.gauge("prometheus_ready", help, &[], f64::from(u8::from(is_ready)));
+        let help = "Requests without a right user and password.";
+        let unauthorized = float(self.unauthorized.load(Ordering::Relaxed));
+        into.counter("cresset_http_unauthorized_total", help, &[], unauthorized);
         self.collect_config(into);
         self.collect_targets(into);
         self.discovery.collect(into);

@@ -3,6 +3,7 @@
 //! Path: listeners → **web** → `api`'s router.
 //! Never: computes or waits for a shard; both would keep every connection waiting.
 
+use std::convert::Infallible;
 use std::future::Future as _;
 use std::io;
 use std::net::SocketAddr;
@@ -14,9 +15,12 @@ use std::time::Duration;
 use anyhow::Context as _;
 use api::router::Peer;
 use axum::Router;
-use hyper::Request;
+use axum::response::Response;
+use axum::routing::get;
 use hyper::body::Incoming;
+use hyper::header;
 use hyper::service::{Service as _, service_fn};
+use hyper::{Request, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use listenfd::ListenFd;
@@ -25,9 +29,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, Sleep};
+use tokio_rustls::TlsAcceptor;
 
+use crate::gate::Gate;
 use crate::own_backend::Orders;
 use crate::request_line::{GROWTH_MAX, RequestLine};
+use crate::web_config::Watched;
 
 /// Headers of one request; beyond them it is refused.
 const HEADERS_MAX: usize = 100;
@@ -45,6 +52,8 @@ const GRACE: Duration = Duration::from_secs(5);
 const LINE_BYTES: usize = BUFFER_BYTES_MAX / 64 / GROWTH_MAX;
 /// Pause after `accept` failed for want of descriptors or memory.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// Time for a TLS handshake.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Threads for requests that ask shards or read files, without evaluating.
 const ASK_THREADS: usize = 8;
 
@@ -60,6 +69,12 @@ pub struct Web {
     pub connections_max: usize,
     /// Longest silence of a connection.
     pub silence_max: Duration,
+    /// Who may connect and ask.
+    pub access: Watched,
+    /// Asks for passwords.
+    pub gate: Gate,
+    /// Path below which the router answers; "" for all.
+    pub prefix: String,
     /// Orders to the main thread.
     pub orders: Orders,
     /// Becomes true when the process ends.
@@ -111,12 +126,13 @@ pub fn run(web: Web) -> io::Result<()> {
 
 async fn serve(web: Web) -> io::Result<()> {
     let Web { listeners, router, connections_max, silence_max, orders, mut stopping, .. } = web;
+    let router = below(&web.prefix, router);
+    let door = Door { router, access: web.access, gate: web.gate, silence_max };
     spawn_signals(&orders)?;
     let slots = Arc::new(Semaphore::new(connections_max));
     for listener in listeners {
         let listener = TcpListener::from_std(listener)?;
-        let accept =
-            accept(listener, router.clone(), Arc::clone(&slots), silence_max, stopping.clone());
+        let accept = accept(listener, door.clone(), Arc::clone(&slots), stopping.clone());
         tokio::spawn(accept);
     }
     stopped(&mut stopping).await;
@@ -159,11 +175,36 @@ fn spawn_signals(orders: &Orders) -> io::Result<()> {
     Ok(())
 }
 
+/// What stands behind every connection.
+#[derive(Clone)]
+struct Door {
+    router: Router,
+    access: Watched,
+    gate: Gate,
+    silence_max: Duration,
+}
+
+/// The router below a path; the root leads there.
+fn below(prefix: &str, router: Router) -> Router {
+    if prefix.is_empty() {
+        return router;
+    }
+    let root = format!("{prefix}/");
+    let lead = move || {
+        let root = root.clone();
+        async move { ([(header::LOCATION, root)], StatusCode::FOUND) }
+    };
+    // A path alone, without the slash behind it, leads there too.
+    Router::new()
+        .route("/", get(lead.clone()))
+        .route(prefix, get(lead))
+        .nest_service(&format!("{prefix}/"), router)
+}
+
 async fn accept(
     listener: TcpListener,
-    router: Router,
+    door: Door,
     slots: Arc<Semaphore>,
-    silence_max: Duration,
     mut stopping: watch::Receiver<bool>,
 ) {
     loop {
@@ -180,34 +221,63 @@ async fn accept(
                 continue;
             }
         };
-        let router = router.clone();
+        let door = door.clone();
         let stopping = stopping.clone();
         tokio::spawn(async move {
-            connection((stream, peer), router, silence_max, stopping).await;
+            open((stream, peer), door, stopping).await;
             drop(slot);
         });
     }
 }
 
-async fn connection(
+/// Shakes hands where connections are encrypted.
+async fn open(
     (stream, peer): (TcpStream, SocketAddr),
-    router: Router,
-    silence_max: Duration,
-    mut stopping: watch::Receiver<bool>,
+    door: Door,
+    stopping: watch::Receiver<bool>,
 ) {
     // Answers are written whole: waiting to fill packets would only delay them.
     let _ = stream.set_nodelay(true);
-    let stream = TokioIo::new(Patient::new(stream, silence_max));
+    let access = door.access.at(Instant::now());
+    let Some(tls) = access.tls.clone() else {
+        return connection((stream, peer), door, stopping).await;
+    };
+    let handshake = TlsAcceptor::from(tls).accept(stream);
+    match tokio::time::timeout(HANDSHAKE_TIMEOUT, handshake).await {
+        Ok(Ok(stream)) => connection((stream, peer), door, stopping).await,
+        Ok(Err(error)) => tracing::debug!(%error, %peer, "a TLS handshake failed"),
+        Err(_) => tracing::debug!(%peer, "a TLS handshake took too long"),
+    }
+}
+
+/// Answers one request, if it may ask.
+async fn answer(door: Door, request: Request<Incoming>) -> Result<Response, Infallible> {
+    let access = door.access.at(Instant::now());
+    let mut response = match door.gate.admit(&access, request.headers()).await {
+        Ok(()) => TowerToHyperService::new(door.router).call(request).await?,
+        Err(refusal) => *refusal,
+    };
+    for (name, value) in &access.headers {
+        response.headers_mut().insert(name.clone(), value.clone());
+    }
+    Ok(response)
+}
+
+async fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+    (stream, peer): (S, SocketAddr),
+    door: Door,
+    mut stopping: watch::Receiver<bool>,
+) {
+    let stream = TokioIo::new(Patient::new(stream, door.silence_max));
     let mut builder = hyper::server::conn::http1::Builder::new();
     builder
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_TIMEOUT)
         .max_headers(HEADERS_MAX)
         .max_buf_size(BUFFER_BYTES_MAX);
-    let router = TowerToHyperService::new(router);
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(Peer(peer));
-        router.call(request)
+        answer(door.clone(), request)
     });
     let connection = builder.serve_connection(stream, service);
     let mut connection = std::pin::pin!(connection);
@@ -224,8 +294,8 @@ async fn connection(
 }
 
 /// A stream that ends when its peer stays silent, or takes nothing, for too long.
-struct Patient {
-    stream: TcpStream,
+struct Patient<S> {
+    stream: S,
     silence_max: Duration,
     read: Pin<Box<Sleep>>,
     write: Option<Pin<Box<Sleep>>>,
@@ -234,8 +304,8 @@ struct Patient {
     waiting: Vec<u8>,
 }
 
-impl Patient {
-    fn new(stream: TcpStream, silence_max: Duration) -> Patient {
+impl<S: AsyncRead + AsyncWrite + Unpin> Patient<S> {
+    fn new(stream: S, silence_max: Duration) -> Patient<S> {
         let read = Box::pin(tokio::time::sleep_until(Instant::now() + silence_max));
         let (line, waiting) = (RequestLine::default(), Vec::new());
         Patient { stream, silence_max, read, write: None, line, waiting }
@@ -281,7 +351,7 @@ impl Patient {
     }
 }
 
-impl AsyncRead for Patient {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Patient<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -297,7 +367,7 @@ impl AsyncRead for Patient {
     }
 }
 
-impl AsyncWrite for Patient {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Patient<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

@@ -69,6 +69,17 @@ impl Server {
 
     #[track_caller]
     pub(crate) fn spawn(command: &mut Command) -> Server {
+        let server = Server::listening(command);
+        wait_for("ready", || match server.get("/-/ready") {
+            Ok((200, _)) => Ok(()),
+            other => Err(format!("{other:?}")),
+        });
+        server
+    }
+
+    /// Starts the binary and waits until it says where it listens.
+    #[track_caller]
+    pub(crate) fn listening(command: &mut Command) -> Server {
         let mut child = command.spawn().expect("start the binary");
         let stderr = child.stderr.take().expect("stderr is piped");
         let (sender, lines) = std::sync::mpsc::channel();
@@ -81,12 +92,7 @@ impl Server {
         });
         let listening = line_with(&lines, "listening address=");
         let address = listening.split_once("address=").expect("a line with an address").1;
-        let server = Server { child, address: address.parse().expect("an address"), lines };
-        wait_for("ready", || match server.get("/-/ready") {
-            Ok((200, _)) => Ok(()),
-            other => Err(format!("{other:?}")),
-        });
-        server
+        Server { child, address: address.parse().expect("an address"), lines }
     }
 
     /// Status and body of a request.
