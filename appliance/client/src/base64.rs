@@ -21,7 +21,7 @@ pub fn encode(bytes: &[u8]) -> String {
 #[must_use]
 pub fn decode(text: &str) -> Option<Vec<u8>> {
     let digits = text.trim_end_matches('=');
-    if text.len() % 4 != 0 || 2 < text.len() - digits.len() {
+    if !text.len().is_multiple_of(4) || 2 < text.len() - digits.len() {
         return None;
     }
     let mut bytes = Vec::with_capacity(digits.len() * 3 / 4);

@@ -193,9 +193,13 @@ mod tests {
     #[test]
     fn files_are_understood_whole_or_refused() {
         assert!(read("", Path::new(".")).expect("nothing").users.is_empty());
-        let text = "http_server_config: {http2: false, headers: {X-Frame-Options: deny}}\n\
-                    basic_auth_users: {a: $2b$04$abcdefghijklmnopqrstuu0kS9TmLu2MYBDbmJLEyvmcb5KkMVlfO}";
-        let access = read(text, Path::new(".")).expect("a file");
+        let hash = bcrypt::hash("x", 4).expect("a hash");
+        let text = format!(
+            "http_server_config: {{http2: false, headers: {{X-Frame-Options: deny}}}}
+\
+             basic_auth_users: {{a: {hash}}}"
+        );
+        let access = read(&text, Path::new(".")).expect("a file");
         assert_eq!((access.headers.len(), access.users.len()), (1, 1));
         check_refused("basic_auth: {}", "basic_auth");
         check_refused("basic_auth_users: {a: plain}", "\"a\" is no bcrypt hash");

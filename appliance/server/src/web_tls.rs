@@ -162,7 +162,7 @@ fn verifier(
     };
     let sans = file.client_allowed_sans.iter().map(|name| {
         let name = ServerName::try_from(name.clone());
-        name.map_err(|_| format!("client_allowed_sans: only names and addresses are compared"))
+        name.map_err(|_| "client_allowed_sans: only names and addresses are compared".to_owned())
     });
     Ok(Some(Arc::new(Clients {
         inner,
