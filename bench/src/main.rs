@@ -30,11 +30,21 @@ struct Entry {
     run: fn(&Flags) -> anyhow::Result<()>,
 }
 
-const SCENARIOS: [Entry; 6] = [
+const SCENARIOS: &[Entry] = &[
     Entry {
         name: "scrape",
         what: "CPU, memory and disk of scraping 100 x 1,000 series at 5 s, beside Prometheus",
         run: |flags| flags.none().and_then(|()| scenario::scrape::run()),
+    },
+    Entry {
+        name: "slots",
+        what: "10,000 targets x 100 series at 10 s beside its peers (--targets N --seconds N)",
+        run: scenario::slots::run,
+    },
+    Entry {
+        name: "reload",
+        what: "a reload of 20,000 targets (--targets N): how long, and whether it costs slots",
+        run: scenario::reload::run,
     },
     Entry {
         name: "crash",
@@ -67,7 +77,7 @@ fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["list"] => {
-            for entry in &SCENARIOS {
+            for entry in SCENARIOS {
                 println!("{:10} {}", entry.name, entry.what);
             }
             ExitCode::SUCCESS

@@ -51,20 +51,32 @@ impl Server {
     ) -> anyhow::Result<Server> {
         let port = free_port()?;
         let address = format!("127.0.0.1:{port}");
-        let log = directory.with_extension("log");
-        let log = fs::File::options().create(true).append(true).open(&log).context("open log")?;
-        let started = Instant::now();
-        let child = Command::new(program)
+        let mut command = Command::new(program);
+        command
             .arg(format!("--config.file={}", config.display()))
             .arg(format!("--storage.tsdb.path={}", directory.display()))
             .arg(format!("--web.listen-address={address}"))
             .arg("--log.level=warn")
-            .args(flags)
+            .args(flags);
+        Server::spawn(command, address, directory)
+    }
+
+    /// Starts a server that listens at `address` and waits until it is ready; its log lies beside
+    /// `directory`.
+    pub(crate) fn spawn(
+        mut command: Command,
+        address: String,
+        directory: &Path,
+    ) -> anyhow::Result<Server> {
+        let log = directory.with_extension("log");
+        let log = fs::File::options().create(true).append(true).open(&log).context("open log")?;
+        let started = Instant::now();
+        let child = command
             .stdout(log.try_clone().context("share log")?)
             .stderr(log)
             .stdin(Stdio::null())
             .spawn()
-            .with_context(|| format!("start {}", program.display()))?;
+            .with_context(|| format!("start {}", command.get_program().display()))?;
         let mut server = Server { child, address, ready_after: Duration::ZERO };
         server.wait_until_ready(started)?;
         Ok(server)

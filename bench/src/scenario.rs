@@ -5,4 +5,6 @@ pub(crate) mod crash;
 pub(crate) mod power;
 pub(crate) mod differ;
 pub(crate) mod hostile;
+pub(crate) mod reload;
 pub(crate) mod scrape;
+pub(crate) mod slots;
