@@ -303,6 +303,75 @@ fn a_killed_prometheus_is_taken_over_whole() {
     check_same(&dump(at, "own-copy"), &expected);
 }
 
+/// Starts our server on a data directory.
+fn start_cresset(at: &Path, data: &str) -> (Running, SocketAddr) {
+    let address = free_address();
+    std::fs::write(at.join("cresset.yml"), "scrape_configs: []\n").expect("write");
+    let child = Command::new(env!("CARGO_BIN_EXE_cresset"))
+        .current_dir(at)
+        .arg("--config.file=cresset.yml")
+        .arg(format!("--storage.tsdb.path={data}"))
+        .arg("--storage.tsdb.retention.time=10y")
+        .arg(format!("--web.listen-address={address}"))
+        .stdout(Stdio::null())
+        .spawn();
+    (Running(child.expect("start cresset")), address)
+}
+
+/// The data of an answer, its series in one order.
+#[track_caller]
+fn answer(address: SocketAddr, path: &str) -> serde_json::Value {
+    let body = get(address, path).expect("an answer");
+    let mut json: serde_json::Value = serde_json::from_str(&body).expect("JSON");
+    assert_eq!(json["status"], "success", "{body}");
+    let mut data = json["data"].take();
+    if let Some(series) = data.get_mut("result").and_then(|result| result.as_array_mut()) {
+        series.sort_by_key(|series| series["metric"].to_string());
+    }
+    data
+}
+
+#[test]
+fn both_servers_answer_alike() {
+    if !peers_are_here("both_servers_answer_alike") {
+        return;
+    }
+    let directory = tempfile::tempdir().expect("a directory");
+    let at = directory.path();
+    std::fs::write(at.join("in.om"), openmetrics(7)).expect("write");
+    tsdb(at, &["create-blocks-from", "openmetrics", "in.om", "old"]);
+    tsdb(at, &["import", "old", "--storage.tsdb.path", "new"]);
+    tsdb(at, &["export", "new", "back"]);
+    let (_theirs, theirs) = start_prometheus(at, "back", "scrape_configs: []\n");
+    let (_ours, ours) = start_cresset(at, "new");
+    for address in [theirs, ours] {
+        wait_for("ready", || get(address, "/-/ready").map(|_| true));
+    }
+    let range = "start=1699999000&end=1700026000&step=333";
+    let mut paths = vec![
+        "/api/v1/labels?start=1699999000&end=1700026000".to_owned(),
+        "/api/v1/label/n/values?start=1700003600&end=1700007200".to_owned(),
+        "/api/v1/query?query=count(a)&time=1700010000".to_owned(),
+    ];
+    for query in [
+        "a",
+        "b_total",
+        "sum(rate(b_total[10m]))",
+        "sum%20by(n)(count_over_time(a[30m]))",
+        "max_over_time(a%7Bn%3D~%221.*%22%7D[1h])",
+        "absent(a)",
+        "topk(3,timestamp(a))",
+    ] {
+        paths.push(format!("/api/v1/query_range?query={query}&{range}"));
+    }
+    for path in paths {
+        let (ours, theirs) = (answer(ours, &path), answer(theirs, &path));
+        let result = theirs.get("result").and_then(|result| result.as_array());
+        assert!(result.is_none_or(|all| !all.is_empty()), "{path}");
+        assert_eq!(ours, theirs, "{path}");
+    }
+}
+
 /// Every file below a directory, with its bytes' checksum.
 fn fingerprint(directory: &Path) -> BTreeMap<PathBuf, (u64, u32)> {
     let mut found = BTreeMap::new();
