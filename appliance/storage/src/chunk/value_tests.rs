@@ -181,6 +181,13 @@ proptest! {
     }
 }
 
+#[test]
+fn few_integers_far_apart_are_no_longer_than_their_bits() {
+    let values = [2_199_023_255_553.0, 0.0];
+    let bytes = encode(&values);
+    assert_eq!((decode(&bytes, 2), bytes.len()), (Ok(bits(&values)), 17));
+}
+
 /// Runs of every kind; the neighbour of the last one is the one before it.
 fn golden_runs() -> Vec<Vec<f64>> {
     vec![

@@ -67,7 +67,11 @@ pub(crate) fn write_run(values: &[f64], scratch: &mut Scratch, out: &mut Vec<u8>
     if let Some(code) = to_integers(values, &mut scratch.integers) {
         out.push(code.byte());
         integers::write(&scratch.integers, &mut scratch.packed, out);
-        return Kind::Decimal;
+        // Packing has a head of its own: two or three values far apart are shorter as their bits.
+        if out.len() - start <= size_of_val(values) {
+            return Kind::Decimal;
+        }
+        out.truncate(start);
     }
     let mut best = Kind::Raw;
     for value in values {
