@@ -372,6 +372,7 @@ fn context_of<'a>(
         let affordable = usize::try_from(budget.bytes_left() / SERIES_BYTES).unwrap_or(usize::MAX);
         let series = source.select(&Selection {
             matchers: selected.matchers.clone(),
+            window_value: selected.window_value,
             after: TimestampMs(selected.after_ms),
             until: TimestampMs(selected.until_ms),
             series_max: options.series_max.min(affordable),

@@ -47,3 +47,38 @@ pub fn plan(expr: &Expr, frame: &Frame) -> Result<Plan, PlanError> {
     let root = built.wrapped(&grid);
     Ok(Plan { root, grid, selected: builder.finish(), value_type: type_of(expr) })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::parse::options::Options;
+    use crate::parse::parse;
+    use crate::source::WindowValue;
+
+    #[track_caller]
+    fn check(text: &str, expected: &[WindowValue]) {
+        let expr = parse(text, &Options::default()).expect("it parses");
+        let frame = Frame {
+            start_ms: 0,
+            end_ms: 0,
+            step_ms: 0,
+            lookback_ms: 300_000,
+            subquery_step_ms: 60_000,
+        };
+        let plan = plan(&expr, &frame).expect("it is planned");
+        let found: Vec<WindowValue> = plan.selected.iter().map(|one| one.window_value).collect();
+        assert_eq!(found, expected, "{text}");
+    }
+
+    #[test]
+    fn a_range_is_read_by_what_its_function_makes_of_it() {
+        use WindowValue::{Average, Max, Min, Sum};
+        check(
+            "sum_over_time(x[5m]) + min_over_time(x[5m]) + max_over_time(x[5m])",
+            &[Sum, Min, Max],
+        );
+        check("avg_over_time(x[5m]) + rate(x[5m]) + x", &[Average]);
+        check("min_over_time(x[5m:1m])", &[Average]);
+        check("max_over_time(sum_over_time(x[5m])[1h:1m])", &[Sum]);
+    }
+}

@@ -12,6 +12,21 @@ use thiserror::Error;
 /// kilobyte each.
 pub const HANDLES_BYTES_MAX: u64 = 1 << 30;
 
+/// What stands for a window where a store has downsampled; samples that it has as they came
+/// are given as they are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum WindowValue {
+    /// What stands nearest to the samples: their mean.
+    #[default]
+    Average,
+    /// Their sum, for `sum_over_time`.
+    Sum,
+    /// The least, for `min_over_time`.
+    Min,
+    /// The largest, for `max_over_time`.
+    Max,
+}
+
 /// What one selector asks for.
 #[derive(Clone, Debug)]
 pub struct Selection {
@@ -21,6 +36,8 @@ pub struct Selection {
     pub after: TimestampMs,
     /// Only samples up to this time can matter (inclusive).
     pub until: TimestampMs,
+    /// What is wanted of samples that are kept by window only.
+    pub window_value: WindowValue,
     /// Most series the asker can bear; more is an error, not a cut.
     pub series_max: usize,
     /// Most bytes of handles that the asker can bear, about.

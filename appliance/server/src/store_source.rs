@@ -16,7 +16,7 @@ use machine::handle::{AskError, Handle};
 use model::label_set::LabelSet;
 use model::samples::Samples;
 use model::time::TimestampMs;
-use query::source::{Column, LabelQuery, Selection, Series, Source, SourceError};
+use query::source::{Column, LabelQuery, Selection, Series, Source, SourceError, WindowValue};
 use shard::effect::Answer;
 use shard::event::Question;
 use storage::block::reference::BlockRef;
@@ -165,7 +165,7 @@ impl Source for StoreSource {
             after: selection.after,
             until: selection.until,
             series_max: selection.series_max,
-            aggregate: Aggregate::default(),
+            aggregate: aggregate(selection.window_value),
         };
         let mut shares = Vec::new();
         for answer in self.ask(&Question::Select(request.clone()))? {
@@ -213,6 +213,15 @@ impl Source for StoreSource {
         };
         self.in_blocks(wanted, in_block, &mut lists)?;
         Ok(union(lists))
+    }
+}
+
+fn aggregate(wanted: WindowValue) -> Aggregate {
+    match wanted {
+        WindowValue::Average => Aggregate::Average,
+        WindowValue::Sum => Aggregate::Sum,
+        WindowValue::Min => Aggregate::Min,
+        WindowValue::Max => Aggregate::Max,
     }
 }
 

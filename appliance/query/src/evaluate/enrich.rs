@@ -17,7 +17,7 @@ use crate::evaluate::instant::{Pick, fill_steps};
 use crate::evaluate::merge::join_same_labels;
 use crate::grid::Grid;
 use crate::plan::node::{Moved, Node, NodeKind};
-use crate::source::{Selection, Series};
+use crate::source::{Selection, Series, WindowValue};
 use model::samples::Samples;
 
 /// Labels by which series and info series belong together.
@@ -137,6 +137,7 @@ impl Enriching {
         let after_ms = self.moved.reference_ms(grid.start_ms).saturating_sub(lookback_ms);
         let mut found = context.source.select(&Selection {
             matchers,
+            window_value: WindowValue::Average,
             after: TimestampMs(after_ms),
             until: TimestampMs(self.moved.reference_ms(grid.last_ms())),
             series_max: context.settings.series_max,

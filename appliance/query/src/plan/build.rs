@@ -12,8 +12,9 @@ use crate::plan::duration::{Known, settle};
 use crate::plan::frame::{Frame, PlanError};
 use crate::plan::node::{
     Aggregate, Binary, Call, CallKind, Extension, HistogramFunction, Matrix, Moved, Node, NodeKind,
-    Selected, Selector, SpecialFunction, Subquery,
+    RangeFunction, Selected, Selector, SpecialFunction, Subquery,
 };
+use crate::source::WindowValue;
 use crate::value_type::ValueType;
 
 /// Type of the value of `expr`, as the parser checked it.
@@ -69,6 +70,8 @@ struct Above {
     stats: bool,
     /// Something that needs the buckets all the same.
     buckets: bool,
+    /// What the function right above wants of a range's samples.
+    window_value: WindowValue,
 }
 
 impl Above {
@@ -80,7 +83,14 @@ impl Above {
             function,
             CallKind::Special(HistogramFraction | HistogramQuantile | HistogramQuantiles)
         );
-        Above { stats: self.stats || stats, buckets: self.buckets || buckets }
+        let window_value = match function {
+            CallKind::Range(RangeFunction::SumOverTime) => WindowValue::Sum,
+            CallKind::Range(RangeFunction::MinOverTime) => WindowValue::Min,
+            CallKind::Range(RangeFunction::MaxOverTime) => WindowValue::Max,
+            _ => WindowValue::Average,
+        };
+        let (stats, buckets) = (self.stats || stats, self.buckets || buckets);
+        Above { stats, buckets, window_value }
     }
 }
 
@@ -266,6 +276,7 @@ impl Builder {
         let inner_grid = Grid::new(first_ms, moved.reference_ms(grid.last_ms()), step_ms);
         let above = self.above;
         self.above.buckets = true;
+        self.above.window_value = WindowValue::Average;
         let inner = self.build(&expr.expr, &inner_grid)?.wrapped(&inner_grid);
         self.above = above;
         let invariant = moved.at_ms.is_some();
@@ -295,7 +306,8 @@ impl Builder {
         let ahead_ms = if extension == Extension::Smoothed { lookback_ms } else { 0 };
         let after_ms = moved.reference_ms(grid.start_ms).saturating_sub(back_ms);
         let until_ms = moved.reference_ms(grid.last_ms()).saturating_add(ahead_ms);
-        let selected = self.select(&expr.matchers, after_ms, until_ms)?;
+        let window_value = range_ms.map_or(WindowValue::Average, |_| self.above.window_value);
+        let selected = self.select(&expr.matchers, window_value, (after_ms, until_ms))?;
         let stats_only = self.above.stats && !self.above.buckets;
         let matchers = expr.matchers.clone();
         Ok(Selector { span, selected, moved, extension, stats_only, matchers })
@@ -322,8 +334,8 @@ impl Builder {
     fn select(
         &mut self,
         matchers: &[LabelMatcher],
-        after_ms: i64,
-        until_ms: i64,
+        window_value: WindowValue,
+        (after_ms, until_ms): (i64, i64),
     ) -> Result<usize, PlanError> {
         let matchers = matchers
             .iter()
@@ -331,7 +343,10 @@ impl Builder {
             .collect::<Result<Vec<_>, _>>()
             .map_err(|error| PlanError { text: error.to_string() })?;
         let known = self.selected.iter().position(|known| {
-            known.matchers == matchers && after_ms <= known.until_ms && known.after_ms <= until_ms
+            known.matchers == matchers
+                && known.window_value == window_value
+                && after_ms <= known.until_ms
+                && known.after_ms <= until_ms
         });
         if let Some(index) = known {
             let known = &mut self.selected[index];
@@ -339,7 +354,7 @@ impl Builder {
             known.until_ms = known.until_ms.max(until_ms);
             return Ok(index);
         }
-        self.selected.push(Selected { matchers, after_ms, until_ms });
+        self.selected.push(Selected { matchers, window_value, after_ms, until_ms });
         Ok(self.selected.len() - 1)
     }
 

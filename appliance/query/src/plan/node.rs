@@ -4,6 +4,7 @@ use model::matcher::Matcher;
 
 use crate::ast::{AggregateOp, BinaryOp, LabelMatcher, Span, VectorMatching};
 use crate::grid::Grid;
+use crate::source::WindowValue;
 
 /// A planned expression and the place of its text.
 #[derive(Clone, Debug)]
@@ -290,6 +291,8 @@ pub enum SpecialFunction {
 pub struct Selected {
     /// Compiled matchers.
     pub matchers: Vec<Matcher>,
+    /// What is wanted of downsampled samples.
+    pub window_value: WindowValue,
     /// Exclusive.
     pub after_ms: i64,
     /// Inclusive.

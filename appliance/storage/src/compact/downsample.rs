@@ -3,7 +3,7 @@
 //!
 //! Path: `merge` → **downsample** → `sink`.
 //! Source: Thanos, package downsample: window ends, chunk sizes, counters with the true first and
-//! last value of a chunk. Proof: the conformance suite `downsample`.
+//! last value of a chunk.
 
 use model::staleness::is_stale;
 use thiserror::Error;
