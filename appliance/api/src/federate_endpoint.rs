@@ -11,7 +11,7 @@ use model::native_histogram::NativeHistogram;
 use model::samples::Samples;
 use model::staleness::is_stale;
 use model::time::TimestampMs;
-use query::source::{HANDLES_BYTES_MAX, Selection, Series, Source, SourceError};
+use query::source::{HANDLES_BYTES_MAX, Selection, Series, Source, SourceError, WindowValue};
 use remote::federation_page::{Format, Newest, Page};
 
 use crate::answer::{Answer, Streamed};
@@ -79,8 +79,15 @@ pub fn select(
 ) -> Result<Vec<Series>, SourceError> {
     let mut all: Vec<Series> = Vec::new();
     for matchers in sets {
-        let selection =
-            Selection { matchers, after, until, series_max, bytes_max: HANDLES_BYTES_MAX };
+        let window_value = WindowValue::Average;
+        let selection = Selection {
+            matchers,
+            window_value,
+            after,
+            until,
+            series_max,
+            bytes_max: HANDLES_BYTES_MAX,
+        };
         all.extend(source.select(&selection)?);
     }
     let by_name = |labels: &LabelSet| (labels.metric_name().to_owned(), labels.clone());

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use model::label_set::{Builder, LabelSet};
 use model::matcher::{MatchOp, Matcher};
 use model::samples::Samples;
-use query::source::{HANDLES_BYTES_MAX, Selection, Series, Source};
+use query::source::{HANDLES_BYTES_MAX, Selection, Series, Source, WindowValue};
 use remote::protobuf_write::Writer;
 use remote::read_request::{Frames, ReadQuery, ReadRequest, put_result, put_series};
 use remote::snappy::{deflate, inflate};
@@ -108,7 +108,15 @@ fn select(
     };
     let matchers: Vec<Matcher> = query.matchers.iter().filter(is_ours).cloned().collect();
     let (after, until) = (query.from.saturating_add(-1), query.to);
-    let selection = Selection { matchers, after, until, series_max, bytes_max: HANDLES_BYTES_MAX };
+    let window_value = WindowValue::Average;
+    let selection = Selection {
+        matchers,
+        window_value,
+        after,
+        until,
+        series_max,
+        bytes_max: HANDLES_BYTES_MAX,
+    };
     let series = source.select(&selection).map_err(|error| error.to_string())?;
     let mut found: Found =
         series.into_iter().map(|one| (with_external(&one.labels, external), one)).collect();

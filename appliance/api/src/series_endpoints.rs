@@ -2,7 +2,7 @@
 
 use model::label_set::LabelSet;
 use query::evaluate::EngineOptions;
-use query::source::{LabelQuery, Selection};
+use query::source::{LabelQuery, Selection, WindowValue};
 
 use crate::answer::{Answer, Content, Success};
 use crate::call::{Call, Context};
@@ -23,8 +23,15 @@ pub fn series(context: &Context, call: &Call) -> Result<Answer, Failure> {
     for matchers in sets {
         call.check_alive()?;
         let after = from.saturating_add(-1);
-        let selection =
-            Selection { matchers, after, until: to, series_max, bytes_max: memory_bytes_max };
+        let window_value = WindowValue::Average;
+        let selection = Selection {
+            matchers,
+            window_value,
+            after,
+            until: to,
+            series_max,
+            bytes_max: memory_bytes_max,
+        };
         let series = source.select(&selection).map_err(|error| source_failure(&error))?;
         found.extend(series.into_iter().map(|series| series.labels));
     }
