@@ -455,11 +455,12 @@ impl Server<'_> {
         let scrape_log = ScrapeLog::open(&config.jobs)?;
         let options = machine_options(self.flags, &config);
         options.storage.check().map_err(|error| error.to_string())?;
-        let targets = targets.configure(config.jobs.clone())?;
+        // Storage first: it may refuse, and then no target has changed.
         if let Some(running) = self.state.running() {
             let configured = running.handle.configure(&options.storage, CONFIGURE_TIMEOUT);
             configured.map_err(|error| error.to_string())?;
         }
+        let targets = targets.configure(config.jobs.clone())?;
         report(&config);
         chores.scrape_log = scrape_log;
         if let Some((auto, fingerprint)) = chores.auto_reload.as_mut().zip(fingerprint) {

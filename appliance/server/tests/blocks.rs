@@ -141,7 +141,7 @@ fn deletion_survives_a_kill_and_a_snapshot_opens() {
     assert_eq!(counts(&server, "self"), own);
     let clean = server.request("POST", "/api/v1/admin/tsdb/clean_tombstones").expect("an answer");
     assert_eq!(clean, (204, String::new()));
-    wait_for_metric(&server, "cresset_storage_tombstones", |count| count == 0.0);
+    wait_for_metric(&server, "cresset_storage_tombstones_in_blocks", |count| count == 0.0);
     assert_eq!((counts(&server, "nobody"), counts(&server, "self")), (Ok(Vec::new()), own.clone()));
     // The snapshot is what it was, beside the running server.
     let copy = tempfile::tempdir().expect("directory");

@@ -95,7 +95,10 @@ fn reload_takes_a_valid_configuration_whole_and_refuses_another_whole() {
         if targets().contains(r#""scrapePool":"c""#) { Ok(()) } else { Err(targets()) }
     });
     let succeeded = "prometheus_config_last_reload_successful 1\n";
-    assert!(server.get("/metrics").expect("metrics").1.contains(succeeded));
+    wait_for("success", || {
+        let metrics = server.get("/metrics").expect("metrics").1;
+        if metrics.contains(succeeded) { Ok(()) } else { Err(metrics) }
+    });
     let (status, _) = server.request("POST", "/-/quit").expect("an answer");
     assert_eq!(status, 200);
     let mut server = server;
@@ -347,7 +350,7 @@ fn queries_are_logged_to_a_file_that_a_reload_opens_anew() {
     assert!(line["stats"]["timings"]["execTotalTime"].is_number(), "{line}");
     std::fs::rename(&log, directory.path().join("moved.log")).expect("rename");
     server.signal(Signal::HUP);
-    wait_for("a new file", || if log.exists() { Ok(()) } else { Err(String::new()) });
+    line_with(&server.lines, "configuration reloaded");
     logged("vector(2)");
     let (_, metrics) = server.get("/metrics").expect("metrics");
     assert!(metrics.contains("prometheus_engine_query_log_enabled 1\n"), "{metrics}");

@@ -284,6 +284,19 @@ impl Blocks {
         self.clean_up_to = self.tombstones.iter().map(|t| t.id).max().unwrap_or(0);
     }
 
+    /// Tombstones that were not applied to every block that they touch.
+    pub(crate) fn tombstones_in_blocks(&self) -> usize {
+        self.tombstones.iter().filter(|tombstone| self.is_in_blocks(tombstone)).count()
+    }
+
+    fn is_in_blocks(&self, tombstone: &Tombstone) -> bool {
+        self.manifest.blocks.values().any(|block| {
+            let summary = &block.summary;
+            summary.tombstone < tombstone.id
+                && tombstone.overlaps(summary.min_time_ms, summary.max_time_ms)
+        })
+    }
+
     /// Forgets tombstones that touch neither a block nor, before `oldest_ms`, anything in tiles,
     /// nor a row of the log, which has the records from `log.0` to `log.1`: replay would bring it
     /// back.
@@ -295,11 +308,7 @@ impl Blocks {
             return;
         }
         let untouched = |tombstone: &&Tombstone| {
-            let in_blocks = self.manifest.blocks.values().any(|block| {
-                let summary = &block.summary;
-                summary.tombstone < tombstone.id
-                    && tombstone.overlaps(summary.min_time_ms, summary.max_time_ms)
-            });
+            let in_blocks = self.is_in_blocks(tombstone);
             let in_tiles = oldest_ms.is_some_and(|oldest_ms| oldest_ms <= tombstone.to.0);
             let in_log = self.logged.get(&tombstone.id).is_none_or(|last| log.0 <= *last);
             !in_blocks && !in_tiles && !in_log

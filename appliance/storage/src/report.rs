@@ -292,8 +292,13 @@ impl Store {
         );
         gauge(
             "cresset_storage_tombstones",
-            "Deletions that compaction has not taken away everywhere.",
+            "Deletions that may hide samples of tiles, blocks or the log.",
             self.blocks.tombstones().len() as u64,
+        );
+        gauge(
+            "cresset_storage_tombstones_in_blocks",
+            "Deletions whose samples some block still holds.",
+            self.blocks.tombstones_in_blocks() as u64,
         );
     }
 

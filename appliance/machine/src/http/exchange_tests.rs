@@ -95,9 +95,9 @@ fn faults_name_what_is_wrong() {
     check(more, "malformed HTTP response: bytes after the end of the response");
     check("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nab", "unexpected EOF");
     let brotli = "HTTP/1.1 200 OK\r\nContent-Encoding: br\r\n\r\n";
-    check(brotli, "unsupported: content encoding \"br\"");
+    check(brotli, "unsupported content encoding \"br\"");
     let coded = "HTTP/1.1 200 OK\r\nTransfer-Encoding: gzip, chunked\r\n\r\n";
-    check(coded, "unsupported: transfer encoding \"gzip, chunked\"");
+    check(coded, "unsupported transfer encoding \"gzip, chunked\"");
     let size = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n";
     check(size, "malformed HTTP response: invalid byte in chunk length");
     let long = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n1\r\nab\r\n0\r\n\r\n";
