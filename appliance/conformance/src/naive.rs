@@ -5,7 +5,7 @@
 //! it does not say (ties of `topk`, the sample of `limit_ratio` and the like) is
 //! [`Fault::Unknown`](crate::naive::value::Fault).
 //!
-//! Path: [`evaluator`](crate::naive::evaluator).
+//! Path: [`evaluator`].
 //! Never: part of the product.
 
 pub mod histogram;

@@ -3,8 +3,8 @@
 //! Everything is a function of a seed. Used by the naive evaluator's test and by `bench`, which
 //! asks another server the same.
 //!
-//! Path: [`world`](crate::random::world) → [`query`](crate::random::query) →
-//! [`shrink`](crate::random::shrink).
+//! Path: [`world`] → [`query`] →
+//! [`shrink`].
 
 mod histograms;
 
