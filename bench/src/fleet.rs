@@ -37,6 +37,10 @@ impl Fleet {
             page.extend_from_slice(kind.name().as_bytes());
             page.push(b'_');
             page.extend_from_slice(number.format(family).as_bytes());
+            if let Kind::Histogram = kind {
+                write_bucket(target, family, member, now_ms, page);
+                continue;
+            }
             page.extend_from_slice(b"{device=\"disk");
             page.extend_from_slice(number.format(member / 4).as_bytes());
             page.extend_from_slice(b"\",mode=\"");
@@ -48,12 +52,24 @@ impl Fleet {
     }
 }
 
+const BOUNDS: [&str; 5] = ["0.1", "0.5", "1", "5", "+Inf"];
+
+/// The rest of the line of bucket `member` of a family of histograms, one a device.
+fn write_bucket(target: u64, family: usize, member: usize, now_ms: u64, page: &mut Vec<u8>) {
+    let (device, bound) = (member / BOUNDS.len(), member % BOUNDS.len());
+    let seed = mix(target, (family * FAMILY_SERIES + device) as u64) | 1;
+    let count = counter(seed, now_ms / 1000) / 5 * (bound as u64 + 1);
+    let line = format!("_bucket{{device=\"disk{device}\",le=\"{}\"}} {count}\n", BOUNDS[bound]);
+    page.extend_from_slice(line.as_bytes());
+}
+
 const MODES: [&str; 4] = ["idle", "system", "user", "iowait"];
 
 #[derive(Clone, Copy)]
 enum Kind {
     Constant,
     Counter,
+    Histogram,
     Decimal,
     Bytes,
     Float,
@@ -63,7 +79,8 @@ impl Kind {
     fn of(family: usize) -> Kind {
         match family % 10 {
             0..=2 => Kind::Constant,
-            3..=6 => Kind::Counter,
+            3..=5 => Kind::Counter,
+            6 => Kind::Histogram,
             7 => Kind::Decimal,
             8 => Kind::Bytes,
             _ => Kind::Float,
@@ -74,6 +91,7 @@ impl Kind {
         match self {
             Kind::Constant => "info",
             Kind::Counter => "events_total",
+            Kind::Histogram => "latency",
             Kind::Decimal => "load",
             Kind::Bytes => "size_bytes",
             Kind::Float => "seconds",
@@ -83,6 +101,7 @@ impl Kind {
     fn exposition_type(self) -> &'static str {
         match self {
             Kind::Counter => "counter",
+            Kind::Histogram => "histogram",
             Kind::Constant | Kind::Decimal | Kind::Bytes | Kind::Float => "gauge",
         }
     }
@@ -92,7 +111,9 @@ fn write_value(kind: Kind, seed: u64, now_ms: u64, page: &mut Vec<u8>) {
     let mut number = itoa::Buffer::new();
     let seconds = now_ms / 1000;
     match kind {
-        Kind::Constant => page.extend_from_slice(number.format(seed % 4).as_bytes()),
+        Kind::Constant | Kind::Histogram => {
+            page.extend_from_slice(number.format(seed % 4).as_bytes());
+        }
         Kind::Counter => page.extend_from_slice(number.format(counter(seed, seconds)).as_bytes()),
         Kind::Decimal => {
             let hundredths = mix(seed, seconds / 5) % 10_000;

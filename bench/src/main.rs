@@ -17,6 +17,7 @@ mod behaviour;
 mod client;
 mod config;
 mod flags;
+mod lateness;
 mod fleet;
 mod process;
 mod remote_write;
@@ -71,6 +72,18 @@ const SCENARIOS: &[Entry] = &[
         what: "random queries over random data: as Prometheus 2.42 (--queries N --seed S --from N)",
         run: scenario::differ::run,
     },
+    Entry {
+        name: "queries",
+        what: "queries beside Prometheus and VictoriaMetrics on equal data \
+               (--targets N --series N --seconds N --runs N)",
+        run: scenario::queries::run,
+    },
+    Entry {
+        name: "hostile_queries",
+        what: "queries that ask for everything: refused within their budget while scraping keeps \
+               its slots (--targets N --series N)",
+        run: scenario::hostile_queries::run,
+    },
 ];
 
 fn main() -> ExitCode {
@@ -78,7 +91,7 @@ fn main() -> ExitCode {
     match args.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["list"] => {
             for entry in SCENARIOS {
-                println!("{:10} {}", entry.name, entry.what);
+                println!("{:16} {}", entry.name, entry.what);
             }
             ExitCode::SUCCESS
         }

@@ -61,6 +61,17 @@ impl Server {
         Server::spawn(command, address, directory)
     }
 
+    /// Starts VictoriaMetrics, which takes other flags, without its cache of results.
+    pub(crate) fn start_victoria(program: &Path, directory: &Path) -> anyhow::Result<Server> {
+        let address = format!("127.0.0.1:{}", free_port()?);
+        let mut command = Command::new(program);
+        command
+            .arg(format!("-storageDataPath={}", directory.display()))
+            .arg(format!("-httpListenAddr={address}"))
+            .args(["-search.disableCache", "-search.latencyOffset=0s", "-loggerLevel=WARN"]);
+        Server::spawn(command, address, directory)
+    }
+
     /// Starts a server that listens at `address` and waits until it is ready; its log lies beside
     /// `directory`.
     pub(crate) fn spawn(
@@ -80,6 +91,11 @@ impl Server {
         let mut server = Server { child, address, ready_after: Duration::ZERO };
         server.wait_until_ready(started)?;
         Ok(server)
+    }
+
+    /// Lets the peak of resident memory begin anew.
+    pub(crate) fn forget_peak(&self) -> anyhow::Result<()> {
+        fs::write(format!("/proc/{}/clear_refs", self.child.id()), "5").context("forget the peak")
     }
 
     fn wait_until_ready(&mut self, started: Instant) -> anyhow::Result<()> {

@@ -8,3 +8,5 @@ pub(crate) mod hostile;
 pub(crate) mod reload;
 pub(crate) mod scrape;
 pub(crate) mod slots;
+pub(crate) mod hostile_queries;
+pub(crate) mod queries;

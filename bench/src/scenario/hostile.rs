@@ -11,6 +11,7 @@ use crate::behaviour::{Behaviour, HOSTILE};
 use crate::client;
 use crate::config::{Job, Target, write_config};
 use crate::fleet::Fleet;
+use crate::lateness::Lateness;
 use crate::process::{self, Server};
 use crate::serve::Targets;
 
@@ -22,7 +23,6 @@ const INTERVAL_SECONDS: u64 = 5;
 const WINDOW: Duration = Duration::from_secs(60);
 /// Bound of resident memory: the default buffers and budgets, with room for code and libraries.
 const RESIDENT_BYTES_MAX: u64 = 1 << 30;
-const LATENESS: &str = "cresset_scrape_slot_lateness_seconds";
 
 /// Runs the fleet for a while and checks each promise.
 pub(crate) fn run() -> anyhow::Result<()> {
@@ -43,8 +43,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
     let server = Server::start(&program, &config, &folder.path().join("data"))?;
     std::thread::sleep(WINDOW);
     let usage = server.usage()?;
-    let lateness = lateness(&server)?;
-    println!("slot lateness of all targets: {lateness}");
+    println!("slot lateness of all targets: {}", Lateness::read(&server.address)?.text());
     println!("resident {} MiB, at most {} MiB", usage.resident_bytes >> 20, usage.peak_bytes >> 20);
     ensure!(usage.peak_bytes <= RESIDENT_BYTES_MAX, "memory passed {RESIDENT_BYTES_MAX} bytes");
     check_healthy(&server)?;
@@ -101,37 +100,4 @@ fn check_errors(server: &Server) -> anyhow::Result<()> {
 fn kind_of(target: &Value) -> String {
     let url = target["scrapeUrl"].as_str().unwrap_or_default();
     url.rsplit('/').nth(1).unwrap_or_default().to_owned()
-}
-
-fn lateness(server: &Server) -> anyhow::Result<String> {
-    let mut parts = Vec::new();
-    for quantile in ["0.5", "0.99", "0.999"] {
-        let expression = format!("histogram_quantile({quantile}, sum by (le) ({LATENESS}_bucket))");
-        let seconds = client::query_one(&server.address, &expression)?;
-        match seconds {
-            Some(seconds) => parts.push(format!("p{quantile} {:.3} ms", seconds * 1e3)),
-            None => parts.push(lateness_from_page(server, quantile)?),
-        }
-    }
-    Ok(parts.join(", "))
-}
-
-/// The same from the `/metrics` page, for the daemon does not scrape itself in this scenario.
-fn lateness_from_page(server: &Server, quantile: &str) -> anyhow::Result<String> {
-    let page = client::get(&server.address, "/metrics")?.body;
-    let mut buckets: Vec<(f64, f64)> = Vec::new();
-    for line in page.lines().filter(|line| line.starts_with(&format!("{LATENESS}_bucket"))) {
-        let le = line.split("le=\"").nth(1).and_then(|rest| rest.split('"').next());
-        let le: f64 = le.and_then(|le| le.parse().ok()).context("a bucket has a bound")?;
-        let count: f64 = line.rsplit(' ').next().and_then(|n| n.parse().ok()).unwrap_or(0.0);
-        match buckets.iter_mut().find(|(bound, _)| bound.total_cmp(&le).is_eq()) {
-            Some((_, sum)) => *sum += count,
-            None => buckets.push((le, count)),
-        }
-    }
-    buckets.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let total = buckets.last().map(|(_, count)| *count).context("no lateness is exported")?;
-    let rank = quantile.parse::<f64>().context("a quantile is a number")? * total;
-    let bound = buckets.iter().find(|(_, count)| rank <= *count).map_or(0.0, |(bound, _)| *bound);
-    Ok(format!("p{quantile} <= {:.3} ms", bound * 1e3))
 }
