@@ -11,9 +11,47 @@ const FAMILY_SERIES: usize = 20;
 pub(crate) struct Fleet {
     /// Series of each target, `bench_clock_ms` included.
     pub(crate) series: usize,
+    /// What its families are.
+    pub(crate) corpus: Corpus,
+}
+
+/// Families of one kind, or of all as real exporters mix them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Corpus {
+    /// Three in ten stand still, three are counters, the rest one of each kind.
+    #[default]
+    Mixed,
+    /// Nothing changes.
+    Idle,
+    /// Counters that grow.
+    Counters,
+    /// Gauges with two decimals.
+    Decimals,
+    /// Gauges of all seventeen digits.
+    Floats,
+    /// Classic histograms.
+    Histograms,
+}
+
+impl Corpus {
+    fn kind(self, family: usize) -> Kind {
+        match self {
+            Corpus::Mixed => Kind::of(family),
+            Corpus::Idle => Kind::Constant,
+            Corpus::Counters => Kind::Counter,
+            Corpus::Decimals => Kind::Decimal,
+            Corpus::Floats => Kind::Float,
+            Corpus::Histograms => Kind::Histogram,
+        }
+    }
 }
 
 impl Fleet {
+    /// Targets of `series` series of all kinds.
+    pub(crate) fn mixed(series: usize) -> Fleet {
+        Fleet { series, corpus: Corpus::Mixed }
+    }
+
     /// Appends the page of `target` at `now_ms`.
     pub(crate) fn page(self, target: u64, now_ms: u64, page: &mut Vec<u8>) {
         let mut number = itoa::Buffer::new();
@@ -23,7 +61,7 @@ impl Fleet {
         for index in 1..self.series {
             let family = index / FAMILY_SERIES;
             let member = index % FAMILY_SERIES;
-            let kind = Kind::of(family);
+            let kind = self.corpus.kind(family);
             if member == 0 || index == 1 {
                 let lines = format!(
                     "# HELP bench_{name}_{family} Family {family} of the made-up fleet.\n\
@@ -154,7 +192,7 @@ mod tests {
 
     #[test]
     fn a_page_has_its_series_and_depends_on_target_and_time_alone() {
-        let fleet = Fleet { series: 100 };
+        let fleet = Fleet::mixed(100);
         let page = |target, now_ms| {
             let mut page = Vec::new();
             fleet.page(target, now_ms, &mut page);

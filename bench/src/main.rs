@@ -20,7 +20,9 @@ mod flags;
 mod lateness;
 mod fleet;
 mod process;
+mod peers;
 mod remote_write;
+mod past;
 mod serve;
 mod scenario;
 
@@ -34,8 +36,9 @@ struct Entry {
 const SCENARIOS: &[Entry] = &[
     Entry {
         name: "scrape",
-        what: "CPU, memory and disk of scraping 100 x 1,000 series at 5 s, beside Prometheus",
-        run: |flags| flags.none().and_then(|()| scenario::scrape::run()),
+        what: "CPU, memory, disk of scraping 100 x 1,000 series at 5 s, and a kill -9, beside peers \
+               (--targets N --series N --interval N --seconds N)",
+        run: scenario::scrape::run,
     },
     Entry {
         name: "slots",
@@ -75,8 +78,20 @@ const SCENARIOS: &[Entry] = &[
     Entry {
         name: "queries",
         what: "queries beside Prometheus and VictoriaMetrics on equal data \
-               (--targets N --series N --seconds N --runs N)",
+               (--targets N --series N --hours N --runs N)",
         run: scenario::queries::run,
+    },
+    Entry {
+        name: "disk",
+        what: "bytes a sample of a day of each kind of series, compacted, beside peers \
+               (--targets N --series N --hours N)",
+        run: scenario::disk::run,
+    },
+    Entry {
+        name: "punctual",
+        what: "lateness of scrapes alone, under heavy queries, and while blocks are compacted \
+               (--targets N --series N --hours N --seconds N)",
+        run: scenario::punctual::run,
     },
     Entry {
         name: "hostile_queries",

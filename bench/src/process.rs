@@ -13,6 +13,10 @@ use crate::client;
 const READY_WITHIN: Duration = Duration::from_secs(120);
 /// Pause between two looks at a server that is not ready.
 const POLL_EVERY: Duration = Duration::from_millis(10);
+/// A server rests when it used less than this share of a core in so many looks.
+const QUIET_SHARE: f64 = 0.05;
+const QUIET_LOOKS: u32 = 3;
+const LOOK_EVERY: Duration = Duration::from_secs(2);
 
 /// A program that speaks Prometheus's flags and HTTP API.
 pub(crate) struct Server {
@@ -61,17 +65,6 @@ impl Server {
         Server::spawn(command, address, directory)
     }
 
-    /// Starts VictoriaMetrics, which takes other flags, without its cache of results.
-    pub(crate) fn start_victoria(program: &Path, directory: &Path) -> anyhow::Result<Server> {
-        let address = format!("127.0.0.1:{}", free_port()?);
-        let mut command = Command::new(program);
-        command
-            .arg(format!("-storageDataPath={}", directory.display()))
-            .arg(format!("-httpListenAddr={address}"))
-            .args(["-search.disableCache", "-search.latencyOffset=0s", "-loggerLevel=WARN"]);
-        Server::spawn(command, address, directory)
-    }
-
     /// Starts a server that listens at `address` and waits until it is ready; its log lies beside
     /// `directory`.
     pub(crate) fn spawn(
@@ -96,6 +89,19 @@ impl Server {
     /// Lets the peak of resident memory begin anew.
     pub(crate) fn forget_peak(&self) -> anyhow::Result<()> {
         fs::write(format!("/proc/{}/clear_refs", self.child.id()), "5").context("forget the peak")
+    }
+
+    /// Waits until it uses next to no CPU, at most for `within`.
+    pub(crate) fn rest(&self, within: Duration) -> anyhow::Result<()> {
+        let begun = Instant::now();
+        let mut quiet = 0;
+        while quiet < QUIET_LOOKS && begun.elapsed() < within {
+            let before = self.usage()?.cpu_seconds;
+            std::thread::sleep(LOOK_EVERY);
+            let used = self.usage()?.cpu_seconds - before;
+            quiet = if used < QUIET_SHARE * LOOK_EVERY.as_secs_f64() { quiet + 1 } else { 0 };
+        }
+        Ok(())
     }
 
     fn wait_until_ready(&mut self, started: Instant) -> anyhow::Result<()> {

@@ -11,7 +11,8 @@ use crate::client;
 /// Longest literal of a snappy block with a length of two bytes.
 const LITERAL_BYTES_MAX: usize = 1 << 16;
 
-const HEADERS: &str = "Content-Type: application/x-protobuf\r\nContent-Encoding: snappy\r\n\
+/// What every request says of its body.
+pub(crate) const HEADERS: &str = "Content-Type: application/x-protobuf\r\nContent-Encoding: snappy\r\n\
     X-Prometheus-Remote-Write-Version: 0.1.0\r\n";
 
 /// Writes all samples of `world` to the server at `address`.
@@ -46,13 +47,15 @@ fn request(world: &World) -> Vec<u8> {
     request
 }
 
-fn put_bytes(message: &mut Vec<u8>, field: u8, bytes: &[u8]) {
+/// Appends a field that is bytes.
+pub(crate) fn put_bytes(message: &mut Vec<u8>, field: u8, bytes: &[u8]) {
     message.push(field << 3 | 2);
     put_varint(message, bytes.len() as u64);
     message.extend_from_slice(bytes);
 }
 
-fn put_varint(bytes: &mut Vec<u8>, mut value: u64) {
+/// Appends a number.
+pub(crate) fn put_varint(bytes: &mut Vec<u8>, mut value: u64) {
     while 0x80 <= value {
         bytes.push(0x80 | u8::try_from(value & 0x7f).expect("seven bits fit"));
         value >>= 7;
@@ -60,7 +63,8 @@ fn put_varint(bytes: &mut Vec<u8>, mut value: u64) {
     bytes.push(u8::try_from(value).expect("seven bits fit"));
 }
 
-fn snappy(bytes: &[u8]) -> Vec<u8> {
+/// A block of literals.
+pub(crate) fn snappy(bytes: &[u8]) -> Vec<u8> {
     let mut block = Vec::new();
     put_varint(&mut block, bytes.len() as u64);
     for literal in bytes.chunks(LITERAL_BYTES_MAX) {

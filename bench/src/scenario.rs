@@ -10,3 +10,5 @@ pub(crate) mod scrape;
 pub(crate) mod slots;
 pub(crate) mod hostile_queries;
 pub(crate) mod queries;
+pub(crate) mod disk;
+pub(crate) mod punctual;

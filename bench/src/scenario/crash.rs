@@ -29,7 +29,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
     let seed: u64 = seed.unwrap_or_else(now_ms);
     println!("seed {seed} (set CRESSET_SEED to repeat the moments)");
     let program = process::cresset()?;
-    let targets = Targets::start(Fleet { series: SERIES })?;
+    let targets = Targets::start(Fleet::mixed(SERIES))?;
     let folder = tempfile::tempdir().context("make a folder")?;
     let address = targets.address.to_string();
     let job = Job {

@@ -27,8 +27,8 @@ const RESIDENT_BYTES_MAX: u64 = 1 << 30;
 /// Runs the fleet for a while and checks each promise.
 pub(crate) fn run() -> anyhow::Result<()> {
     let program = process::cresset()?;
-    let healthy = Targets::start(Fleet { series: SERIES })?;
-    let broken = Targets::start(Fleet { series: SERIES })?;
+    let healthy = Targets::start(Fleet::mixed(SERIES))?;
+    let broken = Targets::start(Fleet::mixed(SERIES))?;
     let folder = tempfile::tempdir().context("make a folder")?;
     let healthy_address = healthy.address.to_string();
     let job = |name: &str, targets| Job {

@@ -37,7 +37,7 @@ pub(crate) fn run(flags: &Flags) -> anyhow::Result<()> {
     flags.only(&["targets", "series"])?;
     let count = flags.number("targets", 1_000);
     let series = usize::try_from(flags.number("series", 1_000)).context("--series is too much")?;
-    let targets = Targets::start(Fleet { series })?;
+    let targets = Targets::start(Fleet::mixed(series))?;
     let address = targets.address.to_string();
     let folder = tempfile::tempdir().context("make a folder")?;
     let job = Job {

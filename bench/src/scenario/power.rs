@@ -40,7 +40,7 @@ pub(crate) fn run(flags: &Flags) -> anyhow::Result<()> {
         return Ok(());
     };
     let program = process::cresset()?;
-    let targets = Targets::start(Fleet { series: SERIES })?;
+    let targets = Targets::start(Fleet::mixed(SERIES))?;
     let address = targets.address.to_string();
     let job = Job {
         name: "crash".to_owned(),

@@ -1,41 +1,40 @@
 //! The same queries asked of Cresset, Prometheus and VictoriaMetrics on equal data, in turns.
 //!
-//! Cresset scrapes the fleet; what it stored is read back sample by sample and written to the
-//! others, so that all hold the same. Cresset is started anew before it is asked. The end of every
-//! query lies beside the samples' own milliseconds: no window's edge meets a sample, where the
-//! versions differ by intent.
+//! A day of the fleet's past is written to each by remote write; each compacts it until it rests,
+//! and is then asked. The end of every query lies beside the samples' own milliseconds: no window's
+//! edge meets a sample, where the versions differ by intent.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::Path;
-use std::sync::Arc;
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
 use conformance::answers::{Answer, Reply, Tolerance};
-use conformance::random::world::{Stored, World, WorldSample};
-use model::label_set::LabelSet;
 use serde_json::Value;
 
-use crate::behaviour::Behaviour;
 use crate::client::{self, percent_encode};
-use crate::config::{Job, Target, write_config};
+use crate::config::write_config;
 use crate::flags::Flags;
 use crate::fleet::Fleet;
-use crate::process::{self, Server};
-use crate::remote_write;
-use crate::serve::{Targets, now_ms};
+use crate::past::Past;
+use crate::peers;
+use crate::process::Server;
+use crate::serve::now_ms;
 
 const TOLERANCE: Tolerance = Tolerance { relative: 1e-9, absolute: 1e-10 };
-/// Seconds of every range in the list; what was scraped is longer by more.
-const WINDOW_SECONDS: u64 = 30;
+const STEP_MS: u64 = 15_000;
+const HOUR: u64 = 3_600;
+/// Beside every sample: those lie on whole steps.
+const BESIDE_MS: u64 = 7;
+/// How long a server may work on what was written before it is asked.
+const REST_WITHIN: Duration = Duration::from_secs(300);
 
 /// What is asked.
 #[derive(Clone, Copy)]
 enum Kind {
     /// At the end of the data.
     Instant,
-    /// Over all of the data, so many seconds a step.
-    Range(u64),
+    /// Over so many hours before the end, so many seconds a step.
+    Range(u64, u64),
     /// `/label/NAME/values` of the text.
     LabelValues,
     /// `/series` of the text.
@@ -45,42 +44,55 @@ enum Kind {
 /// Name, kind and text.
 const QUERIES: &[(&str, Kind, &str)] = &[
     ("one metric", Kind::Instant, "bench_clock_ms"),
-    ("sum(rate)", Kind::Instant, "sum(rate(bench_events_total_3[30s]))"),
+    ("sum(rate)", Kind::Instant, "sum(rate(bench_events_total_3[5m]))"),
     (
-        "sum by (rate), all",
+        "sum by (rate), all counters",
         Kind::Instant,
-        "sum by (device, mode) (rate({__name__=~\"bench_e.*\"}[30s]))",
+        "sum by (device, mode) (rate({__name__=~\"bench_e.*\"}[5m]))",
     ),
     ("histogram_quantile", Kind::Instant, HISTOGRAM),
-    ("topk", Kind::Instant, "topk(10, rate(bench_events_total_3[30s]))"),
+    ("topk", Kind::Instant, "topk(10, rate(bench_events_total_3[5m]))"),
     ("count by (__name__)", Kind::Instant, "count by (__name__) ({__name__=~\".+\"})"),
-    ("max_over_time", Kind::Instant, "max by (mode) (max_over_time(bench_size_bytes_8[1m]))"),
-    ("sum(rate)", Kind::Range(1), "sum(rate(bench_events_total_3[30s]))"),
-    ("sum by (rate)", Kind::Range(1), "sum by (device) (rate(bench_events_total_3[30s]))"),
-    ("sum by (rate), all", Kind::Range(1), "sum by (mode) (rate({__name__=~\"bench_e.*\"}[30s]))"),
-    ("histogram_quantile", Kind::Range(1), HISTOGRAM),
-    ("histogram_quantile by", Kind::Range(1), HISTOGRAMS),
-    ("topk", Kind::Range(2), "topk(10, rate(bench_events_total_3[30s]))"),
+    ("max_over_time 1 h", Kind::Instant, "max by (mode) (max_over_time(bench_size_bytes_8[1h]))"),
+    ("sum(rate)", Kind::Range(1, 15), "sum(rate(bench_events_total_3[5m]))"),
+    ("sum by (rate)", Kind::Range(6, 30), "sum by (device) (rate(bench_events_total_3[5m]))"),
+    ("histogram_quantile", Kind::Range(6, 30), HISTOGRAM),
+    ("topk", Kind::Range(6, 60), "topk(10, rate(bench_events_total_3[5m]))"),
     (
         "regular expression",
-        Kind::Range(1),
-        "sum by (mode) (rate(bench_events_total_3{device=~\"disk[12].*\"}[30s]))",
+        Kind::Range(6, 60),
+        "sum by (mode) (rate(bench_events_total_3{device=~\"disk[12].*\"}[5m]))",
     ),
-    ("max_over_time", Kind::Range(2), "max by (mode) (max_over_time(bench_size_bytes_8[1m]))"),
-    ("raw gauge", Kind::Range(1), "bench_load_7{mode=\"idle\"}"),
-    ("ratio", Kind::Range(1), "bench_load_7 / (bench_size_bytes_8 + 1)"),
-    ("subquery", Kind::Range(2), "max_over_time(sum(rate(bench_events_total_3[30s]))[1m:5s])"),
+    (
+        "max_over_time 1 h",
+        Kind::Range(6, 60),
+        "max by (mode) (max_over_time(bench_size_bytes_8[1h]))",
+    ),
+    ("raw gauge", Kind::Range(6, 15), "bench_load_7{mode=\"idle\"}"),
+    (
+        "subquery",
+        Kind::Range(6, 60),
+        "max_over_time(sum(rate(bench_events_total_3[5m]))[30m:1m])",
+    ),
+    ("ratio", Kind::Range(24, 60), "bench_load_7 / (bench_size_bytes_8 + 1)"),
+    ("sum by (rate)", Kind::Range(24, 60), "sum by (device) (rate(bench_events_total_3[5m]))"),
+    ("histogram_quantile by", Kind::Range(24, 60), HISTOGRAMS),
+    (
+        "sum by (rate), all counters",
+        Kind::Range(24, 60),
+        "sum by (mode) (rate({__name__=~\"bench_e.*\"}[5m]))",
+    ),
     ("label values", Kind::LabelValues, "target"),
     ("label values of names", Kind::LabelValues, "__name__"),
     ("series", Kind::Series, "{device=~\"disk[12].*\"}"),
 ];
 const HISTOGRAM: &str =
-    "histogram_quantile(0.99, sum by (le) (rate({__name__=~\"bench_latency_.*_bucket\"}[30s])))";
+    "histogram_quantile(0.99, sum by (le) (rate({__name__=~\"bench_latency_.*_bucket\"}[5m])))";
 const HISTOGRAMS: &str = "histogram_quantile(0.99, \
-     sum by (le, target, device) (rate({__name__=~\"bench_latency_.*_bucket\"}[30s])))";
+     sum by (le, device) (rate({__name__=~\"bench_latency_.*_bucket\"}[5m])))";
 
 /// A server under measurement.
-struct Peer {
+struct Asked {
     name: &'static str,
     server: Server,
     /// Milliseconds by query, one a run.
@@ -91,28 +103,71 @@ struct Peer {
 
 /// Runs the scenario.
 pub(crate) fn run(flags: &Flags) -> anyhow::Result<()> {
-    flags.only(&["targets", "series", "seconds", "runs"])?;
-    let seconds = flags.number("seconds", 180);
-    ensure!(3 * WINDOW_SECONDS < seconds, "--seconds {seconds}: ranges need more");
+    flags.only(&["targets", "series", "hours", "runs"])?;
+    let hours = flags.number("hours", 24);
     let runs = usize::try_from(flags.number("runs", 9)).context("--runs is too much")?;
+    let series = usize::try_from(flags.number("series", 1_000)).context("--series is too much")?;
+    let end_ms = (now_ms() / STEP_MS - 20) * STEP_MS;
+    let past = Past {
+        fleet: Fleet::mixed(series),
+        targets: flags.number("targets", 20),
+        start_ms: end_ms - hours * HOUR * 1_000,
+        end_ms,
+        step_ms: STEP_MS,
+    };
+    println!("{} targets of {series} series every 15 s for {hours} h", past.targets);
     let folder = tempfile::tempdir().context("make a folder")?;
-    let ours = scrape(flags, seconds, folder.path())?;
-    let end_ms = now_ms() - 2_000;
-    let mut peers = start_peers(folder.path())?;
-    let end_ms = copy(&ours, &peers, flags.number("targets", 20), seconds, end_ms)?;
-    peers.insert(0, Peer::new("cresset", ours));
-    for peer in &mut peers {
+    let config = write_config(folder.path(), &[])?;
+    let mut all = Vec::new();
+    for peer in peers::all()? {
+        let server = peer.start(&config, &folder.path().join(peer.name))?;
+        let begun = Instant::now();
+        let samples = past.write(&server.address)?;
+        let took = begun.elapsed();
+        peer.rest(&server, REST_WITHIN)?;
+        println!(
+            "{}: {samples} samples written in {:.0} s; CPU {:.2} s a million, at rest",
+            peer.name,
+            took.as_secs_f64(),
+            server.usage()?.cpu_seconds / samples as f64 * 1e6,
+        );
+        all.push(Asked::new(peer.name, server));
+    }
+    for peer in &mut all {
         let usage = peer.server.usage()?;
         peer.cpu_seconds = -usage.cpu_seconds;
         peer.server.forget_peak()?;
     }
-    let start_ms = end_ms - (seconds - 2 * WINDOW_SECONDS) * 1_000;
+    let agree = ask_all(&mut all, runs, hours, end_ms - STEP_MS + BESIDE_MS)?;
+    for peer in &mut all {
+        let usage = peer.server.usage()?;
+        peer.cpu_seconds += usage.cpu_seconds;
+        peer.peak_bytes = usage.peak_bytes;
+    }
+    report(&all, &agree);
+    let differing = agree
+        .iter()
+        .zip(QUERIES)
+        .find(|(words, _)| words.first().is_some_and(|word| word != "yes"));
+    if let Some((words, query)) = differing {
+        bail!("{} differs from prometheus: {}", query.2, words[0]);
+    }
+    Ok(())
+}
+
+/// Asks every query `runs` times of each in turn; gives how the first answers compare with ours.
+fn ask_all(
+    all: &mut [Asked],
+    runs: usize,
+    hours: u64,
+    end_ms: u64,
+) -> anyhow::Result<Vec<Vec<String>>> {
     let mut agree = Vec::new();
     for turn in 0..runs {
         for (at, query) in QUERIES.iter().enumerate() {
+            let path = path_of(query, hours, end_ms);
             let mut answers = Vec::new();
-            for peer in &mut peers {
-                let path = path_of(query, start_ms, end_ms);
+            for peer in &mut *all {
                 let asked = Instant::now();
                 let answer = client::get(&peer.server.address, &path)?;
                 peer.spent[at].push(asked.elapsed().as_secs_f64() * 1e3);
@@ -124,118 +179,18 @@ pub(crate) fn run(flags: &Flags) -> anyhow::Result<()> {
             }
         }
     }
-    for peer in &mut peers {
-        let usage = peer.server.usage()?;
-        peer.cpu_seconds += usage.cpu_seconds;
-        peer.peak_bytes = usage.peak_bytes;
-    }
-    report(&peers, &agree);
-    let differing = agree
-        .iter()
-        .zip(QUERIES)
-        .find(|(words, _)| words.first().is_some_and(|word| word != "yes"));
-    if let Some((words, query)) = differing {
-        bail!("{} differs from prometheus: {}", query.2, words[0]);
-    }
-    Ok(())
+    Ok(agree)
 }
 
-/// Scrapes the fleet for a while and starts anew over what was stored.
-fn scrape(flags: &Flags, seconds: u64, folder: &Path) -> anyhow::Result<Server> {
-    let program = process::cresset()?;
-    let series = usize::try_from(flags.number("series", 1_000)).context("--series is too much")?;
-    let targets = Targets::start(Fleet { series })?;
-    let address = targets.address.to_string();
-    let count = flags.number("targets", 20);
-    let job = Job {
-        name: "bench".to_owned(),
-        interval_seconds: 1,
-        timeout_seconds: 1,
-        targets: (0..count).map(|k| Target::new(&address, Behaviour::Healthy, k)).collect(),
-    };
-    println!("{count} targets of {series} series, scraped every second for {seconds} s");
-    let directory = folder.join("cresset");
-    let config = write_config(folder, &[job])?;
-    let server = Server::start(&program, &config, &directory)?;
-    std::thread::sleep(Duration::from_secs(seconds));
-    server.stop()?;
-    let config = write_config(folder, &[])?;
-    Server::start(&program, &config, &directory)
-}
-
-fn start_peers(folder: &Path) -> anyhow::Result<Vec<Peer>> {
-    let mut peers = Vec::new();
-    let config = write_config(folder, &[])?;
-    match process::peer("PROM2_BIN", "prometheus") {
-        Some(program) => {
-            let directory = folder.join("prometheus");
-            let flags = ["--web.enable-remote-write-receiver"];
-            let server = Server::start_with(&program, &config, &directory, &flags)?;
-            peers.push(Peer::new("prometheus", server));
-        }
-        None => println!("skipped: prometheus is not installed (apt-get install prometheus)"),
-    }
-    match process::peer("VM_BIN", "victoria-metrics") {
-        Some(program) => {
-            let server = Server::start_victoria(&program, &folder.join("victoria"))?;
-            peers.push(Peer::new("victoria-metrics", server));
-        }
-        None => println!("skipped: victoria-metrics is not installed"),
-    }
-    Ok(peers)
-}
-
-/// Copies every sample that `ours` holds to the peers; gives the end of the queries.
-fn copy(
-    ours: &Server,
-    peers: &[Peer],
-    targets: u64,
-    seconds: u64,
-    end_ms: u64,
-) -> anyhow::Result<u64> {
-    let mut samples = 0;
-    let mut taken = BTreeSet::new();
-    for target in 0..targets {
-        let selector = format!("{{target=\"{target}\"}}[{}s]", seconds + 120);
-        let mut world = World::default();
-        for series in client::query_at(&ours.address, &selector, end_ms + 2_000)? {
-            let metric: BTreeMap<String, String> =
-                serde_json::from_value(series["metric"].clone()).context("read labels")?;
-            let labels = metric.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-            let values = series["values"].as_array().context("a matrix has values")?;
-            let stream = values.iter().map(sample).collect::<anyhow::Result<Vec<_>>>()?;
-            taken.extend(stream.iter().map(|sample| sample.time_ms.rem_euclid(1_000)));
-            samples += stream.len();
-            world.series.insert(LabelSet::new(labels), Arc::new(Stored(stream)));
-        }
-        for peer in peers {
-            remote_write::write(&peer.server.address, &world)?;
-        }
-    }
-    for peer in peers.iter().filter(|peer| peer.name == "victoria-metrics") {
-        client::get(&peer.server.address, "/internal/force_flush")?;
-    }
-    println!("{samples} samples are held by each");
-    ensure!(0 < samples, "nothing was scraped");
-    let free = (0..1_000).find(|ms| !taken.contains(ms)).context("samples at every millisecond")?;
-    Ok(end_ms / 1_000 * 1_000 + free.unsigned_abs())
-}
-
-fn sample(pair: &Value) -> anyhow::Result<WorldSample> {
-    let seconds = pair[0].as_f64().context("a sample has a time")?;
-    let value = pair[1].as_str().and_then(|value| value.parse().ok());
-    #[expect(clippy::cast_possible_truncation, reason = "milliseconds since 1970 fit")]
-    let time_ms = (seconds * 1e3).round() as i64;
-    Ok(WorldSample { time_ms, value: value.context("a sample has a value")?, histogram: None })
-}
-
-fn path_of((_, kind, text): &(&str, Kind, &str), start_ms: u64, end_ms: u64) -> String {
+/// Path of a query; ranges longer than the data are cut to it.
+fn path_of((_, kind, text): &(&str, Kind, &str), hours: u64, end_ms: u64) -> String {
     let seconds = |ms: u64| format!("{}.{:03}", ms / 1_000, ms % 1_000);
-    let (start, end) = (seconds(start_ms), seconds(end_ms));
+    let range = if let Kind::Range(range, _) = kind { hours.min(*range) } else { hours };
+    let (start, end) = (seconds(end_ms - range * HOUR * 1_000), seconds(end_ms));
     let text = percent_encode(text);
     match kind {
         Kind::Instant => format!("/api/v1/query?query={text}&time={end}&nocache=1"),
-        Kind::Range(step) => {
+        Kind::Range(_, step) => {
             format!(
                 "/api/v1/query_range?query={text}&start={start}&end={end}&step={step}&nocache=1"
             )
@@ -275,10 +230,10 @@ fn answer_of(json: &Value) -> anyhow::Result<Answer> {
     reply.answer().map_err(anyhow::Error::msg)
 }
 
-impl Peer {
-    fn new(name: &'static str, server: Server) -> Peer {
+impl Asked {
+    fn new(name: &'static str, server: Server) -> Asked {
         let spent = vec![Vec::new(); QUERIES.len()];
-        Peer { name, server, spent, cpu_seconds: 0.0, peak_bytes: 0 }
+        Asked { name, server, spent, cpu_seconds: 0.0, peak_bytes: 0 }
     }
 
     /// A quantile of the milliseconds of a query.
@@ -290,7 +245,7 @@ impl Peer {
     }
 }
 
-fn report(peers: &[Peer], agree: &[Vec<String>]) {
+fn report(peers: &[Asked], agree: &[Vec<String>]) {
     let names: Vec<&str> = peers.iter().map(|peer| peer.name).collect();
     println!("p50 and p99 in ms of {}; ratio of p50 to ours; agreement", names.join(", "));
     println!("| query | kind | {} | ratio | agree |", names.join(" | "));
@@ -298,7 +253,7 @@ fn report(peers: &[Peer], agree: &[Vec<String>]) {
     for (at, (name, kind, _)) in QUERIES.iter().enumerate() {
         let kind = match kind {
             Kind::Instant => "instant".to_owned(),
-            Kind::Range(step) => format!("range, {step} s"),
+            Kind::Range(hours, step) => format!("{hours} h, {step} s"),
             Kind::LabelValues | Kind::Series => "labels".to_owned(),
         };
         let spent = peers

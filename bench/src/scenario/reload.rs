@@ -23,7 +23,7 @@ const LATENESS: &str = "cresset_scrape_slot_lateness_seconds";
 pub(crate) fn run(flags: &Flags) -> anyhow::Result<()> {
     flags.only(&["targets"])?;
     let targets = flags.number("targets", 20_000);
-    let served = Targets::start(Fleet { series: 10 })?;
+    let served = Targets::start(Fleet::mixed(10))?;
     let folder = tempfile::tempdir().context("make a folder")?;
     let address = served.address.to_string();
     let write = |count: u64| {

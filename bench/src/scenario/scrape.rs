@@ -1,107 +1,151 @@
-//! What scraping costs: CPU seconds a million samples, memory a series, bytes written and kept.
+//! What scraping costs, beside the peers: CPU seconds a million samples, memory a series, bytes
+//! written and kept; and what a kill -9 costs: time until the same answer, and memory meanwhile.
 
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 
 use crate::behaviour::Behaviour;
 use crate::client;
 use crate::config::{Job, Target, write_config};
+use crate::flags::Flags;
 use crate::fleet::Fleet;
+use crate::peers::{self, Peer, Table};
 use crate::process::{self, Server, Usage};
-use crate::serve::Targets;
+use crate::serve::{Targets, now_ms};
 
-const TARGETS: u64 = 100;
-const SERIES: usize = 1_000;
-const INTERVAL_SECONDS: u64 = 5;
-/// Two rounds, so that series are created and layouts learned before the window.
-const WARM: Duration = Duration::from_secs(12);
-/// Length of the measured window.
-const WINDOW: Duration = Duration::from_secs(60);
+/// How long a server may take until it answers after it was killed.
+const ANSWER_WITHIN: Duration = Duration::from_secs(300);
+const POLL_EVERY: Duration = Duration::from_millis(10);
 
 struct Figures {
     name: &'static str,
-    cpu_seconds_per_million: f64,
-    resident_bytes_per_series: f64,
-    written_bytes_per_sample: f64,
     samples: f64,
-    peak_bytes: u64,
-    disk_bytes: u64,
+    cpu_seconds: f64,
+    written_bytes: f64,
+    resident_bytes: f64,
+    /// Since the start, so with the creation of all series.
+    peak_bytes: f64,
+    disk_bytes: f64,
+    restart: Restart,
 }
 
-/// Runs Cresset, then Prometheus where it is installed, on equal work.
-pub(crate) fn run() -> anyhow::Result<()> {
-    let mut all = vec![measure("cresset", &process::cresset()?)?];
-    match process::peer("PROM2_BIN", "prometheus") {
-        Some(program) => all.push(measure("prometheus", &program)?),
-        None => println!("skipped: prometheus is not installed (apt-get install prometheus)"),
+/// After a kill -9.
+struct Restart {
+    ready_seconds: f64,
+    answer_seconds: f64,
+    /// Until the answer.
+    peak_bytes: f64,
+}
+
+/// Runs Cresset, then its peers where they are installed, on equal work.
+pub(crate) fn run(flags: &Flags) -> anyhow::Result<()> {
+    flags.only(&["targets", "series", "interval", "seconds"])?;
+    let series = usize::try_from(flags.number("series", 1_000)).context("--series is too much")?;
+    let work = Work {
+        fleet: Fleet::mixed(series),
+        targets: flags.number("targets", 100),
+        interval: flags.number("interval", 5),
+        window: Duration::from_secs(flags.number("seconds", 60)),
+    };
+    println!("{} targets of {series} series every {} s", work.targets, work.interval);
+    let mut all = Vec::new();
+    for peer in peers::all()? {
+        all.push(work.measure(&peer)?);
     }
-    println!(
-        "| | CPU s a million samples | RSS bytes a series | written bytes a sample \
-         | samples | peak MiB | disk MiB |"
-    );
-    println!("|---|---:|---:|---:|---:|---:|---:|");
-    for figures in &all {
-        println!(
-            "| {} | {:.3} | {:.0} | {:.2} | {:.0} | {} | {} |",
-            figures.name,
-            figures.cpu_seconds_per_million,
-            figures.resident_bytes_per_series,
-            figures.written_bytes_per_sample,
-            figures.samples,
-            figures.peak_bytes >> 20,
-            figures.disk_bytes >> 20,
-        );
-    }
-    if let [ours, theirs] = &all[..] {
-        println!(
-            "| ratio | {:.3} | {:.3} | {:.3} | | | |",
-            ours.cpu_seconds_per_million / theirs.cpu_seconds_per_million,
-            ours.resident_bytes_per_series / theirs.resident_bytes_per_series,
-            ours.written_bytes_per_sample / theirs.written_bytes_per_sample,
-        );
-    }
+    let count = (work.targets * series as u64) as f64;
+    let mut table = Table::new(all.iter().map(|figures| figures.name).collect());
+    let mut row = |what: &str, decimals, of: &dyn Fn(&Figures) -> f64| {
+        let figures: Vec<_> = all.iter().map(|figures| Some(of(figures))).collect();
+        table.row(what, decimals, &figures);
+    };
+    row("samples", 0, &|of| of.samples);
+    row("CPU s a million samples", 3, &|of| of.cpu_seconds / of.samples * 1e6);
+    row("bytes written a sample", 2, &|of| of.written_bytes / of.samples);
+    row("resident bytes a series", 0, &|of| of.resident_bytes / count);
+    row("resident MiB at most", 0, &|of| of.peak_bytes / 1_048_576.0);
+    row("MiB on disk", 0, &|of| of.disk_bytes / 1_048_576.0);
+    row("s until ready after kill -9", 2, &|of| of.restart.ready_seconds);
+    row("s until the right answer", 2, &|of| of.restart.answer_seconds);
+    row("memory until then / before", 2, &|of| of.restart.peak_bytes / of.resident_bytes);
+    table.print();
     Ok(())
 }
 
-fn measure(name: &'static str, program: &Path) -> anyhow::Result<Figures> {
-    let fleet = Fleet { series: SERIES };
-    let targets = Targets::start(fleet)?;
-    let folder = tempfile::tempdir().context("make a folder")?;
-    let address = targets.address.to_string();
-    let job = Job {
-        name: "bench".to_owned(),
-        interval_seconds: INTERVAL_SECONDS,
-        timeout_seconds: INTERVAL_SECONDS,
-        targets: (0..TARGETS).map(|k| Target::new(&address, Behaviour::Chunked, k)).collect(),
-    };
-    let config = write_config(folder.path(), &[job])?;
-    let directory = folder.path().join("data");
-    let server = Server::start(program, &config, &directory)?;
-    std::thread::sleep(WARM);
-    let (before, served_before) = (server.usage()?, targets.served());
-    std::thread::sleep(WINDOW);
-    let (after, served_after) = (server.usage()?, targets.served());
-    let scraped = (served_after - served_before) as f64 * SERIES as f64;
-    let kept = client::query_one(
-        &server.address,
-        "sum(count_over_time(bench_clock_ms{job=\"bench\"}[30s]))",
-    )?;
-    anyhow::ensure!(kept.unwrap_or(0.0) > 0.0, "{name} holds no samples");
-    server.stop()?;
-    Ok(figures(name, before, after, scraped, process::disk_bytes(&directory)))
+/// What every server is given to do.
+struct Work {
+    fleet: Fleet,
+    targets: u64,
+    /// Seconds between two scrapes of a target.
+    interval: u64,
+    /// Length of the measured window.
+    window: Duration,
 }
 
-fn figures(name: &'static str, before: Usage, after: Usage, samples: f64, disk: u64) -> Figures {
-    let series = TARGETS as f64 * SERIES as f64;
-    Figures {
-        name,
-        cpu_seconds_per_million: (after.cpu_seconds - before.cpu_seconds) / samples * 1e6,
-        resident_bytes_per_series: after.resident_bytes as f64 / series,
-        written_bytes_per_sample: (after.written_bytes - before.written_bytes) as f64 / samples,
-        samples,
-        peak_bytes: after.peak_bytes,
-        disk_bytes: disk,
+impl Work {
+    fn measure(&self, peer: &Peer) -> anyhow::Result<Figures> {
+        let targets = Targets::start(self.fleet)?;
+        let folder = tempfile::tempdir().context("make a folder")?;
+        let address = targets.address.to_string();
+        let job = Job {
+            name: "bench".to_owned(),
+            interval_seconds: self.interval,
+            timeout_seconds: self.interval,
+            targets: (0..self.targets)
+                .map(|number| Target::new(&address, Behaviour::Chunked, number))
+                .collect(),
+        };
+        let config = write_config(folder.path(), &[job])?;
+        let directory = folder.path().join("data");
+        let server = peer.start(&config, &directory)?;
+        // Two rounds, so that series are created and layouts learned before the window.
+        std::thread::sleep(Duration::from_secs(2 * self.interval + 2));
+        let (before, served_before) = (server.usage()?, targets.served());
+        std::thread::sleep(self.window);
+        let (after, served_after) = (server.usage()?, targets.served());
+        let samples = (served_after - served_before) as f64 * self.fleet.series as f64;
+        ensure!(0.0 < samples, "{} scraped nothing", peer.name);
+        let restart = self.restart(peer, server, &config, &directory)?;
+        Ok(Figures {
+            name: peer.name,
+            samples,
+            cpu_seconds: after.cpu_seconds - before.cpu_seconds,
+            written_bytes: (after.written_bytes - before.written_bytes) as f64,
+            resident_bytes: after.resident_bytes as f64,
+            peak_bytes: after.peak_bytes as f64,
+            disk_bytes: process::disk_bytes(&directory) as f64,
+            restart,
+        })
+    }
+
+    /// Kills the server, starts it anew and asks until it answers as it did before.
+    fn restart(
+        &self,
+        peer: &Peer,
+        server: Server,
+        config: &Path,
+        directory: &Path,
+    ) -> anyhow::Result<Restart> {
+        // What victoria-metrics took in the last seconds is in no file yet.
+        let at_ms = now_ms() - 10_000;
+        let count = |server: &Server| -> anyhow::Result<f64> {
+            let answer = client::query_at(&server.address, "count(bench_clock_ms)", at_ms)?;
+            Ok(client::one_of(&answer)?.unwrap_or(0.0))
+        };
+        let expected = count(&server)?;
+        ensure!((expected - self.targets as f64).abs() < 0.5, "{expected} targets were scraped");
+        server.kill()?;
+        let begun = Instant::now();
+        let server = peer.start(config, directory)?;
+        let ready_seconds = server.ready_after.as_secs_f64();
+        while count(&server).unwrap_or(0.0) < expected {
+            ensure!(begun.elapsed() < ANSWER_WITHIN, "{} answers no more", peer.name);
+            std::thread::sleep(POLL_EVERY);
+        }
+        let answer_seconds = begun.elapsed().as_secs_f64();
+        let Usage { peak_bytes, .. } = server.usage()?;
+        server.stop()?;
+        Ok(Restart { ready_seconds, answer_seconds, peak_bytes: peak_bytes as f64 })
     }
 }

@@ -1,7 +1,5 @@
 //! Whether slots are kept where targets are many, and what a sample costs then.
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -11,7 +9,8 @@ use crate::client;
 use crate::config::{Job, Target, write_config};
 use crate::flags::Flags;
 use crate::fleet::Fleet;
-use crate::process::{self, Server};
+use crate::peers::{self, Peer};
+use crate::process::Server;
 use crate::serve::Targets;
 
 const SERIES: usize = 100;
@@ -34,15 +33,9 @@ pub(crate) fn run(flags: &Flags) -> anyhow::Result<()> {
     flags.only(&["targets", "seconds"])?;
     let targets = flags.number("targets", 10_000);
     let window = Duration::from_secs(flags.number("seconds", 60));
-    let mut all = vec![measure("cresset", &process::cresset()?, targets, window)?];
-    for (name, variable, program) in [
-        ("prometheus", "PROM2_BIN", "prometheus"),
-        ("victoria-metrics", "VM_BIN", "victoria-metrics"),
-    ] {
-        match process::peer(variable, program) {
-            Some(path) => all.push(measure(name, &path, targets, window)?),
-            None => println!("skipped: {program} is not installed"),
-        }
+    let mut all = Vec::new();
+    for peer in peers::all()? {
+        all.push(measure(&peer, targets, window)?);
     }
     println!(
         "| {targets} targets x {SERIES} series at {INTERVAL_SECONDS} s \
@@ -56,13 +49,8 @@ pub(crate) fn run(flags: &Flags) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn measure(
-    name: &'static str,
-    program: &Path,
-    targets: u64,
-    window: Duration,
-) -> anyhow::Result<Figures> {
-    let served = Targets::start(Fleet { series: SERIES })?;
+fn measure(peer: &Peer, targets: u64, window: Duration) -> anyhow::Result<Figures> {
+    let served = Targets::start(Fleet::mixed(SERIES))?;
     let folder = tempfile::tempdir().context("make a folder")?;
     let address = served.address.to_string();
     let job = Job {
@@ -72,7 +60,7 @@ fn measure(
         targets: (0..targets).map(|k| Target::new(&address, Behaviour::Chunked, k)).collect(),
     };
     let config = write_config(folder.path(), &[job])?;
-    let server = start(name, program, &config, folder.path().join("data"))?;
+    let server = peer.start(&config, &folder.path().join("data"))?;
     std::thread::sleep(WARM);
     let (usage, pages, late) = (server.usage()?, served.served(), lateness(&server)?);
     std::thread::sleep(window);
@@ -82,25 +70,11 @@ fn measure(
     server.stop()?;
     let due = targets as f64 * window.as_secs_f64() / INTERVAL_SECONDS as f64;
     Ok(Figures {
-        name,
+        name: peer.name,
         cpu_seconds_per_million: cpu_seconds / (pages * SERIES as f64) * 1e6,
         kept: pages / due,
         lateness: late,
     })
-}
-
-fn start(name: &str, program: &Path, config: &Path, data: PathBuf) -> anyhow::Result<Server> {
-    if name != "victoria-metrics" {
-        return Server::start(program, config, &data);
-    }
-    let address = format!("127.0.0.1:{}", process::free_port()?);
-    let mut command = Command::new(program);
-    command
-        .arg(format!("-promscrape.config={}", config.display()))
-        .arg(format!("-storageDataPath={}", data.display()))
-        .arg(format!("-httpListenAddr={address}"))
-        .arg("-loggerLevel=WARN");
-    Server::spawn(command, address, &data)
 }
 
 /// Upper bounds in seconds and how many scrapes began within them; empty for a peer.
