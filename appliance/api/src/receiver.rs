@@ -77,9 +77,7 @@ impl Receiver {
             into.counter(name, help, &[], load(counter));
         }
         let free = self.batches.available_permits() * UNIT_BYTES;
-        let help = "Bytes of bodies and batches under way.";
-        let held = count(BATCHES_BYTES_MAX - free);
-        into.gauge("cresset_receive_held_bytes", help, &[], float(held));
+        into.memory("received", count(BATCHES_BYTES_MAX - free));
     }
 }
 

@@ -62,6 +62,14 @@ impl Collected {
         self.add(name, MetricType::Gauge, help, owned(labels), Value::Number(value));
     }
 
+    /// Adds to the bytes of memory held for `purpose`. Everything that holds more than a little
+    /// memory tells it here, so that the sum is what the process is resident with.
+    #[expect(clippy::cast_precision_loss, reason = "bytes of memory are below 2^53")]
+    pub fn memory(&mut self, purpose: &str, bytes: u64) {
+        let help = "Bytes of memory by purpose.";
+        self.gauge("cresset_memory_bytes", help, &[("purpose", purpose)], bytes as f64);
+    }
+
     /// Adds `value` to `name`, of which nobody said what it is, with `labels`.
     pub fn untyped(
         &mut self,

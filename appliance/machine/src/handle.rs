@@ -161,13 +161,26 @@ impl Handle {
     /// # Errors
     /// The first shard's that has no answer.
     pub fn ask_all(&self, question: &Question, timeout: Duration) -> Result<Vec<Answer>, AskError> {
+        self.ask_each((0..self.shards.len()).map(|shard| (shard, question.clone())), timeout)
+    }
+
+    /// Asks several shards at once, each its own question; the answers are in the order of the
+    /// questions.
+    ///
+    /// # Errors
+    /// The first shard's that has no answer.
+    pub fn ask_each(
+        &self,
+        questions: impl Iterator<Item = (usize, Question)>,
+        timeout: Duration,
+    ) -> Result<Vec<Answer>, AskError> {
         let began = clock::tick();
-        let receivers: Vec<Receiver<Answer>> = (0..self.shards.len())
-            .map(|shard| self.post(shard, question.clone()))
+        let receivers: Vec<(usize, Receiver<Answer>)> = questions
+            .map(|(shard, question)| Ok((shard, self.post(shard, question)?)))
             .collect::<Result<_, _>>()?;
-        let answers = receivers.iter().enumerate().map(|(shard, receiver)| {
+        let answers = receivers.iter().map(|(shard, receiver)| {
             let gone = Duration::from_nanos(clock::tick().since(began));
-            wait(shard, receiver, timeout.saturating_sub(gone))
+            wait(*shard, receiver, timeout.saturating_sub(gone))
         });
         answers.collect()
     }

@@ -5,6 +5,7 @@
 #![deny(unsafe_code)]
 
 pub mod clock;
+pub mod heap;
 pub mod topology;
 pub mod plan;
 pub mod slab;

@@ -121,14 +121,10 @@ impl Measures {
             ("cresset_fetch_active", "Fetches in flight.", active),
             ("cresset_fetch_connections", "Open connections.", connections),
             ("cresset_fetch_connections_idle", "Open connections that are idle.", idle),
-            (
-                "cresset_fetch_buffers_idle_bytes",
-                "Bytes of idle buffers.",
-                client.pool().idle_bytes(),
-            ),
         ];
         for (name, help, value) in sizes {
             into.gauge(name, help, &labels, value as f64);
         }
+        into.memory("fetch_buffers", client.pool().idle_bytes() as u64);
     }
 }

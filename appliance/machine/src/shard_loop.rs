@@ -33,8 +33,9 @@ use crate::reactor::Reactor;
 use crate::segments;
 use crate::wal_thread::{LogSender, Request as LogRequest};
 
-/// Questions answered in one turn.
+/// Questions answered in one turn, and how long answers may take before a turn begins no other.
 const ASKS_MAX: usize = 64;
+const ASKS_NANOS_MAX: u64 = 2 * NANOS_PER_MS;
 /// Results of background threads taken in one turn.
 const DONE_MAX: usize = 256;
 /// Ended fetches handed to the shard in one turn: about 2 ms of parsing.
@@ -208,7 +209,11 @@ impl ShardLoop {
     }
 
     fn take_asks(&mut self, now: Now) {
+        let began = clock::tick();
         for _ in 0..ASKS_MAX {
+            if ASKS_NANOS_MAX < clock::tick().since(began) {
+                return;
+            }
             let Some(ask) = self.links.mailbox.take_ask() else { return };
             self.requests += 1;
             let request = RequestId(self.requests);

@@ -412,11 +412,11 @@ impl Scraper {
             ("cresset_scrape_waiting", "Targets that wait for room.", self.waiting.len()),
             ("cresset_scrape_leaving", "Targets that are gone and not ended.", self.leaving.len()),
             ("cresset_scrape_layouts", "Layouts in memory.", self.bench.layouts.len()),
-            ("cresset_scrape_memory_bytes", "Memory of targets and layouts.", self.heap_bytes()),
         ];
         for (name, help, value) in gauges {
             into.gauge(name, help, &[], number(value as u64));
         }
+        into.memory("targets", self.heap_bytes() as u64);
     }
 
     /// Bytes of memory, specifications left out.

@@ -318,7 +318,7 @@ impl Server<'_> {
         let cpus = &handle.plan().service;
         // Off the shards' processors; where that fails, the main thread has little to do anyway.
         let _ = bind(cpus);
-        let pool = QueryPool::new(self.flags.query_concurrency, cpus, forget_tiles)
+        let pool = QueryPool::new(self.flags.query_concurrency, cpus, tidy_up)
             .context("start query threads")?;
         self.open_active_log();
         let targets = TargetThread::start(Arc::clone(&handle), Arc::clone(&self.state))
@@ -525,4 +525,10 @@ fn answer(reply: Reload, result: Result<(), String>) {
         // Whoever asked may have left.
         let _ = reply.try_send(result);
     }
+}
+
+/// What a query's thread does after its work: what it kept, and what that leaves in the heap.
+fn tidy_up() {
+    forget_tiles();
+    machine::heap::give_back();
 }

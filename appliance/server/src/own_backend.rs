@@ -167,11 +167,8 @@ impl OwnBackend {
 
     fn collect_memory(&self, into: &mut Collected) {
         let memory = &self.engine.memory;
-        let help = "Bytes that all queries hold.";
-        into.gauge("cresset_query_memory_bytes", help, &[], float(memory.taken()));
-        let kept = u64::try_from(cache_bytes()).unwrap_or(u64::MAX);
-        let help = "Bytes of directories and pages that query threads keep.";
-        into.gauge("cresset_query_cache_bytes", help, &[], float(kept));
+        into.memory("queries", memory.taken());
+        into.memory("query_caches", u64::try_from(cache_bytes()).unwrap_or(u64::MAX));
         let help = "Bytes that all queries together may hold.";
         into.gauge("cresset_query_memory_max_bytes", help, &[], float(memory.bytes_max()));
         let help = "Times that queries together wanted more memory than they may hold.";
@@ -480,6 +477,7 @@ impl Backend for OwnBackend {
     fn collect(&self, into: &mut Collected) {
         self.state.collect(self.settings.version, self.now().tick, into);
         crate::process::collect(into);
+        machine::heap::collect(into);
         self.collect_memory(into);
         let Some(running) = self.state.running() else { return };
         running.handle.collect(into);

@@ -18,6 +18,9 @@ pub fn collect(into: &mut Collected) {
     if let Some(stat) = read(proc, "self/stat") {
         collect_stat(&stat, boot_seconds(proc), into);
     }
+    if let Some(status) = read(proc, "self/status") {
+        collect_mapped(&status, into);
+    }
     if let Ok(open) = std::fs::read_dir("/proc/self/fd") {
         // The listing itself has one open.
         let open = u64::try_from(open.count()).unwrap_or(0).saturating_sub(1);
@@ -68,6 +71,17 @@ fn collect_stat(stat: &str, boot_seconds: Option<f64>, into: &mut Collected) {
         let help = "Start time of the process since unix epoch in seconds.";
         let start = boot_seconds + value(3) / TICKS_PER_SECOND;
         into.gauge("process_start_time_seconds", help, &[], start);
+    }
+}
+
+/// Adds resident memory that is not of the heap: the program itself, and rings.
+fn collect_mapped(status: &str, into: &mut Collected) {
+    for (field, purpose) in [("RssFile:", "program"), ("RssShmem:", "rings")] {
+        let kilobytes = status.lines().find_map(|line| line.strip_prefix(field));
+        let kilobytes = kilobytes.and_then(|line| line.split_ascii_whitespace().next());
+        if let Some(kilobytes) = kilobytes.and_then(|number| number.parse::<u64>().ok()) {
+            into.memory(purpose, kilobytes.saturating_mul(1024));
+        }
     }
 }
 

@@ -117,6 +117,45 @@ impl StoreSource {
         self.handle.ask_all(question, ASK_TIMEOUT).map_err(|error| unavailable(&error))
     }
 
+    /// What each shard selects, page by page: a shard looks at its scrapes between two.
+    fn shares(
+        &self,
+        request: &SelectRequest,
+        bytes_max: u64,
+    ) -> Result<Vec<Selected>, SourceError> {
+        let first = self.ask(&Question::Select(request.clone()))?;
+        let mut shares = first.into_iter().map(page).collect::<Result<Vec<_>, _>>()?;
+        let mut bytes: u64 = shares.iter().map(|share| bytes_of(&share.series)).sum();
+        loop {
+            let mut left = Vec::new();
+            for (shard, share) in shares.iter_mut().enumerate() {
+                if let Some(rest) = share.rest.take() {
+                    let more = Question::SelectMore(Box::new((request.clone(), rest)));
+                    left.push((shard, more));
+                }
+            }
+            if left.is_empty() {
+                return Ok(shares);
+            }
+            if bytes_max < bytes {
+                return Err(SourceError::Memory { bytes_max });
+            }
+            if !(self.alive)() {
+                return Err(SourceError::Ended);
+            }
+            let asked: Vec<usize> = left.iter().map(|(shard, _)| *shard).collect();
+            let answers = self.handle.ask_each(left.into_iter(), ASK_TIMEOUT);
+            let answers = answers.map_err(|error| unavailable(&error))?;
+            for (shard, answer) in asked.into_iter().zip(answers) {
+                let next = page(answer)?;
+                bytes += bytes_of(&next.series);
+                let share = &mut shares[shard];
+                share.series.extend(next.series);
+                (share.blocks, share.rest) = (next.blocks, next.rest);
+            }
+        }
+    }
+
     fn files(&self, shard: usize) -> Arc<Watched> {
         Arc::new(Watched { files: self.handle.tiles(shard), alive: Arc::clone(&self.alive) })
     }
@@ -158,6 +197,21 @@ fn mismatch() -> SourceError {
     SourceError::Unavailable("a shard gave the answer to another question".to_owned())
 }
 
+/// A page of a selection.
+fn page(answer: Answer) -> Result<Selected, SourceError> {
+    match answer {
+        Answer::Select(Ok(selected)) => Ok(selected),
+        Answer::Select(Err(SelectError::TooManySeries { series_max })) => {
+            Err(SourceError::TooManySeries { series_max })
+        }
+        _ => Err(mismatch()),
+    }
+}
+
+fn bytes_of(series: &[SelectedSeries]) -> u64 {
+    series.iter().map(|series| series.heap_bytes() as u64).sum()
+}
+
 impl Source for StoreSource {
     fn select(&self, selection: &Selection) -> Result<Vec<Series>, SourceError> {
         let request = SelectRequest {
@@ -167,16 +221,7 @@ impl Source for StoreSource {
             series_max: selection.series_max,
             aggregate: aggregate(selection.window_value),
         };
-        let mut shares = Vec::new();
-        for answer in self.ask(&Question::Select(request.clone()))? {
-            match answer {
-                Answer::Select(Ok(selected)) => shares.push(selected),
-                Answer::Select(Err(SelectError::TooManySeries { series_max })) => {
-                    return Err(SourceError::TooManySeries { series_max });
-                }
-                _ => return Err(mismatch()),
-            }
-        }
+        let shares = self.shares(&request, selection.bytes_max)?;
         let mut found = Found::new(selection, &shares);
         for (shard, share) in shares.into_iter().enumerate() {
             let files = self.files(shard);

@@ -22,7 +22,7 @@ use scrape::target::{TargetId, TargetSpec};
 use storage::effect::Event as StorageEvent;
 use storage::options::Options as StorageOptions;
 use storage::row::Slot;
-use storage::selection::{LabelRequest, SelectRequest};
+use storage::selection::{LabelRequest, Rest, SelectRequest};
 
 /// Names one question; chosen by who asks, given back with the answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -64,8 +64,10 @@ pub enum Event<'a> {
 /// What may be asked of a shard.
 #[derive(Clone, Debug)]
 pub enum Question {
-    /// Series by matchers. Its `series_max` is held to the shard's own bound.
+    /// Series by matchers, a page of them. Its `series_max` is held to the shard's own bound.
     Select(SelectRequest),
+    /// The next page of the same request: what the page before left.
+    SelectMore(Box<(SelectRequest, Rest)>),
     /// Values of one label.
     LabelValues {
         /// The label.

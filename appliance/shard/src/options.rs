@@ -7,9 +7,12 @@ use scrape::options::Options as ScrapeOptions;
 pub struct Options {
     /// Settings of the scraper.
     pub scrape: ScrapeOptions,
-    /// Most series that one `Select` may give, whatever the asker could bear; bounds how long the
-    /// loop is held. Range 1..=10 000 000. Default 1 000 000.
+    /// Most series that one selection may give, whatever the asker could bear.
+    /// Range 1..=10 000 000. Default 1 000 000.
     pub select_series_max: usize,
+    /// Series that one page of a selection looks at; bounds how long the loop is held.
+    /// Range 1..=1 000 000. Default 2 048: a few milliseconds.
+    pub select_page_series: usize,
     /// Milliseconds after `Stop` within which the open commit must become durable; then the shard
     /// stops without. Range 1..=60 000. Default 10 000: a commit takes milliseconds, a disk that
     /// hangs longer will not answer before systemd's patience ends.
@@ -21,6 +24,7 @@ impl Default for Options {
         Options {
             scrape: ScrapeOptions::default(),
             select_series_max: 1_000_000,
+            select_page_series: 2_048,
             stop_grace_ms: 10_000,
         }
     }

@@ -381,9 +381,8 @@ impl Pusher {
         let size = |size: usize| number(u64::try_from(size).unwrap_or(u64::MAX));
         let help = "Columns of pushed series whose place is known.";
         into.gauge("cresset_push_series", help, &[], size(self.known.len()));
-        let help = "Bytes of memory of what is known of pushed series.";
         let bytes = self.known.heap_bytes() + self.bunches.heap_bytes();
-        into.gauge("cresset_push_series_bytes", help, &[], size(bytes));
+        into.memory("pushed_series", u64::try_from(bytes).unwrap_or(u64::MAX));
         let help = "Pushed batches whose answer waits for a commit.";
         into.gauge("cresset_push_waiting", help, &[], size(self.waiting.len()));
     }

@@ -13,6 +13,7 @@ use model::time::{Now, Tick};
 use scrape::fetch::Fetch;
 use scrape::scraper::{Ended, Out, Scraper};
 use storage::effect::{Effect as StorageEffect, Event as StorageEvent};
+use storage::selection::{Rest, SelectRequest};
 use storage::store::Store;
 
 use crate::effect::{Answer, Effect};
@@ -141,10 +142,8 @@ impl Shard {
 
     fn answer(&mut self, now: Now, question: Question) -> Answer {
         match question {
-            Question::Select(mut request) => {
-                request.series_max = request.series_max.min(self.options.select_series_max);
-                Answer::Select(self.store.select(&request))
-            }
+            Question::Select(request) => self.select(request, None),
+            Question::SelectMore(more) => self.select(more.0, Some(more.1)),
             Question::LabelValues { name, wanted } => {
                 Answer::LabelValues(self.store.label_values(&name, &wanted))
             }
@@ -171,6 +170,11 @@ impl Shard {
             Question::Metrics => Answer::Metrics(Box::new(self.collect())),
             Question::Push(_) => unreachable!("a push is answered when it is durable"),
         }
+    }
+
+    fn select(&self, mut request: SelectRequest, rest: Option<Rest>) -> Answer {
+        request.series_max = request.series_max.min(self.options.select_series_max);
+        Answer::Select(self.store.select_page(&request, rest, self.options.select_page_series))
     }
 
     fn collect(&self) -> Collected {

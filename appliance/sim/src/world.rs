@@ -686,7 +686,7 @@ fn event_text(event: &Event<'_>) -> String {
         Event::Storage(event) => format!("{event:?}"),
         Event::Ask { request, question } => {
             let question = match question {
-                Question::Select(_) => "select",
+                Question::Select(_) | Question::SelectMore(_) => "select",
                 Question::LabelValues { .. } => "label values",
                 Question::LabelNames(_) => "label names",
                 Question::Targets => "targets",

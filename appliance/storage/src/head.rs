@@ -228,6 +228,12 @@ impl Group {
         self.slots.len()
     }
 
+    /// Newest time of its samples in tiles.
+    pub(crate) fn newest_ms(&self) -> Option<i64> {
+        let sealed = || self.tiles.iter().map(|tile| tile.max_time_ms).max();
+        self.timestamps_ms.iter().max().copied().or_else(sealed)
+    }
+
     /// Whether the open tile takes no further row.
     pub(crate) fn is_full(&self) -> bool {
         self.tile_rows <= self.rows()

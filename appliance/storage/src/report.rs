@@ -402,9 +402,7 @@ impl Store {
             ("log", memory.log),
             ("blocks", memory.blocks),
         ] {
-            let help = "Bytes of memory of the store by purpose.";
-            let labels = [("purpose", purpose)];
-            into.gauge("cresset_storage_memory_bytes", help, &labels, float_of(bytes));
+            into.memory(purpose, bytes);
         }
     }
 }

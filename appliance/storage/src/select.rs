@@ -17,7 +17,7 @@ use crate::index::select as matching;
 use crate::index::series::Index;
 use crate::row::ColumnKind;
 use crate::selection::{
-    LabelRequest, OpenPiece, OpenValues, Piece, SealedPiece, SelectError, SelectRequest,
+    LabelRequest, OpenPiece, OpenValues, Piece, Rest, SealedPiece, SelectError, SelectRequest,
     SelectedSeries,
 };
 use crate::tile::histograms::HistogramColumn;
@@ -106,38 +106,51 @@ fn gather(bits: u128, rows: &[usize]) -> u128 {
     set.fold(0, |gathered, (to, _)| gathered | 1 << to)
 }
 
-/// Series that fulfil the request and may have samples in it.
+/// Series that fulfil the request and may have samples in it: of `rest`, where an earlier page left
+/// one. Looks at `page` series at most, and gives what is left.
 pub(crate) fn select(
     shard: u32,
     index: &Index,
     groups: &Groups,
     tombstones: &[Tombstone],
     request: &SelectRequest,
-) -> Result<Vec<SelectedSeries>, SelectError> {
-    let found = matching::select(index, &request.matchers);
+    (rest, page): (Option<Rest>, usize),
+) -> Result<(Vec<SelectedSeries>, Option<Rest>), SelectError> {
+    let goes_on = rest.is_some();
+    let first = || Rest { found: matching::select(index, &request.matchers), ..Rest::default() };
+    let mut rest = rest.unwrap_or_else(first);
     let mut shared: HashMap<u32, Shared, FixedState> = HashMap::default();
     let mut selected = Vec::new();
-    for series in found {
+    for series in rest.found.iter().take(page) {
         let mut pieces = Vec::new();
+        let mut newest_ms = i64::MIN;
         for place in index.columns_of(series) {
             let Some(group) = &groups[place.group as usize] else { continue };
             let shared = shared.entry(place.group).or_insert_with(|| {
                 Shared::new((shard, place.group), group, request.after.0, request.until.0)
             });
+            let newest = || group.newest_ms().unwrap_or(i64::MAX);
+            newest_ms = newest_ms.max(*rest.newest_ms.entry(place.group).or_insert_with(newest));
             shared.pieces(group, place.column, &mut pieces);
         }
         if pieces.is_empty() {
             continue;
         }
-        if request.series_max <= selected.len() {
+        rest.given += 1;
+        if request.series_max < rest.given {
             return Err(SelectError::TooManySeries { series_max: request.series_max });
         }
         let labels = index.labels_of(series);
         let range = (request.after.0.saturating_add(1), request.until.0);
-        let deleted = intervals(tombstones, 0, &labels, range);
+        let mut deleted = intervals(tombstones, 0, &labels, range);
+        if goes_on && newest_ms < request.until.0 {
+            deleted.push((newest_ms + 1, i64::MAX));
+        }
         selected.push(SelectedSeries { labels, pieces, deleted });
     }
-    Ok(selected)
+    rest.found.remove_smallest(page as u64);
+    let rest = (!rest.found.is_empty()).then_some(rest);
+    Ok((selected, rest))
 }
 
 /// Series that fulfil all of any one set; no set means every series.

@@ -14,6 +14,7 @@ use model::matcher::Matcher;
 use model::samples::Samples;
 use model::staleness::stale_nan;
 use model::time::TimestampMs;
+use roaring::RoaringBitmap;
 use thiserror::Error;
 
 use crate::block::cache::BlockCache;
@@ -56,8 +57,23 @@ pub struct SelectRequest {
 pub struct Selected {
     /// Series of tiles, each label set once.
     pub series: Vec<SelectedSeries>,
-    /// Blocks that overlap the request, oldest first.
+    /// Blocks that overlap the request, oldest first. Those of the last page miss nothing that
+    /// became a block between two pages.
     pub blocks: Vec<Arc<BlockRef>>,
+    /// What the page left over; ask again with it.
+    pub rest: Option<Rest>,
+}
+
+/// Series that the pages of a selection have not given yet. It is the asker's: a store keeps
+/// nothing between two pages.
+#[derive(Clone, Debug, Default)]
+pub struct Rest {
+    pub(crate) found: RoaringBitmap,
+    /// Newest time of each group when a page first met it: what came later is hidden from later
+    /// pages, so that a scrape is seen whole or not at all.
+    pub(crate) newest_ms: HashMap<u32, i64, FixedState>,
+    /// Series given so far.
+    pub(crate) given: usize,
 }
 
 /// Which series a question about labels looks at.

@@ -16,7 +16,7 @@ use crate::effect::{Effect, FileError, FileOp, FileRequestId};
 use crate::names::FileName;
 use crate::options::Options;
 use crate::select;
-use crate::selection::{SelectError, SelectRequest, Selected};
+use crate::selection::{Rest, SelectError, SelectRequest, Selected};
 use crate::store::Store;
 
 impl Store {
@@ -26,10 +26,25 @@ impl Store {
     /// # Errors
     /// See [`SelectError`].
     pub fn select(&self, request: &SelectRequest) -> Result<Selected, SelectError> {
+        self.select_page(request, None, usize::MAX)
+    }
+
+    /// As [`Store::select`], but looks at `page` series at most: of those that an earlier page of
+    /// the same request left, or of all.
+    ///
+    /// # Errors
+    /// See [`SelectError`].
+    pub fn select_page(
+        &self,
+        request: &SelectRequest,
+        rest: Option<Rest>,
+        page: usize,
+    ) -> Result<Selected, SelectError> {
         let (shard, tombstones) = (self.options.shard, self.blocks.tombstones());
-        let series = select::select(shard, &self.index, &self.groups, tombstones, request)?;
+        let (index, groups, part) = (&self.index, &self.groups, (rest, page));
+        let (series, rest) = select::select(shard, index, groups, tombstones, request, part)?;
         let blocks = self.blocks.overlapping(request.after, request.until);
-        Ok(Selected { series, blocks })
+        Ok(Selected { series, blocks, rest })
     }
 
     /// Blocks that a question about labels between these times, both included, is to ask too.
