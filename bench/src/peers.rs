@@ -7,6 +7,9 @@ use std::time::Duration;
 use crate::client;
 use crate::process::{self, Server};
 
+/// Cresset and Prometheus look for what to compact once a minute.
+const SWEEP: Duration = Duration::from_secs(65);
+
 /// A program that scrapes by Prometheus's configuration, takes remote write and answers PromQL.
 pub(crate) struct Peer {
     /// `cresset`, `prometheus` or `victoria-metrics`
@@ -46,14 +49,11 @@ impl Peer {
 
     /// Waits until `server` has done what it does after writes, at most for `within`.
     pub(crate) fn rest(&self, server: &Server, within: Duration) -> anyhow::Result<()> {
-        match self.name {
-            "victoria-metrics" => {
-                client::get(&server.address, "/internal/force_flush")?;
-                client::get(&server.address, "/internal/force_merge")?;
-            }
-            // It looks for what to compact once a minute.
-            "prometheus" => std::thread::sleep(Duration::from_secs(65)),
-            _ => {}
+        if self.name == "victoria-metrics" {
+            client::get(&server.address, "/internal/force_flush")?;
+            client::get(&server.address, "/internal/force_merge")?;
+        } else {
+            std::thread::sleep(SWEEP);
         }
         server.rest(within)
     }

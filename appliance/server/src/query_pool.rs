@@ -24,6 +24,9 @@ const WAITING_A_THREAD: usize = 50;
 /// Bytes of a query thread's stack: expressions recurse to the parser's depth.
 const STACK_BYTES: usize = 8 << 20;
 
+/// Shards come first where they share processors: scrapes are punctual, queries take what is left.
+const NICE: i32 = 5;
+
 /// How long a helper without work keeps what it has read for the query that it last helped: the
 /// next batch of that query comes within milliseconds.
 const KEEP: Duration = Duration::from_millis(100);
@@ -62,8 +65,7 @@ impl QueryPool {
             let builder = std::thread::Builder::new();
             let builder = builder.name(format!("query-{number}")).stack_size(STACK_BYTES);
             threads.push(builder.spawn(move || {
-                // A thread that cannot be bound runs anywhere: slower, not wrong.
-                let _ = bind(&cpus);
+                settle(&cpus);
                 for job in waiting {
                     busy.fetch_add(1, Ordering::Relaxed);
                     job(Turn::Run);
@@ -114,13 +116,19 @@ impl Hands {
             let (waiting, cpus, busy) = (waiting.clone(), cpus.to_vec(), Arc::clone(&busy));
             let builder = std::thread::Builder::new().name(format!("query-helper-{number}"));
             builder.spawn(move || {
-                // A thread that cannot be bound runs anywhere: slower, not wrong.
-                let _ = bind(&cpus);
+                settle(&cpus);
                 help(&waiting, &busy, tidy_up);
             })?;
         }
         Ok(Hands { tasks, busy, processors })
     }
+}
+
+/// Binds this thread to the processors and lowers its priority. One that cannot be bound runs
+/// anywhere: slower, not wrong.
+fn settle(cpus: &[usize]) {
+    let _ = bind(cpus);
+    let _ = rustix::process::setpriority_process(None, NICE);
 }
 
 /// Does tasks until the pool is gone.

@@ -122,9 +122,11 @@ pub(crate) fn select(
     let mut shared: HashMap<u32, Shared, FixedState> = HashMap::default();
     let mut selected = Vec::new();
     for series in rest.found.iter().take(page) {
-        let mut pieces = Vec::new();
+        let places = index.columns_of(series);
+        // A sealed and an open one each; a vector that grows would take room for four.
+        let mut pieces = Vec::with_capacity(2 * places.len());
         let mut newest_ms = i64::MIN;
-        for place in index.columns_of(series) {
+        for place in places {
             let Some(group) = &groups[place.group as usize] else { continue };
             let shared = shared.entry(place.group).or_insert_with(|| {
                 Shared::new((shard, place.group), group, request.after.0, request.until.0)

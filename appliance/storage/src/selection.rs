@@ -17,6 +17,7 @@ use model::time::TimestampMs;
 use roaring::RoaringBitmap;
 use thiserror::Error;
 
+use crate::allocation::allocated;
 use crate::block::cache::BlockCache;
 use crate::block::chunks;
 use crate::block::gather::Gathered;
@@ -198,14 +199,16 @@ pub struct TileCache {
 }
 
 impl SelectedSeries {
-    /// Bytes of memory behind it, without its labels and what it shares with others.
+    /// Bytes of memory that it takes, without what it shares with others.
     #[must_use]
     pub fn heap_bytes(&self) -> usize {
-        let own = self.pieces.capacity() * size_of::<Piece>()
-            + self.deleted.capacity() * size_of::<(i64, i64)>();
+        let own = size_of::<SelectedSeries>()
+            + allocated(self.labels.heap_bytes())
+            + allocated(self.pieces.capacity() * size_of::<Piece>())
+            + allocated(self.deleted.capacity() * size_of::<(i64, i64)>());
         let chunks = self.pieces.iter().map(|piece| match piece {
-            Piece::Block(block) => block.chunks.capacity() * size_of::<ChunkPlace>(),
-            Piece::Open(open) => open.timestamps_ms.len() * 8,
+            Piece::Block(block) => allocated(block.chunks.capacity() * size_of::<ChunkPlace>()),
+            Piece::Open(open) => allocated(open.timestamps_ms.len() * 8),
             Piece::Sealed(_) => 0,
         });
         own + chunks.sum::<usize>()

@@ -8,6 +8,8 @@ mod crash;
 
 mod limits;
 
+mod pages;
+
 mod retention;
 
 mod invariants;
