@@ -85,12 +85,8 @@ fn labels(text: &str, target: u64) -> anyhow::Result<Vec<u8>> {
     let rest = rest.strip_suffix('}').context("labels end")?;
     let target = target.to_string();
     let instance = format!("host-{target}:9100");
-    let mut labels = vec![
-        ("__name__", name),
-        ("instance", &instance),
-        ("job", "bench"),
-        ("target", &target),
-    ];
+    let mut labels =
+        vec![("__name__", name), ("instance", &instance), ("job", "bench"), ("target", &target)];
     for pair in rest.split(',').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once("=\"").context("a label has a value")?;
         labels.push((name, value.strip_suffix('"').context("a value ends")?));

@@ -114,12 +114,13 @@ fn queries(
 
 /// Has all blocks written anew, and waits until that ends.
 fn compaction(server: &Server, start_ms: u64, end_ms: u64) -> anyhow::Result<String> {
-    let read = || Ok::<_, anyhow::Error>(client::metric(&server.address, COMPACTED)?.unwrap_or(0.0));
+    let read = || -> anyhow::Result<f64> {
+        Ok(client::metric(&server.address, COMPACTED)?.unwrap_or(0.0))
+    };
     let before = read()?;
     let (start, end) = (start_ms / 1_000, end_ms / 1_000);
-    let path = format!(
-        "/api/v1/admin/tsdb/delete_series?match[]=bench_clock_ms&start={start}&end={end}"
-    );
+    let path =
+        format!("/api/v1/admin/tsdb/delete_series?match[]=bench_clock_ms&start={start}&end={end}");
     for path in [path.as_str(), "/api/v1/admin/tsdb/clean_tombstones"] {
         let answer = client::post(&server.address, path, "", b"")?;
         ensure!(answer.status == 204, "{path} answered {} {}", answer.status, answer.body);
