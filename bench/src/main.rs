@@ -36,7 +36,7 @@ struct Entry {
 const SCENARIOS: &[Entry] = &[
     Entry {
         name: "scrape",
-        what: "CPU, memory, disk of scraping 100 x 1,000 series at 5 s, and a kill -9, beside peers \
+        what: "CPU, memory, disk of scraping 100 x 1,000 series, and a kill -9, beside peers \
                (--targets N --series N --interval N --seconds N)",
         run: scenario::scrape::run,
     },

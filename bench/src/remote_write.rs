@@ -12,8 +12,8 @@ use crate::client;
 const LITERAL_BYTES_MAX: usize = 1 << 16;
 
 /// What every request says of its body.
-pub(crate) const HEADERS: &str = "Content-Type: application/x-protobuf\r\nContent-Encoding: snappy\r\n\
-    X-Prometheus-Remote-Write-Version: 0.1.0\r\n";
+pub(crate) const HEADERS: &str = "Content-Type: application/x-protobuf\r\n\
+    Content-Encoding: snappy\r\nX-Prometheus-Remote-Write-Version: 0.1.0\r\n";
 
 /// Writes all samples of `world` to the server at `address`.
 pub(crate) fn write(address: &str, world: &World) -> anyhow::Result<()> {
