@@ -16,7 +16,7 @@ use crate::metric_type::MetricType;
 use crate::number::format_shortest;
 
 /// Label pairs in order of name.
-type Labels = Vec<(String, String)>;
+pub type Labels = Vec<(String, String)>;
 
 /// Families by name, samples by labels. Adding a sample that is there sums, so that the counts of
 /// shards become one.
@@ -25,18 +25,40 @@ pub struct Collected {
     families: BTreeMap<&'static str, Family>,
 }
 
+/// Samples of one name.
 #[derive(Clone, Debug)]
-struct Family {
-    metric_type: MetricType,
-    help: &'static str,
-    samples: BTreeMap<Labels, Value>,
+pub struct Family {
+    /// What they are.
+    pub metric_type: MetricType,
+    /// What they mean.
+    pub help: &'static str,
+    /// By labels.
+    pub samples: BTreeMap<Labels, Value>,
 }
 
+/// A sample.
 #[derive(Clone, Debug)]
-enum Value {
+pub enum Value {
+    /// Of a counter, a gauge, or nobody says what.
     Number(f64),
-    Histogram { buckets: Vec<(f64, u64)>, sum: f64, count: u64 },
-    Summary { quantiles: Vec<(f64, f64)>, sum: f64, count: u64 },
+    /// Of a histogram.
+    Histogram {
+        /// Cumulative, by finite upper bound.
+        buckets: Vec<(f64, u64)>,
+        /// Of all observations.
+        sum: f64,
+        /// Of all observations.
+        count: u64,
+    },
+    /// Of a summary.
+    Summary {
+        /// Values by quantile.
+        quantiles: Vec<(f64, f64)>,
+        /// Of all observations.
+        sum: f64,
+        /// Of all observations.
+        count: u64,
+    },
 }
 
 impl Collected {
@@ -120,6 +142,11 @@ impl Collected {
                 self.add(name, family.metric_type, family.help, labels.clone(), value.clone());
             }
         }
+    }
+
+    /// The families in order of name.
+    pub fn families(&self) -> impl Iterator<Item = (&'static str, &Family)> {
+        self.families.iter().map(|(name, family)| (*name, family))
     }
 
     /// Everything in text format 0.0.4, families in order of name, samples in order of labels.

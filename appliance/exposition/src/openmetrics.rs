@@ -6,3 +6,4 @@
 mod lexer;
 pub mod parser;
 pub mod strict;
+pub mod write;

@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 use std::io::Write;
 
 use anyhow::Result;
-use model::label_name::{is_legacy_label_name, is_legacy_metric_name};
-use model::label_set::{LabelSet, METRIC_NAME};
+use exposition::openmetrics::write::series_text;
+use model::label_set::LabelSet;
 use model::number::{write_general, write_sample_value};
 use query::native::describe::text_of;
 use serde_json::{Map, Value as Json, json};
@@ -60,7 +60,7 @@ fn lines(labels: &LabelSet, samples: &[Sample], text: &mut String) {
 
 /// Floats as OpenMetrics, as promtool; histograms have no such text and are left out.
 fn openmetrics(labels: &LabelSet, samples: &[Sample], text: &mut String) {
-    let series = openmetrics_series(labels);
+    let series = series_text(labels);
     for sample in samples {
         let Value::Float(value) = sample.value else { continue };
         text.push_str(&series);
@@ -71,33 +71,6 @@ fn openmetrics(labels: &LabelSet, samples: &[Sample], text: &mut String) {
         let ms = ms.unsigned_abs();
         writeln!(text, " {sign}{}.{:03}", ms / 1000, ms % 1000).expect("a String takes it");
     }
-}
-
-/// Name and labels; names that only newer readers know are quoted.
-fn openmetrics_series(labels: &LabelSet) -> String {
-    let name = labels.value(METRIC_NAME);
-    let mut inner = String::new();
-    let is_plain = is_legacy_metric_name(name);
-    if !is_plain && !name.is_empty() {
-        inner.push_str(&openmetrics_quote(name));
-    }
-    for (name, value) in labels.iter().filter(|(name, _)| *name != METRIC_NAME) {
-        if !inner.is_empty() {
-            inner.push(',');
-        }
-        let plain = is_legacy_label_name(name);
-        let name = if plain { name.to_owned() } else { openmetrics_quote(name) };
-        inner.push_str(&name);
-        inner.push('=');
-        inner.push_str(&openmetrics_quote(value));
-    }
-    if is_plain { format!("{name}{{{inner}}}") } else { format!("{{{inner}}}") }
-}
-
-/// OpenMetrics knows three escapes; Go's others would be read as they stand.
-fn openmetrics_quote(text: &str) -> String {
-    let escaped = text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
-    format!("\"{escaped}\"")
 }
 
 fn labels_json(labels: &LabelSet) -> Json {
@@ -128,15 +101,6 @@ fn json_line(labels: &LabelSet, samples: &[Sample], text: &mut String) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn series_of_openmetrics_are_condensed_and_quoted_where_they_must() {
-        let labels = LabelSet::new([("__name__", "a_b"), ("c", "d\"\\\n"), ("e", "f")]);
-        assert_eq!(openmetrics_series(&labels), "a_b{c=\"d\\\"\\\\\\n\",e=\"f\"}");
-        let dotted = LabelSet::new([("__name__", "a.b"), ("c.d", "e")]);
-        assert_eq!(openmetrics_series(&dotted), "{\"a.b\",\"c.d\"=\"e\"}");
-        assert_eq!(openmetrics_series(&LabelSet::new([("__name__", "up")])), "up{}");
-    }
 
     #[test]
     fn lines_are_promtools() {
