@@ -3,6 +3,7 @@
 use crate::answer::Answer;
 use crate::call::{Call, Context};
 use crate::failure::{Failure, Kind};
+use crate::parameters::parse_bool;
 use crate::selector::parse_selector;
 
 fn check_allowed(context: &Context) -> Result<(), Failure> {
@@ -42,17 +43,10 @@ pub fn clean_tombstones(context: &Context, _call: &Call) -> Result<Answer, Failu
 pub fn snapshot(context: &Context, call: &Call) -> Result<Answer, Failure> {
     check_allowed(context)?;
     let text = call.parameters.first("skip_head");
-    let skip_head = match text {
-        "1" | "t" | "T" | "true" | "TRUE" | "True" => true,
-        "" | "0" | "f" | "F" | "false" | "FALSE" | "False" => false,
-        other => {
-            let text = model::label_name::quote(other);
-            let reason = format!(
-                "unable to parse boolean: strconv.ParseBool: parsing {text}: invalid syntax"
-            );
-            return Err(Failure::parameter("skip_head", reason));
-        }
-    };
+    let skip_head = !text.is_empty()
+        && parse_bool(text).map_err(|error| {
+            Failure::parameter("skip_head", format!("unable to parse boolean: {error}"))
+        })?;
     let name = context.backend.snapshot(skip_head).map_err(internal)?;
     Answer::json(&serde_json::json!({ "name": name }))
 }

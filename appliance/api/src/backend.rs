@@ -3,6 +3,7 @@
 //! Never: HTTP. The server implements it over its shards, tests over values.
 
 use std::any::Any;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use exposition::metrics::Collected;
@@ -12,6 +13,7 @@ use model::time::{Now, TimestampMs};
 use query::evaluate::{EngineOptions, Query, Stats};
 use query::source::Source;
 use serde::Serialize;
+use tokio::sync::watch;
 
 use crate::active::{ActiveQueries, ActiveQuery};
 use crate::inbound::Inbound;
@@ -84,8 +86,14 @@ pub trait Backend: Inbound + Outbound + Send + Sync + 'static {
         visit: &mut dyn FnMut(&LabelSet, &[FamilyMetadata]) -> bool,
     ) -> Result<(), String>;
 
-    /// The exemplars of the series that fit one of `matcher_sets`, by labels. May wait for the
-    /// shards.
+    /// What others pushed beside samples about metric families. May wait for the shards.
+    ///
+    /// # Errors
+    /// A shard did not answer.
+    fn pushed_metadata(&self) -> Result<Vec<FamilyMetadata>, String>;
+
+    /// The exemplars, scraped and pushed, of the series that fit one of `matcher_sets`, by labels.
+    /// May wait for the shards.
     ///
     /// # Errors
     /// A shard did not answer.
@@ -127,6 +135,18 @@ pub trait Backend: Inbound + Outbound + Send + Sync + 'static {
     /// # Errors
     /// The disk's; nothing stays then.
     fn snapshot(&self, skip_head: bool) -> Result<String, String>;
+
+    /// Blocks of all shards, oldest first. May wait for the shards.
+    ///
+    /// # Errors
+    /// A shard did not answer.
+    fn blocks(&self) -> Result<Vec<BlockStatus>, String>;
+
+    /// What operators should know at this moment; who keeps it hears of changes.
+    fn notifications(&self) -> watch::Receiver<Arc<Vec<Notification>>>;
+
+    /// What is there and what is on, in upstream's groups.
+    fn features(&self) -> Features;
 
     /// The configuration in force, as YAML without secrets.
     fn config_yaml(&self) -> String;
@@ -203,6 +223,10 @@ pub struct Settings {
     pub version: &'static str,
     /// Title of the page at `/`.
     pub page_title: String,
+    /// Path before every path, as clients see it; "" for none.
+    pub path_prefix: String,
+    /// Connections that may hear of notifications at once. Default 16.
+    pub subscribers_max: usize,
 }
 
 /// Where the process is in its life.
@@ -225,8 +249,55 @@ pub struct Replay {
     pub max: u64,
     /// Parts done.
     pub current: u64,
-    /// `waiting`, `in progress` or `done`.
-    pub state: &'static str,
+}
+
+/// Something that operators should know.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Notification {
+    /// What.
+    pub text: String,
+    /// Since when, RFC 3339.
+    pub date: String,
+    /// Whether it is so still.
+    pub active: bool,
+}
+
+/// By group and name, whether it is on.
+pub type Features = BTreeMap<&'static str, BTreeMap<&'static str, bool>>;
+
+/// A block in upstream's shape.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BlockStatus {
+    /// Names it, in the form that upstream's tools expect.
+    pub ulid: String,
+    /// Time of the oldest sample, milliseconds.
+    pub min_time: i64,
+    /// Time after the newest sample, milliseconds.
+    pub max_time: i64,
+    /// What is in it.
+    pub stats: BlockCounts,
+    /// Where it comes from.
+    pub compaction: BlockOrigin,
+    /// Always 1.
+    pub version: u64,
+}
+
+/// What is in a block.
+#[derive(Clone, Copy, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BlockCounts {
+    /// Samples.
+    pub num_samples: u64,
+    /// Series.
+    pub num_series: u64,
+}
+
+/// Where a block comes from.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct BlockOrigin {
+    /// How often its samples were merged.
+    pub level: u8,
 }
 
 /// Targets in upstream's shape.
@@ -378,9 +449,6 @@ pub struct RuntimeStatus {
     /// Whether the last reload was accepted.
     #[serde(rename = "reloadConfigSuccess")]
     pub reload_config_success: bool,
-    /// Why the last reload was refused; upstream says so in its log alone.
-    #[serde(rename = "reloadConfigError", skip_serializing_if = "Option::is_none")]
-    pub reload_config_error: Option<String>,
     /// RFC 3339.
     #[serde(rename = "lastConfigTime")]
     pub last_config_time: String,

@@ -6,6 +6,7 @@ use axum::extract::Request;
 use axum::response::Response;
 
 use crate::call::Context;
+use crate::import::{Form, import};
 use crate::remote_write;
 use crate::routes::Methods;
 
@@ -14,6 +15,8 @@ use crate::routes::Methods;
 pub enum Body {
     /// Remote write.
     Write,
+    /// Lines of samples.
+    Import(Form),
 }
 
 /// One path.
@@ -28,12 +31,25 @@ pub struct BodyRoute {
 }
 
 /// Every path.
-pub const BODY_ROUTES: &[BodyRoute] =
-    &[BodyRoute { path: "/api/v1/write", methods: Methods::Post, body: Body::Write }];
+pub const BODY_ROUTES: &[BodyRoute] = &[
+    BodyRoute { path: "/api/v1/write", methods: Methods::Post, body: Body::Write },
+    BodyRoute { path: "/api/v1/import", methods: Methods::Change, body: Body::Import(Form::Json) },
+    BodyRoute {
+        path: "/api/v1/import/csv",
+        methods: Methods::Change,
+        body: Body::Import(Form::Csv),
+    },
+    BodyRoute {
+        path: "/api/v1/import/prometheus",
+        methods: Methods::Change,
+        body: Body::Import(Form::Text),
+    },
+];
 
 /// Answers a request to one of them.
 pub async fn answer(body: Body, context: Arc<Context>, request: Request) -> Response {
     match body {
         Body::Write => remote_write::write(context, request).await,
+        Body::Import(form) => import(form, context, request).await,
     }
 }

@@ -20,6 +20,7 @@ use crate::receiver::Receiver;
 use crate::requests::Requests;
 use crate::selector::parse_selector;
 use crate::stream::Cancel;
+use crate::subscribers::Subscribers;
 use crate::timestamp::{TIME_MAX, TIME_MIN};
 
 /// What every endpoint may use.
@@ -30,6 +31,8 @@ pub struct Context {
     pub requests: Requests,
     /// Bodies with samples.
     pub receiver: Receiver,
+    /// Who hears of notifications.
+    pub subscribers: Subscribers,
 }
 
 /// One request.
@@ -136,6 +139,14 @@ impl Call {
     pub fn source(&self, context: &Context) -> Arc<dyn Source> {
         let timeout_ms = context.backend.settings().query_timeout_ms;
         context.backend.source(self.alive(context, timeout_ms))
+    }
+
+    /// The store for an answer that is sent as it is read, however long its reader takes: the time
+    /// of a query does not bound it, since what is cut in the middle must be asked for again.
+    #[must_use]
+    pub fn streamed_source(&self, context: &Context) -> Arc<dyn Source> {
+        let (cancel, active) = (self.cancel.clone(), Arc::clone(&self.active));
+        context.backend.source(Arc::new(move || !cancel.is_cancelled() && !active.is_killed()))
     }
 
     /// The range that `start` and `end` give; everything where they are absent.

@@ -64,7 +64,7 @@ pub fn metadata(context: &Context, call: &Call) -> Result<Answer, Failure> {
     let per_metric = limit_above_zero(call, "limit_per_metric")?;
     let metric = call.parameters.first("metric");
     let mut found: BTreeMap<String, BTreeSet<MetadataJson>> = BTreeMap::new();
-    let visited = context.backend.metadata(&mut |_, families| {
+    let mut add = |families: &[FamilyMetadata]| {
         for family in families.iter().filter(|family| metric.is_empty() || family.name == metric) {
             let known = found.entry(family.name.clone()).or_default();
             if known.len() < per_metric {
@@ -75,9 +75,13 @@ pub fn metadata(context: &Context, call: &Call) -> Result<Answer, Failure> {
                 });
             }
         }
+    };
+    let visited = context.backend.metadata(&mut |_, families| {
+        add(families);
         true
     });
     visited.map_err(unavailable)?;
+    add(&context.backend.pushed_metadata().map_err(unavailable)?);
     while limit < found.len() {
         found.pop_last();
     }
@@ -127,7 +131,8 @@ pub fn query_exemplars(context: &Context, call: &Call) -> Result<Answer, Failure
     let compiled: Result<Vec<Vec<Matcher>>, String> = sets.into_iter().map(compile).collect();
     let compiled = compiled.map_err(Failure::bad_data)?;
     if compiled.is_empty() {
-        return Answer::json(&());
+        // Upstream answers what has no data with no content.
+        return Ok(Answer::status_text(204, ""));
     }
     let found = context.backend.exemplars(compiled, from, to).map_err(unavailable)?;
     let found: Vec<SeriesJson> = found

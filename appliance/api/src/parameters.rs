@@ -88,6 +88,21 @@ impl Parameters {
     }
 }
 
+/// A truth as Go's `strconv.ParseBool` reads it.
+///
+/// # Errors
+/// It is none; the message is Go's.
+pub fn parse_bool(text: &str) -> Result<bool, String> {
+    match text {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
+        other => {
+            let text = model::label_name::quote(other);
+            Err(format!("strconv.ParseBool: parsing {text}: invalid syntax"))
+        }
+    }
+}
+
 fn decode_pair(pair: &[u8]) -> Option<(String, String)> {
     if pair.contains(&b';') {
         return None;

@@ -63,7 +63,7 @@ pub fn read(context: &Context, call: &Call) -> Result<Answer, Failure> {
         Ok(request) => request,
         Err(error) => return bad(error.to_string()),
     };
-    let source = call.source(context);
+    let source = call.streamed_source(context);
     let external = context.backend.external_labels();
     let series_max = context.backend.engine().series_max;
     let mut found = Vec::with_capacity(request.queries.len());

@@ -144,7 +144,14 @@ async fn read(
     }
 }
 
-async fn room_for(room: &Arc<Semaphore>, bytes: usize) -> Result<OwnedSemaphorePermit, Refused> {
+/// Room for so many bytes, once there is some.
+///
+/// # Errors
+/// There is none in time.
+pub async fn room_for(
+    room: &Arc<Semaphore>,
+    bytes: usize,
+) -> Result<OwnedSemaphorePermit, Refused> {
     let units = bytes.div_ceil(UNIT_BYTES).max(1);
     let units = u32::try_from(units).unwrap_or(u32::MAX);
     let wait = Arc::clone(room).acquire_many_owned(units);
@@ -155,7 +162,10 @@ async fn room_for(room: &Arc<Semaphore>, bytes: usize) -> Result<OwnedSemaphoreP
 }
 
 /// Gives the batches to their shards and waits until all is durable.
-async fn store(
+///
+/// # Errors
+/// The disk does not take them in time.
+pub async fn store(
     context: &Context,
     batches: Vec<(usize, Batch)>,
     refusals: Refusals,

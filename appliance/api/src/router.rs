@@ -18,6 +18,7 @@ use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Body as _;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, StatusCode};
+use model::time::Tick;
 use tokio::sync::oneshot;
 
 use crate::active::{ActiveQuery, Activity, Admitted, Described};
@@ -25,14 +26,17 @@ use crate::answer::{Answer, TEXT_PLAIN, write_failure, write_success};
 use crate::backend::{Backend, Phase, Turn};
 use crate::bodies::{self, BODY_ROUTES, BodyRoute};
 use crate::call::{Call, Context};
+use crate::coding::Coding;
 use crate::failure::{Failure, Kind};
 use crate::json::{Sink as _, Writer};
+use crate::live::live;
 use crate::parameters::{Parameters, decode_segment};
 use crate::receive::text_of;
 use crate::receiver::Receiver;
 use crate::requests::Requests;
 use crate::routes::{Methods, Place, ROUTES, Route};
 use crate::stream::{Cancel, Delivery, Head};
+use crate::subscribers::Subscribers;
 
 /// Most bytes of a request's body. Queries of dashboards stay below a tenth of it; with every
 /// connection at the bound, bodies hold half a gigabyte.
@@ -42,6 +46,7 @@ pub const FORM_BYTES_MAX: usize = 1024 * 1024;
 const FORM_TIMEOUT: Duration = Duration::from_secs(30);
 
 const API_PREFIX: &str = "/api/v1/";
+const LIVE_PATH: &str = "/api/v1/notifications/live";
 
 /// Address of a connection's other end, which the server puts into the extensions of its requests.
 #[derive(Clone, Copy, Debug)]
@@ -51,79 +56,101 @@ pub struct Peer(pub SocketAddr);
 pub fn router(backend: Arc<dyn Backend>) -> Router {
     let handlers = ROUTES.iter().map(|route| route.handler);
     let bodies = BODY_ROUTES.iter().map(|route| route.path);
-    let requests = Requests::new(handlers.chain(bodies).collect());
-    let context = Arc::new(Context { backend, requests, receiver: Receiver::default() });
+    let requests = Requests::new(handlers.chain(bodies).chain([LIVE_PATH]).collect());
+    let (receiver, subscribers) = (Receiver::default(), Subscribers::default());
+    let context = Arc::new(Context { backend, requests, receiver, subscribers });
     let mut router = Router::new();
     for (index, route) in ROUTES.iter().enumerate() {
         let context = Arc::clone(&context);
-        router = router
-            .route(route.path, any(move |request: Request| serve(context, index, route, request)));
+        let serve = move |request: Request| async move {
+            let asked = Asked::new(index, route.path, &context, &request);
+            asked.answer(respond(&context, route, request)).await
+        };
+        router = router.route(route.path, any(serve));
     }
     for (index, route) in BODY_ROUTES.iter().enumerate() {
         let context = Arc::clone(&context);
-        let index = ROUTES.len() + index;
-        router = router
-            .route(route.path, any(move |request: Request| take(context, index, route, request)));
+        let take = move |request: Request| async move {
+            let asked = Asked::new(ROUTES.len() + index, route.path, &context, &request);
+            asked.answer(take(&context, route, request)).await
+        };
+        router = router.route(route.path, any(take));
     }
+    let shared = Arc::clone(&context);
+    let hear = move |request: Request| async move {
+        let index = ROUTES.len() + BODY_ROUTES.len();
+        let asked = Asked::new(index, LIVE_PATH, &shared, &request);
+        asked.answer(hear(&shared, request.method())).await
+    };
+    let router = router.route(LIVE_PATH, any(hear));
     router.fallback(move |request: Request| unknown(context, request))
+}
+
+/// What is remembered of a request until it is answered.
+struct Asked<'a> {
+    context: &'a Context,
+    index: usize,
+    origin: Option<HeaderValue>,
+    in_api: bool,
+    began: Tick,
+}
+
+impl<'a> Asked<'a> {
+    fn new(index: usize, path: &str, context: &'a Context, request: &Request) -> Asked<'a> {
+        let origin = request.headers().get(header::ORIGIN).cloned();
+        let in_api = path.starts_with(API_PREFIX);
+        Asked { context, index, origin, in_api, began: context.backend.now().tick }
+    }
+
+    /// Counts the answer, and says who else may read it.
+    async fn answer(self, answer: impl Future<Output = Response>) -> Response {
+        let mut response = answer.await;
+        if self.in_api {
+            allow_origin(self.context, self.origin.as_ref(), response.headers_mut());
+        }
+        let nanos = self.context.backend.now().tick.since(self.began);
+        self.context.requests.observe(self.index, response.status().as_u16(), nanos);
+        response
+    }
 }
 
 async fn unknown(context: Arc<Context>, request: Request) -> Response {
     let in_api = request.uri().path().starts_with(API_PREFIX);
     if in_api && request.method() == Method::OPTIONS {
-        return preflight(&context, request.headers());
+        let origin = request.headers().get(header::ORIGIN);
+        let mut response = options(&context);
+        allow_origin(&context, origin, response.headers_mut());
+        return response;
     }
     plain(StatusCode::NOT_FOUND, "404 page not found\n")
 }
 
-async fn serve(
-    context: Arc<Context>,
-    index: usize,
-    route: &'static Route,
-    request: Request,
-) -> Response {
-    let began = context.backend.now().tick;
-    let origin = request.headers().get(header::ORIGIN).cloned();
-    let in_api = route.path.starts_with(API_PREFIX);
-    let mut response = respond(&context, route, request).await;
-    if in_api && let Some(origin) = origin {
-        allow_origin(&context, &origin, response.headers_mut());
-    }
-    let nanos = context.backend.now().tick.since(began);
-    context.requests.observe(index, response.status().as_u16(), nanos);
-    response
-}
-
 /// Answers a request whose body is more than a form.
-async fn take(
-    context: Arc<Context>,
-    index: usize,
-    route: &'static BodyRoute,
-    request: Request,
-) -> Response {
-    let began = context.backend.now().tick;
-    let origin = request.headers().get(header::ORIGIN).cloned();
-    let mut response = if request.method() == Method::OPTIONS {
-        empty(StatusCode::NO_CONTENT)
+async fn take(context: &Arc<Context>, route: &'static BodyRoute, request: Request) -> Response {
+    if request.method() == Method::OPTIONS {
+        options(context)
     } else if !route.methods.contain(request.method().as_str()) {
         refuse_method(route.methods)
     } else if context.backend.phase() != Phase::Ready {
-        not_ready(&context)
+        not_ready(context)
     } else {
-        bodies::answer(route.body, Arc::clone(&context), request).await
-    };
-    if let Some(origin) = origin {
-        allow_origin(&context, &origin, response.headers_mut());
+        bodies::answer(route.body, Arc::clone(context), request).await
     }
-    let nanos = context.backend.now().tick.since(began);
-    context.requests.observe(index, response.status().as_u16(), nanos);
-    response
+}
+
+/// Answers who wants to hear of notifications.
+async fn hear(context: &Arc<Context>, method: &Method) -> Response {
+    match *method {
+        Method::OPTIONS => options(context),
+        Method::GET => live(context),
+        _ => refuse_method(Methods::Get),
+    }
 }
 
 async fn respond(context: &Arc<Context>, route: &'static Route, request: Request) -> Response {
     let in_api = route.path.starts_with(API_PREFIX);
     if in_api && request.method() == Method::OPTIONS {
-        return empty(StatusCode::NO_CONTENT);
+        return options(context);
     }
     if !route.methods.contain(request.method().as_str()) {
         return refuse_method(route.methods);
@@ -131,7 +158,7 @@ async fn respond(context: &Arc<Context>, route: &'static Route, request: Request
     if route.gated && context.backend.phase() != Phase::Ready {
         return not_ready(context);
     }
-    let accepts_gzip = accepts_gzip(request.headers());
+    let accepted = Coding::accepted(request.headers());
     let path_part = match route.part_of(request.uri().path()).and_then(decode_segment) {
         Some(part) => part,
         None => return plain(StatusCode::NOT_FOUND, "404 page not found\n"),
@@ -144,7 +171,7 @@ async fn respond(context: &Arc<Context>, route: &'static Route, request: Request
     let accept = text_of(request.headers(), &header::ACCEPT).to_owned();
     let form = read_form(route, request).await;
     let (sender, receiver) = oneshot::channel();
-    let delivery = Delivery::new(sender, accepts_gzip, route.place == Place::Service);
+    let delivery = Delivery::new(sender, accepted, route.place == Place::Service);
     match form {
         Err(failure) => deliver(delivery, Err(failure), &cancel),
         Ok((parameters, body)) => {
@@ -293,17 +320,6 @@ async fn read_form(route: &Route, request: Request) -> Result<(Parameters, Bytes
     }
 }
 
-fn accepts_gzip(headers: &HeaderMap) -> bool {
-    let codings = headers.get_all(header::ACCEPT_ENCODING).iter();
-    codings.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(',')).any(
-        |coding| {
-            let mut parts = coding.split(';').map(str::trim);
-            let named = parts.next().is_some_and(|name| name.eq_ignore_ascii_case("gzip"));
-            named && !parts.any(|weight| matches!(weight, "q=0" | "q=0.0"))
-        },
-    )
-}
-
 fn response(head: Head) -> Response {
     let status = StatusCode::from_u16(head.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let mut response = Response::new(Body::new(head.body));
@@ -351,16 +367,18 @@ fn not_ready(context: &Context) -> Response {
     response
 }
 
-fn preflight(context: &Context, headers: &HeaderMap) -> Response {
-    let mut response = empty(StatusCode::NO_CONTENT);
-    if let Some(origin) = headers.get(header::ORIGIN) {
-        allow_origin(context, origin, response.headers_mut());
+/// The answer to OPTIONS: upstream gates it as everything else.
+fn options(context: &Context) -> Response {
+    match context.backend.phase() {
+        Phase::Ready => empty(StatusCode::NO_CONTENT),
+        _ => not_ready(context),
     }
-    response
 }
 
 /// Cross-origin headers, as upstream's `httputil.SetCORS` gives them.
-fn allow_origin(context: &Context, origin: &HeaderValue, headers: &mut HeaderMap) {
+fn allow_origin(context: &Context, origin: Option<&HeaderValue>, headers: &mut HeaderMap) {
+    headers.append(header::VARY, HeaderValue::from_static("Origin"));
+    let Some(origin) = origin else { return };
     headers.insert(
         header::ACCESS_CONTROL_ALLOW_HEADERS,
         HeaderValue::from_static("Accept, Authorization, Content-Type, Origin"),
@@ -370,7 +388,6 @@ fn allow_origin(context: &Context, origin: &HeaderValue, headers: &mut HeaderMap
         HeaderValue::from_static("GET, POST, OPTIONS"),
     );
     headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static("Date"));
-    headers.append(header::VARY, HeaderValue::from_static("Origin"));
     let settings = context.backend.settings();
     if settings.cors_any {
         headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, HeaderValue::from_static("*"));

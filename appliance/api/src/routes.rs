@@ -2,8 +2,9 @@
 
 use crate::call::Endpoint;
 use crate::{
-    active_endpoints, admin_endpoints, federate_endpoint, metadata_endpoints, query_endpoints,
-    read_endpoint, series_endpoints, status_endpoints, target_endpoints,
+    active_endpoints, admin_endpoints, export_endpoints, federate_endpoint, metadata_endpoints,
+    query_endpoints, read_endpoint, rule_endpoints, series_endpoints, status_endpoints,
+    target_endpoints,
 };
 
 /// Methods that a path answers. OPTIONS is answered wherever cross-origin headers are.
@@ -143,6 +144,15 @@ pub const ROUTES: &[Route] = &[
     ),
     route("/api/v1/series", Methods::GetPost, true, Place::Query, series_endpoints::series),
     route(READ_PATH, Methods::Post, true, Place::Query, read_endpoint::read),
+    route("/api/v1/export", Methods::GetPost, true, Place::Query, export_endpoints::json),
+    route("/api/v1/export/csv", Methods::GetPost, true, Place::Query, export_endpoints::csv),
+    route(
+        "/api/v1/export/openmetrics",
+        Methods::GetPost,
+        true,
+        Place::Query,
+        export_endpoints::openmetrics,
+    ),
     route("/federate", Methods::Get, true, Place::Query, federate_endpoint::federate),
     route("/api/v1/labels", Methods::GetPost, true, Place::Query, series_endpoints::labels),
     Route {
@@ -183,8 +193,8 @@ pub const ROUTES: &[Route] = &[
         metadata_endpoints::targets_metadata,
     ),
     route("/api/v1/metadata", Methods::Get, true, Place::Ask, metadata_endpoints::metadata),
-    route("/api/v1/rules", Methods::Get, true, Place::Service, status_endpoints::rules),
-    route("/api/v1/alerts", Methods::Get, true, Place::Service, status_endpoints::alerts),
+    route("/api/v1/rules", Methods::Get, true, Place::Service, rule_endpoints::rules),
+    route("/api/v1/alerts", Methods::Get, true, Place::Service, rule_endpoints::alerts),
     route(
         "/api/v1/alertmanagers",
         Methods::Get,
@@ -216,6 +226,16 @@ pub const ROUTES: &[Route] = &[
         status_endpoints::runtimeinfo,
     ),
     route("/api/v1/status/tsdb", Methods::Get, true, Place::Ask, status_endpoints::tsdb),
+    route("/api/v1/status/tsdb/blocks", Methods::Get, true, Place::Ask, status_endpoints::blocks),
+    route(
+        "/api/v1/status/self_metrics",
+        Methods::Get,
+        true,
+        Place::Ask,
+        status_endpoints::self_metrics,
+    ),
+    route("/api/v1/features", Methods::Get, true, Place::Service, status_endpoints::features),
+    route("/api/v1/openapi.yaml", Methods::Get, true, Place::Service, status_endpoints::openapi),
     route("/api/v1/status/queries", Methods::Get, true, Place::Service, active_endpoints::queries),
     Route {
         path: "/api/v1/status/queries/{id}",

@@ -1,14 +1,16 @@
-//! Endpoints about the server: `status/*`, metrics, health, lifecycle, and the lists that are
-//! empty while nothing feeds them.
+//! Endpoints about the server: `status/*`, features, notifications, metrics, health, lifecycle.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use exposition::metrics::Collected;
+use model::regex::GoRegex;
 
 use crate::answer::{Answer, Content};
 use crate::backend::Phase;
 use crate::call::{Call, Context};
 use crate::failure::{Failure, Kind};
+use crate::{openapi, self_metrics};
 
 /// Version of Prometheus whose API this is; clients read features off it.
 const PROMETHEUS_VERSION: &str = "3.14.0";
@@ -83,32 +85,64 @@ pub fn tsdb(context: &Context, call: &Call) -> Result<Answer, Failure> {
     Answer::json(&status.map_err(|reason| Failure::new(Kind::Unavailable, reason))?)
 }
 
-/// An endpoint that answers fixed JSON.
-macro_rules! fixed {
-    ($name:ident, $path:literal, $json:literal) => {
-        #[doc = concat!("`", $path, "`: well-formed and empty.")]
-        pub fn $name(_context: &Context, _call: &Call) -> Result<Answer, Failure> {
-            Ok(Content::Json($json.to_owned()).into())
-        }
-    };
+/// `/api/v1/status/tsdb/blocks`
+pub fn blocks(context: &Context, _call: &Call) -> Result<Answer, Failure> {
+    let blocks = context.backend.blocks();
+    let blocks = blocks.map_err(|reason| Failure::new(Kind::Unavailable, reason))?;
+    Answer::json(&BTreeMap::from([("blocks", blocks)]))
 }
 
-fixed!(rules, "/api/v1/rules", "{\"groups\":[]}");
-fixed!(alerts, "/api/v1/alerts", "{\"alerts\":[]}");
-fixed!(
-    alertmanagers,
-    "/api/v1/alertmanagers",
-    "{\"activeAlertmanagers\":[],\"droppedAlertmanagers\":[]}"
-);
-fixed!(notifications, "/api/v1/notifications", "[]");
+/// `/api/v1/status/self_metrics`
+pub fn self_metrics(context: &Context, call: &Call) -> Result<Answer, Failure> {
+    let pattern = match call.parameters.first("metric_name_pattern") {
+        "" => ".*",
+        pattern => pattern,
+    };
+    let pattern = GoRegex::anchored(pattern)
+        .map_err(|error| Failure::bad_data(format!("invalid metric_name_pattern: {error}")))?;
+    Answer::json(&self_metrics::families(&own_metrics(context), |name| pattern.is_match(name)))
+}
+
+/// `/api/v1/features`
+pub fn features(context: &Context, _call: &Call) -> Result<Answer, Failure> {
+    Answer::json(&context.backend.features())
+}
+
+/// `/api/v1/notifications`
+pub fn notifications(context: &Context, _call: &Call) -> Result<Answer, Failure> {
+    let notifications = Arc::clone(&context.backend.notifications().borrow());
+    Answer::json(&*notifications)
+}
+
+/// `/api/v1/openapi.yaml`
+pub fn openapi(context: &Context, call: &Call) -> Result<Answer, Failure> {
+    let settings = context.backend.settings();
+    let has_streams = matches!(call.parameters.first("openapi_version"), "3.2" | "3.2.0");
+    Ok(Answer::Text(crate::answer::Text {
+        status: 200,
+        content_type: "application/yaml; charset=utf-8",
+        body: openapi::document(has_streams, settings.version, &settings.path_prefix),
+    }))
+}
+
+/// `/api/v1/alertmanagers`: well-formed and empty.
+pub fn alertmanagers(_context: &Context, _call: &Call) -> Result<Answer, Failure> {
+    let json = "{\"activeAlertmanagers\":[],\"droppedAlertmanagers\":[]}";
+    Ok(Content::Json(json.to_owned()).into())
+}
 
 /// `/metrics`
 pub fn metrics(context: &Context, _call: &Call) -> Result<Answer, Failure> {
+    Ok(exposition(&own_metrics(context)))
+}
+
+fn own_metrics(context: &Context) -> Collected {
     let mut collected = Collected::default();
     context.backend.collect(&mut collected);
     context.requests.collect(&mut collected);
     context.receiver.collect(&mut collected);
-    Ok(exposition(&collected))
+    context.subscribers.collect(&mut collected);
+    collected
 }
 
 /// `/metrics/host`

@@ -25,9 +25,11 @@ fn health_is_plain_text() {
 fn nothing_is_answered_before_ready_but_health_and_progress() {
     let starting = || Fixed { phase: Phase::Starting, ..Fixed::default() };
     check_on(starting(), "GET /-/ready", "503 Service Unavailable");
+    check_on(starting(), "OPTIONS /api/v1/query", "503 Service Unavailable");
+    check_on(starting(), "GET /api/v1/notifications", &success("[]"));
     check_on(starting(), "GET /api/v1/query?query=up", "503 Service Unavailable");
     check_on(starting(), "GET /-/healthy", "200 Prometheus Server is Healthy.\n");
-    let progress = success(r#"{"min":0,"max":7,"current":3,"state":"in progress"}"#);
+    let progress = success(r#"{"min":0,"max":7,"current":3}"#);
     check_on(starting(), "GET /api/v1/status/walreplay", &progress);
 }
 
@@ -284,7 +286,8 @@ fn metadata_is_merged_over_targets_or_listed_by_target() {
         r#"{"type":"gauge","unit":"","help":"Another."}"#,
         r#""b":[{"type":"gauge","unit":"","help":"B."}]"#,
     );
-    let both = format!(r#"{{"a":[{counter},{gauge}],{other}}}"#);
+    let pushed = r#""p":[{"type":"gauge","unit":"bytes","help":"Pushed."}]"#;
+    let both = format!(r#"{{"a":[{counter},{gauge}],{other},{pushed}}}"#);
     check("GET /api/v1/metadata", &success(&both));
     check("GET /api/v1/metadata?metric=b", &success(&format!("{{{other}}}")));
     let one = format!(r#"{{"a":[{counter}]}}"#);
@@ -312,6 +315,7 @@ fn exemplars_of_a_query_s_selectors_are_listed() {
         )),
     );
     check("GET /api/v1/query_exemplars?query=b", &success("[]"));
+    check("GET /api/v1/query_exemplars?query=1", "204 ");
 }
 
 #[test]
@@ -331,6 +335,93 @@ fn statuses_are_json() {
         "GET /api/v1/status/tsdb?limit=0",
         &failure(400, "bad_data", "limit must be a positive number"),
     );
+}
+
+#[test]
+fn blocks_features_and_own_metrics_are_json() {
+    check(
+        "GET /api/v1/status/tsdb/blocks",
+        &success(concat!(
+            r#"{"blocks":[{"ulid":"01KB0000000000000000000001","minTime":1,"maxTime":3,"#,
+            r#""stats":{"numSamples":2,"numSeries":1},"compaction":{"level":1},"version":1}]}"#
+        )),
+    );
+    check("GET /api/v1/features", &success(r#"{"api":{"admin":false}}"#));
+    check(
+        "GET /api/v1/status/self_metrics?metric_name_pattern=prometheus_re.*",
+        &success(concat!(
+            r#"[{"help":"Whether it is ready.","metric":[{"gauge":{"value":1.0}}],"#,
+            r#""name":"prometheus_ready","type":"GAUGE"}]"#
+        )),
+    );
+    let text = "invalid metric_name_pattern: error parsing regexp: missing argument to repetition \
+                operator: `*`";
+    check("GET /api/v1/status/self_metrics?metric_name_pattern=*", &failure(400, "bad_data", text));
+}
+
+#[test]
+fn parameters_of_rules_are_checked_as_upstream_checks_them() {
+    let bad = |name: &str, text: &str| {
+        failure(400, "bad_data", &format!("invalid parameter \"{name}\": {text}"))
+    };
+    check("GET /api/v1/rules?type=alert&exclude_alerts=TRUE", &success(r#"{"groups":[]}"#));
+    check("GET /api/v1/rules?type=x", &bad("type", "not supported value \"x\""));
+    let text = "error converting exclude_alerts: strconv.ParseBool: parsing \"x\": invalid syntax";
+    check("GET /api/v1/rules?exclude_alerts=x", &bad("exclude_alerts", text));
+    let text = "group_limit needs to be present in order to paginate over the groups";
+    check("GET /api/v1/rules?group_next_token=a", &bad("group_next_token", text));
+    check(
+        "GET /api/v1/rules?group_limit=0",
+        &bad("group_limit", "group_limit needs to be greater than 0"),
+    );
+    let text = "invalid group_next_token 'a'. were rule groups changed?";
+    check("GET /api/v1/rules?group_limit=1&group_next_token=a", &bad("group_next_token", text));
+}
+
+#[test]
+fn the_openapi_document_names_every_path() {
+    let served = api::routes::ROUTES.iter().map(|route| route.path);
+    let served = served.chain(api::bodies::BODY_ROUTES.iter().map(|route| route.path));
+    let served = served.chain(["/api/v1/notifications/live"]);
+    let mut served: Vec<&str> = served.filter_map(|path| path.strip_prefix("/api/v1")).collect();
+    let mut told: Vec<&str> =
+        api::openapi::OPERATIONS.iter().map(|operation| operation.path).collect();
+    served.sort_unstable();
+    told.sort_unstable();
+    assert_eq!(told, served);
+}
+
+#[test]
+fn notifications_are_told_as_they_change() {
+    let notification = |text: &str| api::backend::Notification {
+        text: text.to_owned(),
+        date: "2026-12-01T00:00:00Z".to_owned(),
+        active: true,
+    };
+    let backend = Fixed::default();
+    let sender = backend.notifications.clone();
+    sender.send_replace(Arc::new(vec![notification("a")]));
+    let told = fixed::runtime().block_on(async {
+        let router = api::router::router(Arc::new(backend));
+        let ask = || router.clone().oneshot(request("GET /api/v1/notifications/live"));
+        let answer = ask().await.expect("infallible");
+        assert_eq!(answer.headers()["content-type"], "text/event-stream");
+        let refused = ask().await.expect("infallible");
+        assert_eq!(refused.status().as_u16(), 204, "one more than may subscribe");
+        let mut body = answer.into_body();
+        let mut next = async || {
+            let frame = body.frame().await.expect("a frame").expect("infallible");
+            String::from_utf8(frame.into_data().expect("data").to_vec()).expect("text")
+        };
+        let first = next().await;
+        sender.send_replace(Arc::new(vec![notification("b")]));
+        [first, next().await, next().await].concat()
+    });
+    let event = |text: &str, active: bool| {
+        let date = "2026-12-01T00:00:00Z";
+        format!("data: {{\"text\":\"{text}\",\"date\":\"{date}\",\"active\":{active}}}\n\n")
+    };
+    assert_eq!(told, [event("a", true), event("a", false), event("b", true)].concat());
 }
 
 #[test]
@@ -382,6 +473,6 @@ fn headers_say_origin_and_coding() {
     assert_eq!(header("content-encoding"), None, "too short to compress");
     assert_eq!(header("content-type"), Some("application/json"));
     let page = ask("/");
-    assert_eq!(page.headers().get("content-encoding").map(|v| v.as_bytes()), Some(&b"gzip"[..]));
+    assert_eq!(page.headers().get("content-encoding").map(|v| v.as_bytes()), Some(&b"deflate"[..]));
     assert_eq!(page.headers().get("access-control-allow-origin"), None);
 }

@@ -38,8 +38,9 @@ use crate::kernel_events::KernelEvents;
 use crate::own_backend::{Orders, OwnBackend, Reload};
 use crate::query_log::QueryLog;
 use crate::query_pool::QueryPool;
+use crate::request_id::RequestIds;
 use crate::scrape_log::ScrapeLog;
-use crate::state::{Loaded, LoadedPool, Running, State};
+use crate::state::{Loaded, LoadedPool, Running, State, topic};
 use crate::store_source::forget_tiles;
 use crate::supervisor::{self, Watchdog};
 use crate::target_thread::TargetThread;
@@ -143,6 +144,7 @@ pub fn run(flags: &Flags) -> anyhow::Result<()> {
     let options = machine_options(flags, &config);
     options.storage.check().map_err(|error| Refused(error.to_string()))?;
     let state = Arc::new(State::new(loaded(&config, &options), started_at));
+    state.announce(topic::STARTING, "", started_at);
     state.query_log.send_replace(open_query_log(&config).map_err(Refused)?);
     let scrape_log = ScrapeLog::open(&config.jobs).map_err(Refused)?;
     let ((reload, reloads), (stop, stops)) = (bounded(RELOADS_MAX), bounded(1));
@@ -154,6 +156,8 @@ pub fn run(flags: &Flags) -> anyhow::Result<()> {
         router: api::router::router(Arc::new(backend)),
         cpus: plan(&allowed()).service,
         connections_max: flags.connections_max,
+        clients: Arc::clone(&state.clients),
+        ids: RequestIds::new(u64::try_from(started_at.0).unwrap_or(0)),
         access,
         gate: Gate::new(Arc::clone(&state.unauthorized)),
         prefix: flags.route_prefix.clone(),
@@ -327,6 +331,7 @@ impl Server<'_> {
         let running = Running { handle: Arc::clone(&handle), pool: Arc::new(pool) };
         self.state.running.send_replace(Some(running));
         self.state.phase.send_replace(Phase::Ready);
+        self.state.retract(topic::STARTING);
         supervisor::ready();
         tracing::info!("ready");
         self.greet();
@@ -442,6 +447,7 @@ impl Server<'_> {
             let old = self.state.loaded();
             let kept = Loaded { refused: Some(reason.clone()), ..Loaded::clone(&old) };
             self.state.loaded.send_replace(Arc::new(kept));
+            self.state.announce(topic::RELOAD_FAILED, reason, machine::clock::now().wall);
         }
         supervisor::ready();
         result
@@ -468,12 +474,14 @@ impl Server<'_> {
         }
         self.state.query_log.send_replace(query_log);
         self.state.loaded.send_replace(Arc::new(loaded(&config, &options)));
+        self.state.retract(topic::RELOAD_FAILED);
         tracing::info!(targets, "configuration reloaded");
         Ok(())
     }
 
     fn end(self, handle: Option<Arc<Handle>>, targets: Option<TargetThread>) -> anyhow::Result<()> {
         self.state.phase.send_replace(Phase::Stopping);
+        self.state.announce(topic::STOPPING, "", machine::clock::now().wall);
         supervisor::stopping();
         self.stop_web.send_replace(true);
         let served = self.service.join().map_err(|_| anyhow!("the service thread died"))?;

@@ -179,6 +179,12 @@ pub static FLAGS: &[Flag] = &[
         "no-web.enable-admin-api",
         "Allow deletion and snapshots by POST to /api/v1/admin/tsdb/.",
     ),
+    value(
+        "web.max-notifications-subscribers",
+        "COUNT",
+        "16",
+        "Connections that may hear of notifications at once.",
+    ),
     value("query.timeout", "DURATION", "2m", "Longest time that a query may take."),
     value(
         "query.max-concurrency",
@@ -238,7 +244,6 @@ pub static WITHOUT_EFFECT: &[(&str, bool)] = &[
     ("storage.tsdb.wal-segment-size", true),
     ("web.console.libraries", true),
     ("web.console.templates", true),
-    ("web.max-notifications-subscribers", true),
     ("web.user-assets", true),
 ];
 
@@ -327,6 +332,8 @@ pub struct Flags {
     pub external_host: Option<String>,
     /// `--web.route-prefix`, without the slash at its end.
     pub route_prefix: String,
+    /// `--web.max-notifications-subscribers`
+    pub subscribers_max: usize,
     /// `--web.config.file`
     pub web_config_file: Option<PathBuf>,
     /// `--web.cors.origin`, and whether it is any origin.
@@ -559,6 +566,7 @@ fn flags(matches: &ArgMatches) -> Result<Flags, String> {
             .map(PathBuf::from),
         cors_origin: (pattern, origin == ".*"),
         connections_max: count(matches, "web.max-connections")?,
+        subscribers_max: count(matches, "web.max-notifications-subscribers")?,
         read_timeout_ms: duration_ms(matches, "web.read-timeout")?,
         page_title: text(matches, "web.page-title"),
         lifecycle: matches.get_flag("web.enable-lifecycle"),

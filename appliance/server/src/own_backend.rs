@@ -10,9 +10,9 @@ use std::time::Duration;
 
 use api::active::ActiveQueries;
 use api::backend::{
-    ActiveTarget, Alive, Backend, Exemplar, FamilyMetadata, Finished, HeadStatus, Job, Noted,
-    Phase, RelabelStep, Replay, RuntimeStatus, SeriesExemplars, Settings, Targets, TsdbRow,
-    TsdbStatus,
+    ActiveTarget, Alive, Backend, BlockCounts, BlockOrigin, BlockStatus, Exemplar, FamilyMetadata,
+    Features, Finished, HeadStatus, Job, Noted, Notification, Phase, RelabelStep, Replay,
+    RuntimeStatus, SeriesExemplars, Settings, Targets, TsdbRow, TsdbStatus,
 };
 use api::inbound::Receivers;
 use api::outbound::ReadLimits;
@@ -36,8 +36,12 @@ use scrape::exemplars::ExemplarRequest;
 use scrape::status::TargetStatus;
 use shard::effect::Answer;
 use shard::event::Question;
+use storage::compaction::BlockSummary;
 use storage::stats::Named;
+use tokio::sync::watch;
+use tsdb::ulid::Ulid;
 
+use crate::features::features;
 use crate::flags::Flags;
 use crate::host::lines::float;
 use crate::kernel_events::KernelEvents;
@@ -81,6 +85,7 @@ pub struct OwnBackend {
     pub(crate) read_limits: ReadLimits,
     settings: Settings,
     engine: EngineOptions,
+    features: Features,
     flags: Vec<(String, String)>,
     external_host: String,
     processors: u64,
@@ -124,6 +129,8 @@ impl OwnBackend {
             admin: flags.admin,
             version: env!("CARGO_PKG_VERSION"),
             page_title: flags.page_title.clone(),
+            path_prefix: flags.route_prefix.clone(),
+            subscribers_max: flags.subscribers_max,
         };
         OwnBackend {
             state,
@@ -131,6 +138,7 @@ impl OwnBackend {
             read_limits: flags.read_limits,
             settings,
             engine,
+            features: features(flags),
             flags: flags.values.clone(),
             external_host: external_host(flags),
             processors: u64::try_from(allowed().len()).unwrap_or(1),
@@ -284,12 +292,7 @@ impl Backend for OwnBackend {
 
     fn replay(&self) -> Replay {
         let (done, total) = self.state.progress.bytes();
-        let state = match self.phase() {
-            Phase::Starting if total == 0 => "waiting",
-            Phase::Starting => "in progress",
-            Phase::Ready | Phase::Stopping => "done",
-        };
-        Replay { min: 0, max: total, current: done, state }
+        Replay { min: 0, max: total, current: done }
     }
 
     fn source(&self, alive: Alive) -> Arc<dyn Source> {
@@ -351,6 +354,20 @@ impl Backend for OwnBackend {
         Ok(())
     }
 
+    fn pushed_metadata(&self) -> Result<Vec<FamilyMetadata>, String> {
+        let mut found = Vec::new();
+        for answer in self.ask(&Question::PushedMetadata)? {
+            let Answer::PushedMetadata(families) = answer else { continue };
+            found.extend(families.iter().map(|family| FamilyMetadata {
+                name: family.name.to_string(),
+                metric_type: family.metric_type.api_text(),
+                help: family.help.to_string(),
+                unit: family.unit.to_string(),
+            }));
+        }
+        Ok(found)
+    }
+
     fn exemplars(
         &self,
         matcher_sets: Vec<Vec<Matcher>>,
@@ -403,6 +420,25 @@ impl Backend for OwnBackend {
             memory_in_bytes_by_label_name: table(|stats| &stats.bytes_by_label_name),
             series_count_by_label_value_pair: table(|stats| &stats.series_by_label_pair),
         })
+    }
+
+    fn blocks(&self) -> Result<Vec<BlockStatus>, String> {
+        let mut found = Vec::new();
+        let everything = Question::Blocks { from: TimestampMs::MIN, to: TimestampMs::MAX };
+        for (shard, answer) in (0u128..).zip(self.ask(&everything)?) {
+            let Answer::Blocks(blocks) = answer else { continue };
+            found.extend(blocks.iter().map(|block| block_status(shard, block.summary())));
+        }
+        found.sort_by(|a, b| (a.min_time, &a.ulid).cmp(&(b.min_time, &b.ulid)));
+        Ok(found)
+    }
+
+    fn notifications(&self) -> watch::Receiver<Arc<Vec<Notification>>> {
+        self.state.notifications.subscribe()
+    }
+
+    fn features(&self) -> Features {
+        self.features.clone()
     }
 
     fn delete_series(
@@ -465,7 +501,6 @@ impl Backend for OwnBackend {
             hostname: hostname(),
             server_time: format_rfc3339(self.now().wall),
             reload_config_success: loaded.refused.is_none(),
-            reload_config_error: loaded.refused.clone(),
             last_config_time: format_rfc3339(loaded.at),
             goroutine_count: crate::process::threads(),
             gomaxprocs: self.processors,
@@ -537,6 +572,20 @@ fn merge_tables<'a>(rows: impl Iterator<Item = &'a Named>, limit: usize) -> Vec<
     merged.sort_by_key(|row| std::cmp::Reverse(row.value));
     merged.truncate(limit);
     merged
+}
+
+/// A block of a shard as upstream shows one; its name is made of shard and number, and of the time
+/// of its newest sample, so that it stays the same.
+fn block_status(shard: u128, summary: &BlockSummary) -> BlockStatus {
+    let made_ms = u64::try_from(summary.max_time_ms).unwrap_or(0);
+    BlockStatus {
+        ulid: Ulid::new(made_ms, shard << 64 | u128::from(summary.number)).to_string(),
+        min_time: summary.min_time_ms,
+        max_time: summary.max_time_ms.saturating_add(1),
+        stats: BlockCounts { num_samples: summary.samples, num_series: summary.series },
+        compaction: BlockOrigin { level: summary.level },
+        version: 1,
+    }
 }
 
 /// What a body said of its families, each once, by name.

@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use api::active::ActiveQueries;
-use api::backend::{DroppedTarget, Finished, Phase};
+use api::backend::{DroppedTarget, Finished, Notification, Phase};
+use api::timestamp::format_rfc3339;
 use exposition::metrics::Collected;
 use machine::handle::Handle;
 use machine::open::Progress;
@@ -16,6 +17,7 @@ use scrape::relabel::Rule;
 use tokio::sync::watch;
 
 use crate::active_log::ActiveLog;
+use crate::clients::Clients;
 use crate::durations::Durations;
 use crate::host::lines::{float, float_signed};
 use crate::query_log::QueryLog;
@@ -125,6 +127,21 @@ pub struct State {
     pub refused: AtomicU64,
     /// Requests without a right user and password.
     pub unauthorized: Arc<AtomicU64>,
+    /// Connections by address.
+    pub clients: Arc<Clients>,
+    /// What operators should know.
+    pub notifications: watch::Sender<Arc<Vec<Notification>>>,
+}
+
+/// What operators are told of, in upstream's words; more may follow on the same line.
+pub mod topic {
+    /// From the first moment until the server is ready.
+    pub const STARTING: &str = "Prometheus is starting and replaying the write-ahead log (WAL).";
+    /// From a refused reload until one is accepted.
+    pub const RELOAD_FAILED: &str = "Configuration reload has failed.";
+    /// From the order to end on.
+    pub const STOPPING: &str =
+        "Prometheus is shutting down and gracefully stopping all operations.";
 }
 
 impl State {
@@ -145,7 +162,30 @@ impl State {
             queries: Queries::default(),
             refused: AtomicU64::new(0),
             unauthorized: Arc::default(),
+            clients: Arc::default(),
+            notifications: watch::Sender::default(),
         }
+    }
+
+    /// Tells operators of a topic from `now` on, with what there is to say beside it.
+    pub fn announce(&self, topic: &str, detail: &str, now: TimestampMs) {
+        let text = format!("{topic} {detail}").trim_end().to_owned();
+        let told = Notification { text, date: format_rfc3339(now), active: true };
+        self.notifications.send_modify(|known| {
+            let others = known.iter().filter(|one| !one.text.starts_with(topic)).cloned();
+            *known = Arc::new(others.chain([told]).collect());
+        });
+    }
+
+    /// Tells operators no more of a topic.
+    pub fn retract(&self, topic: &str) {
+        self.notifications.send_if_modified(|known| {
+            let others: Vec<Notification> =
+                known.iter().filter(|one| !one.text.starts_with(topic)).cloned().collect();
+            let is_changed = others.len() != known.len();
+            *known = Arc::new(others);
+            is_changed
+        });
     }
 
     /// The configuration in force.
@@ -203,6 +243,9 @@ impl State {
         let help = "Requests without a right user and password.";
         let unauthorized = float(self.unauthorized.load(Ordering::Relaxed));
         into.counter("cresset_http_unauthorized_total", help, &[], unauthorized);
+        let help = "Connections closed because their address had too many.";
+        let refused = float(self.clients.refused());
+        into.counter("cresset_http_client_refused_total", help, &[], refused);
         self.collect_config(into);
         self.collect_targets(into);
         self.discovery.collect(into);

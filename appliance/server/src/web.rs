@@ -31,8 +31,10 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, Sleep};
 use tokio_rustls::TlsAcceptor;
 
+use crate::clients::Clients;
 use crate::gate::Gate;
 use crate::own_backend::Orders;
+use crate::request_id::{self, RequestIds};
 use crate::request_line::{GROWTH_MAX, RequestLine};
 use crate::web_config::Watched;
 
@@ -67,6 +69,10 @@ pub struct Web {
     pub cpus: Vec<usize>,
     /// Most connections at once; more wait unaccepted.
     pub connections_max: usize,
+    /// Connections by address: each may have half of all.
+    pub clients: Arc<Clients>,
+    /// Names requests.
+    pub ids: RequestIds,
     /// Longest silence of a connection.
     pub silence_max: Duration,
     /// Who may connect and ask.
@@ -127,7 +133,15 @@ pub fn run(web: Web) -> io::Result<()> {
 async fn serve(web: Web) -> io::Result<()> {
     let Web { listeners, router, connections_max, silence_max, orders, mut stopping, .. } = web;
     let router = below(&web.prefix, router);
-    let door = Door { router, access: web.access, gate: web.gate, silence_max };
+    let door = Door {
+        router,
+        access: web.access,
+        gate: web.gate,
+        silence_max,
+        clients: web.clients,
+        client_connections_max: connections_max.div_ceil(2),
+        ids: Arc::new(web.ids),
+    };
     spawn_signals(&orders)?;
     let slots = Arc::new(Semaphore::new(connections_max));
     for listener in listeners {
@@ -182,6 +196,9 @@ struct Door {
     access: Watched,
     gate: Gate,
     silence_max: Duration,
+    clients: Arc<Clients>,
+    client_connections_max: usize,
+    ids: Arc<RequestIds>,
 }
 
 /// The router below a path; the root leads there.
@@ -221,11 +238,15 @@ async fn accept(
                 continue;
             }
         };
+        let Some(place) = door.clients.take(peer.ip(), door.client_connections_max) else {
+            tracing::debug!(%peer, "closed: its address has half of all connections");
+            continue;
+        };
         let door = door.clone();
         let stopping = stopping.clone();
         tokio::spawn(async move {
             open((stream, peer), door, stopping).await;
-            drop(slot);
+            drop((slot, place));
         });
     }
 }
@@ -250,16 +271,30 @@ async fn open(
     }
 }
 
-/// Answers one request, if it may ask.
-async fn answer(door: Door, request: Request<Incoming>) -> Result<Response, Infallible> {
+/// Answers one request, if it may ask; the log and the answer name it alike.
+async fn answer(
+    door: Door,
+    peer: SocketAddr,
+    request: Request<Incoming>,
+) -> Result<Response, Infallible> {
     let access = door.access.at(Instant::now());
+    let (id, began) = (door.ids.of(request.headers()), Instant::now());
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let mut response = match door.gate.admit(&access, request.headers()).await {
         Ok(()) => TowerToHyperService::new(door.router).call(request).await?,
         Err(refusal) => *refusal,
     };
+    let (status, ms) = (response.status().as_u16(), began.elapsed().as_millis());
+    let shown = id.to_str().unwrap_or("");
+    if response.status() == StatusCode::INTERNAL_SERVER_ERROR {
+        tracing::warn!(id = shown, %peer, %method, path, status, ms, "a request failed");
+    } else {
+        tracing::debug!(id = shown, %peer, %method, path, status, ms, "a request");
+    }
     for (name, value) in &access.headers {
         response.headers_mut().insert(name.clone(), value.clone());
     }
+    response.headers_mut().insert(request_id::HEADER, id);
     Ok(response)
 }
 
@@ -277,7 +312,7 @@ async fn connection<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
         .max_buf_size(BUFFER_BYTES_MAX);
     let service = service_fn(move |mut request: Request<Incoming>| {
         request.extensions_mut().insert(Peer(peer));
-        answer(door.clone(), request)
+        answer(door.clone(), peer, request)
     });
     let connection = builder.serve_connection(stream, service);
     let mut connection = std::pin::pin!(connection);

@@ -21,6 +21,7 @@ use scrape::status::TargetStatus;
 use storage::block::reference::BlockRef;
 use storage::blocks::DeleteError;
 use storage::effect::Effect as StorageEffect;
+use storage::metadata::Family;
 use storage::selection::{SelectError, Selected};
 use storage::stats::Stats;
 
@@ -64,6 +65,8 @@ pub enum Answer {
     Targets(Vec<TargetStatus>),
     /// To `Exemplars`: by labels.
     Exemplars(Vec<SeriesExemplars>),
+    /// To `PushedMetadata`: by name, each text once.
+    PushedMetadata(Vec<Arc<Family>>),
     /// To `Notices`: oldest first.
     Notices(Vec<Notice>),
     /// To `Stats`.
@@ -86,6 +89,7 @@ impl fmt::Debug for Answer {
             Answer::Deleted(number) => write!(f, "Deleted({number})"),
             Answer::Targets(targets) => write!(f, "Targets({})", targets.len()),
             Answer::Exemplars(series) => write!(f, "Exemplars({})", series.len()),
+            Answer::PushedMetadata(families) => write!(f, "PushedMetadata({})", families.len()),
             Answer::Notices(notices) => write!(f, "Notices({})", notices.len()),
             Answer::Stats(_) => f.write_str("Stats"),
             Answer::Metrics(_) => f.write_str("Metrics"),

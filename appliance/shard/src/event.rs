@@ -103,8 +103,10 @@ pub enum Question {
     Configure(Box<StorageOptions>),
     /// States of all targets.
     Targets,
-    /// Exemplars of series.
+    /// Exemplars of series, scraped and pushed.
     Exemplars(ExemplarRequest),
+    /// What was pushed beside samples about metric families.
+    PushedMetadata,
     /// What the head holds.
     Stats,
     /// What logs are to say of scrapes; each is given once.

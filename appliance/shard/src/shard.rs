@@ -10,10 +10,11 @@
 
 use exposition::metrics::Collected;
 use model::time::{Now, Tick};
+use scrape::exemplars::{Exemplar, ExemplarRequest, SeriesExemplars};
 use scrape::fetch::Fetch;
 use scrape::scraper::{Ended, Out, Scraper};
 use storage::effect::{Effect as StorageEffect, Event as StorageEvent};
-use storage::selection::{Rest, SelectRequest};
+use storage::selection::{LabelRequest, Rest, SelectRequest};
 use storage::store::Store;
 
 use crate::effect::{Answer, Effect};
@@ -24,6 +25,9 @@ use crate::push::Pusher;
 /// Entries of each table of `Stats`: the most that `/api/v1/status/tsdb` may ask for is cut from
 /// it.
 const STATS_TOP: usize = 10_000;
+/// Texts about metric families that one answer has: more than the store's bound on their bytes lets
+/// in.
+const FAMILIES_MAX: usize = 1 << 20;
 
 /// Whether the shard works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -164,7 +168,13 @@ impl Shard {
                 Answer::Deleted(self.store.deleted())
             }
             Question::Targets => Answer::Targets(self.scraper.statuses()),
-            Question::Exemplars(wanted) => Answer::Exemplars(self.scraper.exemplars(&wanted)),
+            Question::Exemplars(wanted) => {
+                let pushed = pushed_exemplars(&self.store, &wanted);
+                Answer::Exemplars(merged(self.scraper.exemplars(&wanted), pushed))
+            }
+            Question::PushedMetadata => {
+                Answer::PushedMetadata(self.store.metadata(None, FAMILIES_MAX))
+            }
             Question::Notices => Answer::Notices(self.scraper.take_notices()),
             Question::Stats => Answer::Stats(Box::new(self.store.stats(STATS_TOP))),
             Question::Metrics => Answer::Metrics(Box::new(self.collect())),
@@ -252,4 +262,37 @@ impl Shard {
     pub fn is_stopped(&self) -> bool {
         self.phase == Phase::Stopped
     }
+}
+
+/// What was pushed of the exemplars asked for.
+fn pushed_exemplars(store: &Store, wanted: &ExemplarRequest) -> Vec<SeriesExemplars> {
+    let ExemplarRequest { matcher_sets, from, to } = wanted.clone();
+    // The ring bounds how many series can have some.
+    let found = store.exemplars(&LabelRequest { matcher_sets, from, to }, usize::MAX);
+    let found = found.unwrap_or_default().into_iter();
+    let exemplar = |one: storage::exemplars::Exemplar| Exemplar {
+        labels: one.labels,
+        value: one.value,
+        timestamp: one.timestamp,
+    };
+    let series = found.map(|series| SeriesExemplars {
+        labels: series.labels,
+        exemplars: series.exemplars.into_iter().map(exemplar).collect(),
+    });
+    series.collect()
+}
+
+/// Both lists, each by labels, as one; exemplars of a series that is in both by time.
+fn merged(scraped: Vec<SeriesExemplars>, pushed: Vec<SeriesExemplars>) -> Vec<SeriesExemplars> {
+    let mut all: Vec<SeriesExemplars> = scraped.into_iter().chain(pushed).collect();
+    all.sort_by(|a, b| a.labels.cmp(&b.labels));
+    all.dedup_by(|later, first| {
+        let same = later.labels == first.labels;
+        if same {
+            first.exemplars.append(&mut later.exemplars);
+            first.exemplars.sort_by_key(|exemplar| exemplar.timestamp);
+        }
+        same
+    });
+    all
 }

@@ -137,6 +137,7 @@ fn answer_text(answer: &Answer) -> String {
         | Answer::Exemplars(_)
         | Answer::Notices(_)
         | Answer::Stats(_)
+        | Answer::PushedMetadata(_)
         | Answer::Pushed(_) => {}
     }
     text

@@ -583,6 +583,7 @@ impl World {
             | Answer::Exemplars(_)
             | Answer::Notices(_)
             | Answer::Metrics(_)
+            | Answer::PushedMetadata(_)
             | Answer::Pushed(_) => Ok(()),
         }
     }
@@ -700,6 +701,7 @@ fn event_text(event: &Event<'_>) -> String {
                 Question::Deleted => "deleted",
                 Question::CleanTombstones => "clean tombstones",
                 Question::Configure(_) => "configure",
+                Question::PushedMetadata => "pushed metadata",
             };
             format!("ask {} {question}", request.0)
         }

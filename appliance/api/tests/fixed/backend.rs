@@ -1,14 +1,15 @@
 //! A backend of values, and requests against the router over it: what the tests of the API share.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 
 use api::active::ActiveQueries;
 use api::backend::{
-    ActiveTarget, Alive, Backend, DroppedTarget, Exemplar, FamilyMetadata, Finished, HeadStatus,
-    Job, Noted, Phase, RelabelStep, Replay, RuntimeStatus, SeriesExemplars, Settings, Targets,
-    TsdbStatus,
+    ActiveTarget, Alive, Backend, BlockCounts, BlockOrigin, BlockStatus, DroppedTarget, Exemplar,
+    FamilyMetadata, Features, Finished, HeadStatus, Job, Noted, Notification, Phase, RelabelStep,
+    Replay, RuntimeStatus, SeriesExemplars, Settings, Targets, TsdbStatus,
 };
 use api::inbound::{Inbound, PushRefused, PushReply, Receivers};
 use api::outbound::{Outbound, ReadLimits};
@@ -25,6 +26,7 @@ use query::evaluate::EngineOptions;
 use query::source::{Column, LabelQuery, Selection, Series, Source, SourceError};
 use remote::batch::Batch;
 use remote::outcome::Pushed;
+use tokio::sync::watch;
 use tower::ServiceExt as _;
 
 /// A server of fixed values.
@@ -40,6 +42,7 @@ pub(crate) struct Fixed {
     /// Samples of series `held` are not read before it is true.
     pub(crate) released: Arc<AtomicBool>,
     pub(crate) receivers: Receivers,
+    pub(crate) notifications: watch::Sender<Arc<Vec<Notification>>>,
 }
 
 impl Default for Fixed {
@@ -54,6 +57,8 @@ impl Default for Fixed {
                 admin: false,
                 version: "0.1.0",
                 page_title: "Cresset <1>".to_owned(),
+                path_prefix: String::new(),
+                subscribers_max: 1,
             },
             phase: Phase::Ready,
             full: AtomicBool::new(false),
@@ -62,15 +67,16 @@ impl Default for Fixed {
             notes: None,
             released: Arc::new(AtomicBool::new(true)),
             receivers: Receivers { write: true, write_v1: true, write_v2: true },
+            notifications: watch::Sender::default(),
         }
     }
 }
 
 /// Three series with two samples each, and `held`.
-struct Store(Arc<AtomicBool>);
+struct Store(Arc<AtomicBool>, Alive);
 
-/// One sample, when it is released.
-struct Held(Arc<AtomicBool>);
+/// One sample, when it is released and somebody waits for it.
+struct Held(Arc<AtomicBool>, Alive);
 
 impl Column for Held {
     fn decode(
@@ -81,6 +87,9 @@ impl Column for Held {
     ) -> Result<(), SourceError> {
         while !self.0.load(Ordering::Relaxed) {
             std::thread::yield_now();
+        }
+        if !(self.1)() {
+            return Err(SourceError::Ended);
         }
         samples.push(until, 1.0);
         Ok(())
@@ -126,7 +135,7 @@ impl Source for Store {
     fn select(&self, selection: &Selection) -> Result<Vec<Series>, SourceError> {
         let held = LabelSet::new([("__name__", "held")]);
         if selection.matchers.iter().all(|matcher| matcher.matches_labels(&held)) {
-            let column = Arc::new(Held(Arc::clone(&self.0)));
+            let column = Arc::new(Held(Arc::clone(&self.0), Arc::clone(&self.1)));
             return Ok(vec![Series { labels: held, column }]);
         }
         let found = matching(std::slice::from_ref(&selection.matchers));
@@ -181,11 +190,11 @@ impl Backend for Fixed {
     }
 
     fn replay(&self) -> Replay {
-        Replay { min: 0, max: 7, current: 3, state: "in progress" }
+        Replay { min: 0, max: 7, current: 3 }
     }
 
-    fn source(&self, _alive: Alive) -> Arc<dyn Source> {
-        Arc::new(Store(Arc::clone(&self.released)))
+    fn source(&self, alive: Alive) -> Arc<dyn Source> {
+        Arc::new(Store(Arc::clone(&self.released), alive))
     }
 
     fn engine(&self) -> EngineOptions {
@@ -254,6 +263,11 @@ impl Backend for Fixed {
         Ok(())
     }
 
+    fn pushed_metadata(&self) -> Result<Vec<FamilyMetadata>, String> {
+        let (name, help, unit) = ("p".to_owned(), "Pushed.".to_owned(), "bytes".to_owned());
+        Ok(vec![FamilyMetadata { name, metric_type: "gauge", help, unit }])
+    }
+
     fn exemplars(
         &self,
         matcher_sets: Vec<Vec<Matcher>>,
@@ -279,6 +293,25 @@ impl Backend for Fixed {
     fn tsdb(&self, _limit: usize) -> Result<TsdbStatus, String> {
         let head_stats = HeadStatus { num_series: 3, ..HeadStatus::default() };
         Ok(TsdbStatus { head_stats, ..TsdbStatus::default() })
+    }
+
+    fn blocks(&self) -> Result<Vec<BlockStatus>, String> {
+        Ok(vec![BlockStatus {
+            ulid: "01KB0000000000000000000001".to_owned(),
+            min_time: 1,
+            max_time: 3,
+            stats: BlockCounts { num_samples: 2, num_series: 1 },
+            compaction: BlockOrigin { level: 1 },
+            version: 1,
+        }])
+    }
+
+    fn notifications(&self) -> watch::Receiver<Arc<Vec<Notification>>> {
+        self.notifications.subscribe()
+    }
+
+    fn features(&self) -> Features {
+        Features::from([("api", BTreeMap::from([("admin", false)]))])
     }
 
     fn config_yaml(&self) -> String {
