@@ -8,6 +8,7 @@ use exposition::protobuf::wire::{Field, Message};
 use model::label_set::LabelSet;
 use model::matcher::{MatchOp, Matcher};
 use model::native_histogram::NativeHistogram;
+use model::regex::GoRegex;
 use model::samples::Samples;
 use model::time::TimestampMs;
 use tsdb::chunk::build::{BuiltChunk, ChunkBuilder};
@@ -50,6 +51,10 @@ pub enum ReadError {
 
 /// Queries of one request.
 const QUERIES_MAX: usize = 1000;
+/// Matchers of one request, as of one query.
+const MATCHERS_MAX: usize = 20_000;
+/// Bytes that the compiled patterns of one request may take together, as of one query.
+const PATTERN_BYTES_MAX: usize = 64 << 20;
 /// Number of `STREAMED_XOR_CHUNKS`.
 const STREAMED: u64 = 1;
 
@@ -60,12 +65,13 @@ impl ReadRequest {
     /// See [`ReadError`].
     pub fn read(body: &[u8]) -> Result<ReadRequest, ReadError> {
         let mut request = ReadRequest::default();
+        let mut bounds = Bounds { matchers: MATCHERS_MAX, pattern_bytes: PATTERN_BYTES_MAX };
         let mut types = Vec::new();
         let mut message = Message::new(body);
         while let Some(field) = message.field()? {
             match field.number {
                 1 if request.queries.len() < QUERIES_MAX => {
-                    request.queries.push(read_query(&field)?);
+                    request.queries.push(read_query(&field, &mut bounds)?);
                 }
                 1 => return Err(ReadError::Matcher(format!("more than {QUERIES_MAX} queries"))),
                 2 => field.uint64s(&mut types)?,
@@ -77,14 +83,39 @@ impl ReadRequest {
     }
 }
 
-fn read_query(field: &Field<'_>) -> Result<ReadQuery, ReadError> {
+/// What is left of the bounds of a request.
+struct Bounds {
+    matchers: usize,
+    pattern_bytes: usize,
+}
+
+impl Bounds {
+    fn count(&mut self, matcher: &Matcher) -> Result<(), ReadError> {
+        let Some(matchers) = self.matchers.checked_sub(1) else {
+            return Err(ReadError::Matcher(format!("more than {MATCHERS_MAX} matchers")));
+        };
+        let compiled_bytes = matcher.regex().map_or(0, GoRegex::compiled_bytes);
+        let Some(pattern_bytes) = self.pattern_bytes.checked_sub(compiled_bytes) else {
+            let text = format!("regular expressions take more than {PATTERN_BYTES_MAX} bytes");
+            return Err(ReadError::Matcher(text));
+        };
+        *self = Bounds { matchers, pattern_bytes };
+        Ok(())
+    }
+}
+
+fn read_query(field: &Field<'_>, bounds: &mut Bounds) -> Result<ReadQuery, ReadError> {
     let mut query = ReadQuery { from: TimestampMs(0), to: TimestampMs(0), matchers: Vec::new() };
     let mut message = field.message()?;
     while let Some(field) = message.field()? {
         match field.number {
             1 => query.from = TimestampMs(field.int64()?),
             2 => query.to = TimestampMs(field.int64()?),
-            3 => query.matchers.push(read_matcher(&field)?),
+            3 => {
+                let matcher = read_matcher(&field)?;
+                bounds.count(&matcher)?;
+                query.matchers.push(matcher);
+            }
             _ => {}
         }
     }
@@ -260,6 +291,26 @@ mod tests {
         bad.message(1, |query| query.message(3, |matcher| matcher.uint64(1, 9)));
         let error = ReadRequest::read(bad.bytes()).unwrap_err();
         assert_eq!(error.to_string(), "invalid matcher type 9");
+    }
+
+    fn refused(matchers: usize, write: impl Fn(&mut Writer)) -> String {
+        let mut writer = Writer::default();
+        writer.message(1, |query| (0..matchers).for_each(|_| query.message(3, &write)));
+        ReadRequest::read(writer.bytes()).map_or_else(|error| error.to_string(), |_| String::new())
+    }
+
+    #[test]
+    fn matchers_and_their_patterns_are_bounded() {
+        let plain = |matcher: &mut Writer| matcher.text(2, "job");
+        assert_eq!(refused(20_000, plain), "");
+        assert_eq!(refused(20_001, plain), "more than 20000 matchers");
+        let pattern = |matcher: &mut Writer| {
+            matcher.uint64(1, 2);
+            matcher.text(2, "job");
+            matcher.text(3, "(?i)[a-z0-9]{200}x.*y.*");
+        };
+        let text = "regular expressions take more than 67108864 bytes";
+        assert_eq!(refused(20_000, pattern), text);
     }
 
     #[test]
