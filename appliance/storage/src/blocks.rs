@@ -248,6 +248,12 @@ impl Blocks {
         if self.is_compacting() { Vec::new() } else { std::mem::take(&mut self.held) }
     }
 
+    /// First and last time of each block, milliseconds.
+    pub(crate) fn spans(&self) -> impl Iterator<Item = (i64, i64)> {
+        let summaries = self.manifest.blocks.values().map(|block| &block.summary);
+        summaries.map(|summary| (summary.min_time_ms, summary.max_time_ms))
+    }
+
     /// Newest sample of all blocks, milliseconds.
     pub(crate) fn max_time_ms(&self) -> Option<i64> {
         self.manifest.blocks.values().map(|block| block.summary.max_time_ms).max()

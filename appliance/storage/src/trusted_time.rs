@@ -3,7 +3,8 @@
 //! Path: `store` observes every event → **trusted_time** → retention.
 //! What is deleted does not come back, so the wall clock is doubted when it runs ahead of the
 //! monotonic one: a jump counts when it has stood for an hour. A jump back counts at once: it
-//! only keeps samples longer. After a start the newest sample stands for the time before it.
+//! only keeps samples longer. After a start the newest sample stands for the time before it, but
+//! for samples alone ahead of a gap, of less than an hour: a clock that was wrong made them.
 
 use model::time::{NANOS_PER_MS, Now, Tick};
 
@@ -11,6 +12,9 @@ use model::time::{NANOS_PER_MS, Now, Tick};
 const SLACK_MS: i64 = 60_000;
 /// How long a larger one must stand.
 const DOUBT_MS: u64 = 3_600_000;
+
+/// Tiles and blocks of more are taken for their ends: within a tile the clock may have jumped.
+const SPAN_MS_MAX: i64 = 86_400_000;
 
 /// Wall time at tick 0, milliseconds.
 type Offset = i64;
@@ -58,6 +62,28 @@ impl TrustedTime {
         let believed = self.believed.map(|offset| offset.saturating_add(tick_ms(now)));
         believed.map_or(now.wall.0, |believed| believed.min(now.wall.0))
     }
+}
+
+/// The time up to which samples stood for at least an hour: of the spans of a store (first and last
+/// time) the end of the last run without a gap of an hour that is as long, or of the first run.
+pub(crate) fn newest_trusted(spans: impl Iterator<Item = (i64, i64)>) -> Option<i64> {
+    let doubt_ms = i64::try_from(DOUBT_MS).unwrap_or(i64::MAX);
+    let mut spans: Vec<(i64, i64)> = spans
+        .flat_map(|(first, last)| {
+            let is_whole = last.saturating_sub(first) <= SPAN_MS_MAX;
+            if is_whole { [(first, last); 2] } else { [(first, first), (last, last)] }
+        })
+        .collect();
+    spans.sort_unstable();
+    let mut runs = Vec::new();
+    for (first, last) in spans {
+        match runs.last_mut() {
+            Some((_, end)) if first <= i64::saturating_add(*end, doubt_ms) => *end = last.max(*end),
+            _ => runs.push((first, last)),
+        }
+    }
+    let is_long = |(first, last): &&(i64, i64)| doubt_ms <= last.saturating_sub(*first);
+    runs.iter().rev().find(is_long).or(runs.first()).map(|(_, last)| *last)
 }
 
 #[cfg(test)]
@@ -114,5 +140,21 @@ mod tests {
         let now = at(HOUR_MS, 1_000_000 + 901 * HOUR_MS);
         time.observe(now);
         assert_eq!(time.now_ms(now), now.wall.0);
+    }
+
+    #[test]
+    fn samples_of_a_wrong_clock_do_not_stand_for_the_time() {
+        let year = 365 * 24 * HOUR_MS;
+        let check = |spans: &[(i64, i64)], expected: Option<i64>| {
+            assert_eq!(newest_trusted(spans.iter().copied()), expected, "{spans:?}");
+        };
+        check(&[], None);
+        check(&[(5, 7)], Some(7));
+        check(&[(0, 3 * HOUR_MS)], Some(3 * HOUR_MS));
+        let ahead = year + 600_000;
+        check(&[(year, ahead), (0, 3 * HOUR_MS)], Some(3 * HOUR_MS));
+        check(&[(0, 3 * HOUR_MS), (2 * HOUR_MS, ahead)], Some(3 * HOUR_MS));
+        check(&[(0, HOUR_MS), (year, year + HOUR_MS)], Some(year + HOUR_MS));
+        check(&[(0, 10), (year, year + 10), (2 * year, 2 * year + 10)], Some(10));
     }
 }

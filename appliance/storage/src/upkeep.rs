@@ -10,6 +10,7 @@ use crate::head::{Group, index32};
 use crate::index::series::ColumnPlace;
 use crate::names::FileName;
 use crate::store::{Store, WALL_UNKNOWN};
+use crate::trusted_time::newest_trusted;
 
 /// How often ages and retention are looked at, at least.
 const SWEEP_MS: u64 = 60_000;
@@ -75,7 +76,12 @@ impl Store {
 
     /// What was made or recovered before the clock was known counts from here.
     fn begin_time(&mut self, now: Now) {
-        self.time.begin(now, self.counts.max_time_ms);
+        let groups = || self.groups.iter().flatten();
+        let open = groups().flat_map(|group| group.timestamps_ms.iter().map(|time| (*time, *time)));
+        let sealed = groups().flat_map(|group| group.tiles.iter());
+        let sealed = sealed.map(|tile| (tile.min_time_ms, tile.max_time_ms));
+        let newest = newest_trusted(open.chain(sealed).chain(self.blocks.spans()));
+        self.time.begin(now, newest);
         self.tile_files.keep_damaged(self.time.now_ms(now));
         for group in self.groups.iter_mut().flatten() {
             group.opened = group.opened.map(|(epoch, _)| (epoch, now.tick));

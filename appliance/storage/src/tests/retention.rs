@@ -118,3 +118,40 @@ fn columns_that_went_take_no_room_in_the_log() {
     let more = used(&world) - before;
     assert!(more <= 2, "120 commits of a few blocks took {more} segments");
 }
+
+#[test]
+fn a_clock_a_year_ahead_expires_nothing_and_its_return_loses_nothing() {
+    let options = Options { retention_ms: 360 * HOUR_MS, compaction: true, ..options() };
+    let mut world = World::new(options.clone());
+    for _ in 0..90 {
+        rows(&mut world, 2);
+        world.advance_ms(60_000);
+    }
+    let series = "{__name__=\"up\", instance=\"0\"}";
+    let held = |world: &World| world.contents().remove(series).map_or(0, |samples| samples.len());
+    assert_eq!(held(&world), 180);
+    let year_ms = 365 * 24 * HOUR_MS.cast_signed();
+    world.now.wall.0 += year_ms;
+    // Half an hour of it, in the middle of which the server is started again.
+    for minute in 0..30 {
+        if minute == 15 {
+            world.settle();
+            let (disk, wall) = (world.disk.clone(), world.now.wall.0);
+            world = World::open_at(options.clone(), disk, wall).unwrap();
+        }
+        rows(&mut world, 2);
+        world.advance_ms(60_000);
+    }
+    world.event(Event::Due);
+    world.settle();
+    assert_eq!(held(&world), 240, "nothing passed retention");
+    world.now.wall.0 -= year_ms;
+    for _ in 0..120 {
+        rows(&mut world, 2);
+        world.advance_ms(60_000);
+    }
+    world.settle();
+    assert_eq!(held(&world), 480, "rows of the right time are taken, and none was lost");
+    let again = World::open_at(options, world.disk.clone(), world.now.wall.0).unwrap();
+    assert_eq!(held(&again), 480);
+}

@@ -85,8 +85,12 @@ impl World {
     }
 
     pub(super) fn open(options: Options, disk: Disk) -> Result<World, OpenError> {
+        World::open_at(options, disk, START_MS)
+    }
+
+    pub(super) fn open_at(options: Options, disk: Disk, wall_ms: i64) -> Result<World, OpenError> {
         let (store, report) = recover(&options, &disk)?;
-        let now = Now { tick: Tick(5_000_000_000), wall: TimestampMs(START_MS) };
+        let now = Now { tick: Tick(5_000_000_000), wall: TimestampMs(wall_ms) };
         let mut world = World {
             options,
             store,
