@@ -12,9 +12,12 @@ use std::collections::{BTreeMap, VecDeque};
 
 use thiserror::Error;
 
+use crate::block::layout::TRAILER_BYTES;
+use crate::block::outline;
 use crate::blocks::Blocks;
 use crate::catalog::read as catalog;
 use crate::catalog::record::FRAME_BYTES_MAX;
+use crate::compaction::BlockSummary;
 use crate::effect::LogPosition;
 use crate::frame::{self, Envelope, Found, Kind as FrameKind};
 use crate::log::read::{self as log, Sequence, Verdict};
@@ -142,6 +145,7 @@ struct Unproven {
 #[derive(Debug)]
 enum Phase {
     Manifest,
+    Blocks,
     Catalog,
     Tiles,
     Prove,
@@ -158,6 +162,8 @@ pub struct Recovery {
     manifests: VecDeque<Place>,
     /// The live one and its number.
     manifest: Option<(u64, Manifest)>,
+    /// Trailers of the live ones.
+    blocks: VecDeque<Place>,
     /// Newest first.
     catalogs: VecDeque<Place>,
     catalog_reader: catalog::Reader,
@@ -245,6 +251,7 @@ impl Recovery {
             phase: Phase::Manifest,
             manifests,
             manifest: None,
+            blocks: VecDeque::new(),
             catalogs,
             catalog_reader: catalog::Reader::default(),
             catalog_complete: false,
@@ -286,6 +293,7 @@ impl Recovery {
     pub fn step(&mut self) -> Step {
         let place = match self.phase {
             Phase::Manifest => self.manifests.front(),
+            Phase::Blocks => self.blocks.front(),
             Phase::Catalog => self.catalogs.front(),
             Phase::Tiles | Phase::Prove => self.tile_files.front(),
             Phase::Log => self.segments.front(),
@@ -303,6 +311,7 @@ impl Recovery {
         }
         match self.phase {
             Phase::Manifest => self.manifests_are_read(),
+            Phase::Blocks => self.phase = Phase::Catalog,
             Phase::Catalog => {
                 restore::catalog_is_read(self.store_mut());
                 self.phase = Phase::Tiles;
@@ -338,6 +347,7 @@ impl Recovery {
     pub fn feed(&mut self, bytes: &[u8]) -> Result<(), OpenError> {
         match self.phase {
             Phase::Manifest => return self.feed_manifest(bytes),
+            Phase::Blocks => return self.feed_block(bytes),
             Phase::Catalog => return self.feed_catalog(bytes),
             Phase::Tiles => return self.feed_tiles(bytes),
             Phase::Prove => self.feed_proof(bytes),
@@ -393,6 +403,7 @@ impl Recovery {
     fn check_blocks(&mut self, manifest: &Manifest, newest: bool) -> Result<(), OpenError> {
         for (number, block) in &manifest.blocks {
             if self.listing.blocks.get(number) == Some(&block.summary.bytes) {
+                self.blocks.push_back(trailer_place(&block.summary));
                 continue;
             }
             if !newest {
@@ -405,9 +416,20 @@ impl Recovery {
         Ok(())
     }
 
+    /// Blocks are read when somebody asks; that they can be is known before anything is written.
+    fn feed_block(&mut self, bytes: &[u8]) -> Result<(), OpenError> {
+        let Some(Place { file, number, offset, .. }) = self.blocks.pop_front() else {
+            return Ok(());
+        };
+        match outline::other_version(number, bytes) {
+            Some(version) => Err(OpenError::Version { file, offset, version }),
+            None => Ok(()),
+        }
+    }
+
     /// The manifest is known: tile files whose samples are in blocks are passed over.
     fn manifests_are_read(&mut self) {
-        self.phase = Phase::Catalog;
+        self.phase = Phase::Blocks;
         let replaced = |number: u64| {
             self.manifest.as_ref().is_some_and(|(_, manifest)| manifest.replaced.contains(&number))
         };
@@ -762,5 +784,15 @@ impl Recovery {
                 Ok(())
             }
         }
+    }
+}
+
+fn trailer_place(block: &BlockSummary) -> Place {
+    Place {
+        file: FileName::Block(block.number),
+        number: block.number,
+        file_bytes: block.bytes,
+        offset: block.bytes.saturating_sub(TRAILER_BYTES as u64),
+        bytes_max: TRAILER_BYTES,
     }
 }

@@ -191,6 +191,14 @@ pub(crate) fn write_trailer(summary: &BlockSummary, outline: PagePlace, out: &mu
     out.extend_from_slice(trailer.as_bytes());
 }
 
+/// Version of block `number` when its trailer is whole and not of this version.
+pub(crate) fn other_version(number: u64, bytes: &[u8]) -> Option<u8> {
+    let trailer = Trailer::read_from_bytes(bytes).ok()?;
+    let is_whole = crc32c::crc32c(&bytes[CHECKED_FROM..]) == trailer.crc.get();
+    let is_other = trailer.number.get() == number && trailer.version != VERSION;
+    (is_whole && is_other).then_some(trailer.version)
+}
+
 /// What the trailer of block `number`, a file of `file_bytes`, says, and where its outline is.
 ///
 /// # Errors
