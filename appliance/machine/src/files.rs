@@ -2,7 +2,9 @@
 //!
 //! Path: effect `File` → `shard_loop` → **files** → `mailbox` → event `FileDone`.
 //! Never: runs anything beside the one operation on its runtime. tokio-uring submits only when its
-//! thread parks: an always-ready task would starve every operation, so there is none.
+//! thread parks: an always-ready task would starve every operation, so there is none. Leaves what a
+//! failed append wrote to be read by anybody: after a failed fdatasync the page cache shows bytes
+//! that the disk never got.
 //!
 //! Where io_uring is forbidden the same operations go by plain calls.
 
@@ -14,12 +16,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam::channel::{Receiver, Sender, bounded};
 use exposition::metrics::Collected;
-use rustix::fs::{Mode, OFlags, fdatasync, open};
+use rustix::fs::{Mode, OFlags, fdatasync, fstat, ftruncate, open};
 use rustix::io::{Errno, pwrite};
 use storage::effect::{Event, FileAnswer, FileError, FileOp, FileRequest};
 
+use crate::fault::{Fault, Faults};
 use crate::handle::{Gauges, Worker};
 use crate::mailbox::{Done, Postbox};
+use crate::operation::Kind;
 use crate::reactor::IoKind;
 use crate::segments::sync_parent;
 use crate::tiles::TileFiles;
@@ -77,6 +81,7 @@ enum Way {
 /// The system has no thread left.
 pub(crate) fn start(
     io: IoKind,
+    faults: Faults,
     places: Vec<Place>,
     prepare: Box<dyn FnOnce() + Send>,
 ) -> io::Result<(Sender<Request>, Worker, Arc<dyn Gauges>)> {
@@ -97,34 +102,50 @@ pub(crate) fn start(
             }
             IoKind::Epoll => Way::Plain,
         };
-        run(&way, &places, &receiver, &shared);
+        run(&way, &faults, &places, &receiver, &shared);
     })?;
     let gauges: Arc<dyn Gauges> = counters as Arc<dyn Gauges>;
     Ok((sender, worker, gauges))
 }
 
-fn run(way: &Way, places: &[Place], requests: &Receiver<Request>, counters: &Counters) {
+fn run(
+    way: &Way,
+    faults: &Faults,
+    places: &[Place],
+    requests: &Receiver<Request>,
+    counters: &Counters,
+) {
     while let Ok(Request { shard, request }) = requests.recv() {
         let place = &places[shard];
         let FileRequest { id, op } = request;
-        let forgotten = match &op {
-            FileOp::Delete { file } => Some(*file),
-            FileOp::Rename { to, .. } => Some(*to),
-            FileOp::Append { .. } => None,
-        };
+        let (mut forgotten, mut appended, mut bytes_appended) = (None, None, 0);
+        match &op {
+            FileOp::Delete { file } => forgotten = Some(*file),
+            FileOp::Rename { to, .. } => forgotten = Some(*to),
+            FileOp::Append { file, offset, bytes } => {
+                appended = Some((place.directory.join(file.to_string()), *offset));
+                bytes_appended = bytes.len() as u64;
+            }
+        }
         let text = describe(&op);
-        let bytes = if let FileOp::Append { bytes, .. } = &op { bytes.len() as u64 } else { 0 };
-        let done = match way {
+        let mut done = match way {
             Way::Ring(runtime) => runtime.block_on(perform_on_ring(&place.directory, op)),
             Way::Plain => perform(&place.directory, op),
         };
+        if let Some((path, offset)) = appended {
+            // As if the sync had failed.
+            if let Fault::Error(errno) = faults.ask(Kind::Sync, offset) {
+                done = done.and(Err(errno.into()));
+            }
+            done = done.map_err(|cause| cut_back(&path, offset, cause));
+        }
         if let Some(file) = forgotten {
             place.tiles.forget(&file);
         }
         let counter = if done.is_ok() { &counters.done } else { &counters.failed };
         counter.fetch_add(1, Ordering::Relaxed);
         if done.is_ok() {
-            counters.bytes.fetch_add(bytes, Ordering::Relaxed);
+            counters.bytes.fetch_add(bytes_appended, Ordering::Relaxed);
         }
         let result = done.map(|()| FileAnswer::Done).map_err(|cause| FileError {
             full: Errno::from_io_error(&cause).is_some_and(is_full),
@@ -219,6 +240,31 @@ fn perform(directory: &Path, op: FileOp) -> io::Result<()> {
             sync_parent(&path)
         }
     }
+}
+
+/// Cuts a file back to the bytes that were durable before the append that failed with `cause`. It
+/// is made again with the same bytes, and until then nobody finds more than the disk has. Where
+/// that fails too, recovery would have to trust what it reads: the text says so.
+fn cut_back(path: &Path, bytes: u64, cause: io::Error) -> io::Error {
+    let cut = || {
+        let file = match open(path, OFlags::WRONLY | OFlags::CLOEXEC, Mode::empty()) {
+            Err(Errno::NOENT) => return Ok(()),
+            opened => opened?,
+        };
+        if u64::try_from(fstat(&file)?.st_size).unwrap_or(0) <= bytes {
+            return Ok(());
+        }
+        ftruncate(&file, bytes)?;
+        fdatasync(&file)
+    };
+    if let Err(errno) = cut() {
+        tracing::error!(
+            file = %path.display(), bytes, %cause, cut = %errno,
+            "a write failed and the file cannot be cut back to what was durable: it is written \
+             again; do not stop the server before that succeeds"
+        );
+    }
+    cause
 }
 
 /// A file that is not there counts as deleted.

@@ -81,7 +81,8 @@ impl Bench {
             segments::start(vec![place], log.clone(), Box::new(|| ())).unwrap();
         let tiles = Arc::new(TileFiles::new(path.clone()));
         let place = files::Place { directory: path.clone(), postbox, tiles };
-        let (files, files_worker, _) = files::start(io, vec![place], Box::new(|| ())).unwrap();
+        let (files, files_worker, _) =
+            files::start(io, faults.clone(), vec![place], Box::new(|| ())).unwrap();
         let workers = vec![segments_worker, log_worker, files_worker];
         Bench { directory, path, reactor, mailbox, log, segments, files, gauges, workers }
     }
@@ -344,6 +345,40 @@ fn files_are_appended_renamed_and_deleted() {
         assert!(!path.join(to.to_string()).exists());
         fs::remove_dir_all(path.join("tiles")).unwrap();
         ask(FileOp::Append { file, offset: 0, bytes: vec![1] }).unwrap_err();
+        bench.stop();
+    });
+}
+
+#[test]
+fn a_failed_append_leaves_nothing_behind_and_is_made_again() {
+    let fails = Arc::new(AtomicUsize::new(0));
+    let shared = Arc::clone(&fails);
+    let faults = Faults::new(move |kind, offset| {
+        let now = kind == Kind::Sync && offset == 6 && shared.load(Ordering::SeqCst) == 1;
+        if now { Fault::Error(Errno::IO) } else { Fault::None }
+    });
+    over_both(&faults, |mut bench| {
+        let file = FileName::Tile(1);
+        let path = bench.path.join(file.to_string());
+        let mut append = |offset: u64, bytes: &[u8]| {
+            let op = FileOp::Append { file, offset, bytes: bytes.to_vec() };
+            let request = FileRequest { id: FileRequestId(1), op };
+            bench.files.send(files::Request { shard: 0, request }).unwrap();
+            match bench.event() {
+                Event::FileDone { result, .. } => result,
+                other => panic!("{other:?}"),
+            }
+        };
+        append(0, b"hello ").unwrap();
+        fails.store(1, Ordering::SeqCst);
+        let failed = append(6, &[b'x'; 100_000]).unwrap_err();
+        let told = "write 100000 bytes at 6 of tiles/00000000000000000001.tile: ";
+        assert!(failed.reason.starts_with(told) && !failed.full, "{failed}");
+        // What the page cache holds of it, the disk may never have got.
+        assert_eq!(fs::read(&path).unwrap(), b"hello ");
+        fails.store(0, Ordering::SeqCst);
+        append(6, &[b'x'; 100_000]).unwrap();
+        assert_eq!(fs::read(&path).unwrap().len(), 100_006);
         bench.stop();
     });
 }

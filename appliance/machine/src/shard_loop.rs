@@ -17,6 +17,7 @@ use scrape::fetch::FetchFault;
 use shard::effect::{Answer, Effect};
 use shard::event::{Event, RequestId};
 use shard::shard::Shard;
+use storage::disk_faults::DiskFaults;
 use storage::effect::{Effect as StorageEffect, Event as StorageEvent};
 
 use crate::client::Client;
@@ -40,6 +41,8 @@ const ASKS_NANOS_MAX: u64 = 2 * NANOS_PER_MS;
 const DONE_MAX: usize = 256;
 /// Ended fetches handed to the shard in one turn: about 2 ms of parsing.
 const ENDED_MAX: usize = 64;
+/// How often a disk that goes on failing is told of.
+const TELL_EVERY_MS: u64 = 60_000;
 
 /// What the loop needs of the rest of the machine.
 pub(crate) struct Links {
@@ -76,6 +79,9 @@ pub(crate) struct ShardLoop {
     effects: Vec<Effect>,
     /// When the commit in flight was handed over, and whether its stall was reported.
     commit: Option<(Tick, bool)>,
+    disk_faults: DiskFaults,
+    /// When the disk's failing was last told, and whether its end was too.
+    told: Option<(Tick, bool)>,
     stopped: bool,
     measures: Measures,
 }
@@ -92,6 +98,8 @@ impl ShardLoop {
             held: VecDeque::new(),
             effects: Vec::new(),
             commit: None,
+            disk_faults: DiskFaults::default(),
+            told: None,
             stopped: false,
             measures: Measures::default(),
         }
@@ -170,6 +178,7 @@ impl ShardLoop {
                         self.links.strain.commit(nanos);
                         self.measures.commit(nanos);
                     }
+                    self.watch_disk(now.tick, &event);
                     self.give(now, Event::Storage(event));
                 }
                 Some(Done::Resolved { name, addresses }) => {
@@ -295,6 +304,27 @@ impl ShardLoop {
         }
         if let Some(reply) = self.replies.remove(&request) {
             reply(answer);
+        }
+    }
+
+    /// Tells that the disk refuses writes: when that begins, now and then, and when it ends.
+    fn watch_disk(&mut self, now: Tick, event: &StorageEvent) {
+        let shard = self.links.index;
+        if let Some(cause) = self.disk_faults.observe(event) {
+            let early = self.told.filter(|(at, _)| now < at.after_ms(TELL_EVERY_MS));
+            if early.is_some() {
+                return;
+            }
+            self.told = Some((now, false));
+            let what = if cause.full { "the disk is full" } else { "the disk refuses writes" };
+            let then =
+                "samples wait in memory, as far as its bounds go, and writes are tried again";
+            tracing::error!(shard, %cause, "{what}: {then}");
+        } else if self.disk_faults.is_empty()
+            && let Some((_, is_over)) = self.told.as_mut().filter(|(_, is_over)| !is_over)
+        {
+            *is_over = true;
+            tracing::info!(shard, "the disk takes writes again");
         }
     }
 

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::fs::{Mode, OFlags, fsync, open};
 use storage::names::{DIRECTORIES, FileName};
+use storage::snapshot::{is_whole, log_files, other_files};
 
 use crate::open::{DESCRIPTION, list};
 use crate::segments::sync_parent;
@@ -75,37 +76,24 @@ fn copy_shard(from: &Path, to: &Path, skip_head: bool) -> io::Result<()> {
 
 /// Copies a shard; `false` when it changed so that the copy would not be whole.
 fn try_shard(from: &Path, to: &Path, skip_head: bool) -> io::Result<bool> {
-    let is_log = |name: &FileName| matches!(name, FileName::Segment(_));
-    let is_tile = |name: &FileName| matches!(name, FileName::Tile(_));
     let mut copied = Vec::new();
     let names = |from: &Path| -> io::Result<Vec<FileName>> {
         Ok(list(from)?.into_iter().map(|(name, _)| name).collect())
     };
     if !skip_head {
-        copied.extend(names(from)?.into_iter().filter(is_log));
+        copied.extend(log_files(&names(from)?));
         if !copy_each(from, to, &copied, None)? {
             return Ok(false);
         }
     }
-    let mut rest: Vec<FileName> = names(from)?.into_iter().filter(|name| !is_log(name)).collect();
-    rest.retain(|name| !(skip_head && is_tile(name)));
-    rest.sort_unstable_by_key(|name| match name {
-        FileName::Segment(_) | FileName::Tile(_) => 0,
-        FileName::Block(_) => 1,
-        FileName::Catalog(_) => 2,
-        FileName::Manifest(_) => 3,
-    });
+    let rest = other_files(&names(from)?, skip_head);
     // Tiles are appended to the newest file; the others change no more.
-    let newest = rest.iter().copied().filter(is_tile).max();
+    let newest = rest.iter().copied().filter(|name| matches!(name, FileName::Tile(_))).max();
     if !copy_each(from, to, &rest, newest)? {
         return Ok(false);
     }
     copied.extend(rest);
-    let after = names(from)?;
-    let is_manifest = |name: &FileName| matches!(name, FileName::Manifest(_));
-    let newest = |names: &[FileName]| names.iter().copied().filter(is_manifest).max();
-    let same = newest(&after) == newest(&copied);
-    Ok(same && copied.iter().all(|name| after.contains(name)))
+    Ok(is_whole(&copied, &names(from)?))
 }
 
 /// Links or copies files; `false` when one has gone. `growing` is copied though its kind is linked.

@@ -326,7 +326,7 @@ impl Service {
             tiles: Arc::clone(tiles),
         });
         let (files, files_worker, files_gauges) =
-            files::start(boot.io, places.collect(), bound(&cpus))
+            files::start(boot.io, boot.faults.clone(), places.collect(), bound(&cpus))
                 .map_err(system("start the thread of files"))?;
         let places = each().zip(tiles).map(|((directory, postbox), tiles)| compactor::Place {
             directory: directory.clone(),

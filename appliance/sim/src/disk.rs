@@ -139,6 +139,26 @@ impl Disk {
         }
     }
 
+    /// A sync fails: some sectors reach the medium, and the others count as clean all the same.
+    pub fn lose(&mut self, file: FileName, chance: &mut Prng) {
+        if self.has(file) {
+            let image = self.image(file);
+            let seen = image.seen.clone();
+            image.cut(chance);
+            image.seen = seen;
+        }
+    }
+
+    /// Cuts the file to `bytes`, durably.
+    pub fn cut_back(&mut self, file: FileName, bytes: u64) {
+        if self.has(file) {
+            let (image, bytes) = (self.image(file), index(bytes));
+            image.seen.truncate(bytes);
+            image.medium.truncate(bytes);
+            image.dirty.retain(|sector| sector * SECTOR_BYTES < bytes);
+        }
+    }
+
     /// Syncs the names.
     pub fn sync_names(&mut self) {
         self.medium.clone_from(&self.seen);

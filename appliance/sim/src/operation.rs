@@ -115,6 +115,11 @@ impl DiskOp {
                     Some(fault) => {
                         if let FileOp::Append { file, offset, bytes } = &request.op {
                             disk.write_some(*file, *offset, bytes, chance);
+                            // A sync that failed is not made good by the next one: the machine
+                            // cuts the file back.
+                            let mut lost = Prng::new(request.id.0 ^ *offset, "lost pages");
+                            disk.lose(*file, &mut lost);
+                            disk.cut_back(*file, *offset);
                         }
                         Err(fault.error())
                     }

@@ -51,7 +51,8 @@ pub struct FileRequest {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FileOp {
     /// Write `bytes` at `offset` and fdatasync. The file is created when it is not there; then its
-    /// directory is synced too. Success is answered when the bytes are durable.
+    /// directory is synced too. Success is answered when the bytes are durable. After a failure the
+    /// file is cut back to `offset`: it shows nothing that the disk may not have.
     Append {
         /// File to write.
         file: FileName,

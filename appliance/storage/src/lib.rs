@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod names;
+pub mod snapshot;
 pub mod tombstones;
 pub mod compaction;
 pub mod options;
@@ -13,6 +14,7 @@ pub mod row;
 pub mod metadata;
 pub mod exemplars;
 pub mod effect;
+pub mod disk_faults;
 pub mod stats;
 pub mod tile_read;
 mod allocation;

@@ -91,6 +91,7 @@ impl Store {
         self.collect_head(into);
         self.collect_log(into);
         self.collect_files(into);
+        self.disk_faults.collect(into);
         self.collect_compactions(into);
         self.collect_blocks(into);
         self.collect_refusals(into);

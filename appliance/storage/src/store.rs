@@ -15,7 +15,8 @@ use crate::blocks::Blocks;
 use crate::catalog::write::{CatalogWriter, Change};
 use crate::cells::Cells;
 use crate::deletions::Deletions;
-use crate::effect::{Effect, Event, FileError, FileOp, FileRequest, FileRequestId, LogPosition};
+use crate::disk_faults::DiskFaults;
+use crate::effect::{Effect, Event, FileOp, FileRequest, FileRequestId, LogPosition};
 use crate::exemplars::Exemplars;
 use crate::head::{Admission, Group, NONE};
 use crate::histogram;
@@ -156,7 +157,7 @@ pub struct Store {
     pub(crate) wall_ms: i64,
     pub(crate) time: TrustedTime,
     /// Why the last write failed; `None` once a commit is durable again.
-    fault: Option<FileError>,
+    pub(crate) disk_faults: DiskFaults,
 }
 
 impl Store {
@@ -191,7 +192,7 @@ impl Store {
             sweep_at: None,
             wall_ms: WALL_UNKNOWN,
             time: TrustedTime::default(),
-            fault: None,
+            disk_faults: DiskFaults::default(),
             options,
         }
     }
@@ -613,24 +614,15 @@ impl Store {
     pub fn on_event(&mut self, now: Now, event: Event, effects: &mut Vec<Effect>) {
         self.wall_ms = now.wall.0;
         self.time.observe(now);
+        self.disk_faults.observe(&event);
         match event {
             Event::LogDurable { position } => {
-                self.fault = None;
                 self.log.on_durable(now, position, effects);
             }
-            Event::LogFailed { position, cause } => {
-                self.fault = Some(cause);
-                self.log.on_failed(now, position);
-            }
+            Event::LogFailed { position, .. } => self.log.on_failed(now, position),
             Event::LogPrepared { segment } => self.log.on_prepared(segment),
-            Event::LogPrepareFailed { segment, cause } => {
-                self.fault = Some(cause);
-                self.log.on_prepare_failed(now, segment);
-            }
-            Event::FileDone { id, result } => {
-                self.on_file_done(now, id, result.is_ok());
-                self.fault = result.err().or(self.fault.take());
-            }
+            Event::LogPrepareFailed { segment, .. } => self.log.on_prepare_failed(now, segment),
+            Event::FileDone { id, result } => self.on_file_done(now, id, result.is_ok()),
             Event::Compacted { id, result } => self.on_compacted(now, id, result),
             Event::Due => {}
         }
@@ -720,12 +712,6 @@ impl Store {
     #[must_use]
     pub fn commit_age(&self, now: Now) -> u64 {
         self.log.commit_age(now)
-    }
-
-    /// Why the last write failed; `None` once a commit is durable again.
-    #[must_use]
-    pub fn fault(&self) -> Option<&FileError> {
-        self.fault.as_ref()
     }
 
     /// Closes the open commit without waiting for its age: before a stop, or when somebody waits.
