@@ -2,7 +2,7 @@
 
 use model::label_set::LabelSet;
 use query::evaluate::EngineOptions;
-use query::source::{LabelQuery, Selection, WindowValue};
+use query::source::{LabelQuery, Selection, Source, WindowValue};
 
 use crate::answer::{Answer, Content, Success};
 use crate::call::{Call, Context};
@@ -37,7 +37,8 @@ pub fn series(context: &Context, call: &Call) -> Result<Answer, Failure> {
     }
     found.sort_unstable();
     found.dedup();
-    let warnings = truncate(&mut found, limit);
+    let mut warnings = truncate(&mut found, limit);
+    warnings.extend(source.warnings());
     Ok(Answer::Success(Success { data: Content::Series(found), warnings, infos: Vec::new() }))
 }
 
@@ -47,7 +48,7 @@ pub fn labels(context: &Context, call: &Call) -> Result<Answer, Failure> {
     let wanted = label_query(call)?;
     let source = call.source(context);
     let names = source.label_names(&wanted).map_err(|error| source_failure(&error))?;
-    Ok(strings(names, limit))
+    Ok(strings(names, limit, &*source))
 }
 
 /// `/api/v1/label/<name>/values`
@@ -57,7 +58,7 @@ pub fn label_values(context: &Context, call: &Call) -> Result<Answer, Failure> {
     let wanted = label_query(call)?;
     let source = call.source(context);
     let values = source.label_values(&name, &wanted).map_err(|error| source_failure(&error))?;
-    Ok(strings(values, limit))
+    Ok(strings(values, limit, &*source))
 }
 
 fn label_query(call: &Call) -> Result<LabelQuery, Failure> {
@@ -66,8 +67,9 @@ fn label_query(call: &Call) -> Result<LabelQuery, Failure> {
     Ok(LabelQuery { matcher_sets, from, to })
 }
 
-fn strings(mut list: Vec<String>, limit: usize) -> Answer {
-    let warnings = truncate(&mut list, limit);
+fn strings(mut list: Vec<String>, limit: usize, source: &dyn Source) -> Answer {
+    let mut warnings = truncate(&mut list, limit);
+    warnings.extend(source.warnings());
     Answer::Success(Success { data: Content::Strings(list), warnings, infos: Vec::new() })
 }
 

@@ -30,6 +30,7 @@ pub mod channel;
 pub mod client;
 pub mod wal_thread;
 pub mod segments;
+mod damages;
 pub mod tiles;
 pub mod files;
 pub mod pace;

@@ -235,6 +235,8 @@ impl Boot {
         let tiles: Vec<Arc<TileFiles>> =
             directories.iter().map(|path| Arc::new(TileFiles::new(path.clone()))).collect();
         let service = Service::start(&self, &postboxes, &directories, &tiles)?;
+        let damages = tiles.iter().map(|tiles| Arc::clone(&tiles.damages) as Arc<dyn Gauges>);
+        let damages: Vec<Arc<dyn Gauges>> = damages.collect();
         let mut workers = Vec::new();
         let mut ends = Vec::new();
         let parts = shards.into_iter().zip(mailboxes).zip(postboxes).zip(tiles).enumerate();
@@ -266,8 +268,10 @@ impl Boot {
             ends.push(ShardEnd { postbox, tiles: tiles as Arc<dyn TileRead>, beat });
         }
         workers.extend(service.workers);
+        let mut gauges = service.gauges;
+        gauges.extend(damages);
         let Boot { io, plan, lock, .. } = self;
-        Ok(Handle { shards: ends, workers, gauges: service.gauges, io, plan, notes, lock })
+        Ok(Handle { shards: ends, workers, gauges, io, plan, notes, lock })
     }
 }
 

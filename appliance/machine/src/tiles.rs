@@ -1,7 +1,7 @@
 //! Tiles: reads of tile files by query threads.
 //!
 //! Path: `storage::selection` on a query's thread → **tiles**.
-//! Owns: a bounded cache of open files.
+//! Owns: a bounded cache of open files; what of them is damaged.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -13,7 +13,9 @@ use crossbeam::sync::ShardedLock;
 use rustix::fs::{Mode, OFlags, open};
 use rustix::io::{Errno, pread};
 use storage::names::FileName;
-use storage::tile_read::TileRead;
+use storage::tile_read::{DecodeError, TileRead};
+
+use crate::damages::Damages;
 
 /// Files kept open for one shard; the oldest goes first.
 const FILES_MAX: usize = 256;
@@ -22,13 +24,14 @@ const FILES_MAX: usize = 256;
 pub struct TileFiles {
     directory: PathBuf,
     open: ShardedLock<BTreeMap<FileName, Arc<OwnedFd>>>,
+    pub(crate) damages: Arc<Damages>,
 }
 
 impl TileFiles {
     /// Files below `directory`, the shard's.
     #[must_use]
     pub fn new(directory: PathBuf) -> TileFiles {
-        TileFiles { directory, open: ShardedLock::new(BTreeMap::new()) }
+        TileFiles { directory, open: ShardedLock::default(), damages: Arc::default() }
     }
 
     /// Closes a file that was deleted, so that its space is given back.
@@ -36,6 +39,7 @@ impl TileFiles {
         if let Ok(mut open) = self.open.write() {
             open.remove(file);
         }
+        self.damages.forget(file);
     }
 
     fn file(&self, name: &FileName) -> io::Result<Arc<OwnedFd>> {
@@ -73,6 +77,24 @@ impl TileRead for TileFiles {
             }
         }
         Ok(())
+    }
+
+    /// What does not check, and what lies behind the end of a file that was cut, is left out. A
+    /// read that fails otherwise says nothing of the bytes: it may succeed the next time.
+    fn leave_out(&self, error: &DecodeError) -> bool {
+        match error {
+            DecodeError::Damaged { file, offset, reason } => {
+                self.damages.note(&self.directory, (*file, *offset), reason);
+                true
+            }
+            DecodeError::Read { file, offset, cause, .. } => {
+                let is_cut = cause.kind() == io::ErrorKind::UnexpectedEof;
+                if is_cut {
+                    self.damages.note(&self.directory, (*file, *offset), "the file ends before");
+                }
+                is_cut
+            }
+        }
     }
 }
 

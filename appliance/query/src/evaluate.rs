@@ -300,9 +300,11 @@ pub fn evaluate(
     let by_step = context.budget.by_step().iter().enumerate();
     let samples_per_step =
         by_step.map(|(step, count)| (TimestampMs(plan.grid.time_ms(step)), *count)).collect();
+    let mut warnings = context.notes.texts(Severity::Warning, &query.text);
+    warnings.extend(source.warnings());
     Ok(Answer {
         value,
-        warnings: context.notes.texts(Severity::Warning, &query.text),
+        warnings,
         infos: context.notes.texts(Severity::Info, &query.text),
         stats: Stats { samples_total, samples_read, samples_peak, samples_per_step },
     })

@@ -91,6 +91,11 @@ pub trait Source: Send + Sync {
     /// # Errors
     /// See [`SourceError`].
     fn label_names(&self, wanted: &LabelQuery) -> Result<Vec<String>, SourceError>;
+
+    /// What its answers so far lack, for those who read them.
+    fn warnings(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// Which series a question about labels looks at.

@@ -7,8 +7,8 @@
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap};
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use api::backend::Alive;
@@ -74,10 +74,30 @@ pub fn cache_bytes() -> usize {
     CACHES_BYTES.load(Ordering::Relaxed)
 }
 
+/// Warnings of one request; of more damage the log and the metrics tell.
+const WARNINGS_MAX: usize = 4;
+
+/// What the answers of one request lack: texts, each once.
+#[derive(Debug, Default)]
+struct Lacking([OnceLock<String>; WARNINGS_MAX]);
+
+impl Lacking {
+    fn note(&self, text: &str) {
+        // The first place that has this text, or none so far.
+        self.0.iter().any(|place| place.get_or_init(|| text.to_owned()) == text);
+    }
+
+    fn texts(&self) -> Vec<String> {
+        self.0.iter().filter_map(OnceLock::get).cloned().collect()
+    }
+}
+
 /// The files of a shard, for one request.
 struct Watched {
+    shard: usize,
     files: Arc<dyn TileRead>,
     alive: Alive,
+    lacking: Arc<Lacking>,
 }
 
 impl TileRead for Watched {
@@ -87,15 +107,25 @@ impl TileRead for Watched {
         }
         self.files.read(file, offset, bytes)
     }
+
+    fn leave_out(&self, error: &DecodeError) -> bool {
+        let is_left_out = self.files.leave_out(error);
+        if is_left_out {
+            let shard = self.shard;
+            self.lacking.note(&format!("samples were left out: shard-{shard}/{error}"));
+        }
+        is_left_out
+    }
 }
 
 impl Watched {
     /// What a failed read means to the query.
     fn fault(&self, error: &DecodeError) -> SourceError {
+        let text = || format!("shard-{}: {error}", self.shard);
         match error {
             DecodeError::Read { .. } if !(self.alive)() => SourceError::Ended,
-            DecodeError::Damaged { .. } => SourceError::Damaged(error.to_string()),
-            DecodeError::Read { .. } => SourceError::Unavailable(error.to_string()),
+            DecodeError::Damaged { .. } => SourceError::Damaged(text()),
+            DecodeError::Read { .. } => SourceError::Unavailable(text()),
         }
     }
 }
@@ -104,13 +134,14 @@ impl Watched {
 pub struct StoreSource {
     handle: Arc<Handle>,
     alive: Alive,
+    lacking: Arc<Lacking>,
 }
 
 impl StoreSource {
     /// The shards behind `handle`, for a request that somebody waits for while it is `alive`.
     #[must_use]
     pub fn new(handle: Arc<Handle>, alive: Alive) -> StoreSource {
-        StoreSource { handle, alive }
+        StoreSource { handle, alive, lacking: Arc::default() }
     }
 
     fn ask(&self, question: &Question) -> Result<Vec<Answer>, SourceError> {
@@ -157,7 +188,8 @@ impl StoreSource {
     }
 
     fn files(&self, shard: usize) -> Arc<Watched> {
-        Arc::new(Watched { files: self.handle.tiles(shard), alive: Arc::clone(&self.alive) })
+        let (files, alive) = (self.handle.tiles(shard), Arc::clone(&self.alive));
+        Arc::new(Watched { shard, files, alive, lacking: Arc::clone(&self.lacking) })
     }
 
     /// What `ask` finds in the blocks between these times.
@@ -174,7 +206,7 @@ impl StoreSource {
             for block in &blocks {
                 match with_cache(|cache| ask(block, &files, cache)) {
                     Ok(list) => lists.push(list),
-                    Err(error) if is_gone(&error) => {}
+                    Err(error) if is_gone(&error) || files.leave_out(&error) => {}
                     Err(error) => return Err(files.fault(&error)),
                 }
             }
@@ -231,7 +263,7 @@ impl Source for StoreSource {
                     |cache: &mut TileCache| block.select(&*files, &mut cache.blocks, &request);
                 match with_cache(read) {
                     Ok(series) => found.add(&files, series)?,
-                    Err(error) if is_gone(&error) => {}
+                    Err(error) if is_gone(&error) || files.leave_out(&error) => {}
                     Err(error) => return Err(files.fault(&error)),
                 }
             }
@@ -258,6 +290,10 @@ impl Source for StoreSource {
         };
         self.in_blocks(wanted, in_block, &mut lists)?;
         Ok(union(lists))
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        self.lacking.texts()
     }
 }
 

@@ -293,8 +293,11 @@ impl SelectedSeries {
         let mut spans = Vec::new();
         for piece in blocks {
             let span = chunks::span(files, cache, &piece.block, &piece.chunks);
-            if let Some(span) = or_gone(span)?.flatten() {
-                spans.push((piece.block.summary.resolution, span));
+            match or_gone(span) {
+                Ok(Some(Some(span))) => spans.push((piece.block.summary.resolution, span)),
+                Ok(_) => {}
+                Err(error) if files.leave_out(&error) => {}
+                Err(error) => return Err(error),
             }
         }
         Ok(spans)
@@ -469,6 +472,7 @@ impl SealedPiece {
             match self.decode_tile(tile, tiles, cache, samples, out) {
                 // Its samples have passed retention since they were selected.
                 Err(DecodeError::Read { cause, .. }) if cause.kind() == ErrorKind::NotFound => {}
+                Err(error) if tiles.leave_out(&error) => {}
                 read => read?,
             }
         }

@@ -16,6 +16,12 @@ pub trait TileRead: Send + Sync {
     /// The file is gone (`NotFound`: its samples passed retention, or a block replaced it), ends
     /// before, or cannot be read.
     fn read(&self, file: &FileName, offset: u64, bytes: &mut [u8]) -> io::Result<()>;
+
+    /// Hears that bytes do not check, or that a read failed. True when the answer goes on without
+    /// what stood there; by default it fails.
+    fn leave_out(&self, _error: &DecodeError) -> bool {
+        false
+    }
 }
 
 /// Why samples could not be decoded.

@@ -45,7 +45,10 @@ pub(crate) fn decode(
     let (raw, made): (Vec<&ChunkPlace>, Vec<&ChunkPlace>) =
         chunks.iter().partition(|chunk| is_raw(chunk));
     for chunk in raw {
-        decode_one(files, cache, block, chunk, gathered)?;
+        match decode_one(files, cache, block, chunk, gathered) {
+            Err(error) if files.leave_out(&error) => {}
+            read => read?,
+        }
     }
     if made.is_empty() {
         return Ok(());
@@ -53,7 +56,10 @@ pub(crate) fn decode(
     let mut lists: [Vec<Vec<(i64, f64)>>; 2] = Default::default();
     for chunk in made {
         let mut part = Gathered::default();
-        decode_one(files, cache, block, chunk, &mut part)?;
+        match decode_one(files, cache, block, chunk, &mut part) {
+            Err(error) if files.leave_out(&error) => continue,
+            read => read?,
+        }
         let samples = part.timestamps_ms.iter().copied().zip(part.values.iter().copied());
         let found = (chunk.tag & TAG_AGGREGATE) >> TAG_AGGREGATE_SHIFT;
         lists[usize::from(found != number(aggregate))].push(samples.collect());
@@ -65,9 +71,13 @@ pub(crate) fn decode(
             samples.iter().for_each(|(time, value)| gathered.push(*time, *value, 0));
         }
         Aggregate::Average => {
-            let sums = wanted.iter().flatten().zip(counts.iter().flatten());
-            for ((time, sum), (other, count)) in sums {
-                if time == other && *count != 0.0 {
+            // A chunk of one of the two may have been left out.
+            let mut counts = counts.iter().flatten().peekable();
+            for (time, sum) in wanted.iter().flatten() {
+                while counts.next_if(|(other, _)| other < time).is_some() {}
+                if let Some((_, count)) = counts.next_if(|(other, _)| other == time)
+                    && *count != 0.0
+                {
                     gathered.push(*time, sum / count, 0);
                 }
             }
