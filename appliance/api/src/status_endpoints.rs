@@ -5,11 +5,15 @@ use std::sync::Arc;
 
 use exposition::metrics::Collected;
 use model::regex::GoRegex;
+use remote::collected_page;
+use remote::federation_page::Format;
 
-use crate::answer::{Answer, Content};
+use crate::answer::{Answer, Content, Streamed};
 use crate::backend::Phase;
 use crate::call::{Call, Context};
 use crate::failure::{Failure, Kind};
+use crate::federate_endpoint::negotiate;
+use crate::json::Sink;
 use crate::{openapi, self_metrics};
 
 /// Version of Prometheus whose API this is; clients read features off it.
@@ -146,10 +150,18 @@ fn own_metrics(context: &Context) -> Collected {
 }
 
 /// `/metrics/host`
-pub fn metrics_host(context: &Context, _call: &Call) -> Result<Answer, Failure> {
+///
+/// Native histograms have a place in protocol buffers alone: who asks for those gets them.
+pub fn metrics_host(context: &Context, call: &Call) -> Result<Answer, Failure> {
     let mut collected = Collected::default();
     context.backend.collect_host(&mut collected);
-    Ok(exposition(&collected))
+    match negotiate(&call.accept) {
+        (Format::Protobuf, _, content_type) => {
+            let write = move |sink: &mut dyn Sink| sink.take(&collected_page::write(&collected));
+            Ok(Answer::Streamed(Streamed { content_type, coding: None, write: Box::new(write) }))
+        }
+        (Format::Text | Format::OpenMetrics, ..) => Ok(exposition(&collected)),
+    }
 }
 
 fn exposition(collected: &Collected) -> Answer {

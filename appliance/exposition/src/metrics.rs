@@ -11,6 +11,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
 use model::label_name::{is_legacy_label_name, is_legacy_metric_name};
+use model::native_histogram::NativeHistogram;
 
 use crate::metric_type::MetricType;
 use crate::number::format_shortest;
@@ -23,6 +24,7 @@ pub type Labels = Vec<(String, String)>;
 #[derive(Clone, Debug, Default)]
 pub struct Collected {
     families: BTreeMap<&'static str, Family>,
+    foreign: String,
 }
 
 /// Samples of one name.
@@ -49,6 +51,8 @@ pub enum Value {
         sum: f64,
         /// Of all observations.
         count: u64,
+        /// The same in buckets of its own, where who counted has them.
+        native: Option<Box<NativeHistogram>>,
     },
     /// Of a summary.
     Summary {
@@ -57,6 +61,33 @@ pub enum Value {
         /// Of all observations.
         sum: f64,
         /// Of all observations.
+        count: u64,
+    },
+}
+
+/// One sample of a family, for those who write another format than text.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Reading<'a> {
+    /// Of a counter, a gauge, or what nobody said what it is.
+    Number(f64),
+    /// Of a histogram.
+    Histogram {
+        /// Counts up to each finite bound.
+        buckets: &'a [(f64, u64)],
+        /// Of all observations.
+        sum: f64,
+        /// Observations.
+        count: u64,
+        /// The same in buckets of its own.
+        native: Option<&'a NativeHistogram>,
+    },
+    /// Of a summary.
+    Summary {
+        /// Values by quantile.
+        quantiles: &'a [(f64, f64)],
+        /// Of all observations.
+        sum: f64,
+        /// Observations.
         count: u64,
     },
 }
@@ -115,7 +146,25 @@ impl Collected {
         count: u64,
     ) {
         let finite = buckets.iter().copied().filter(|(le, _)| le.is_finite());
-        let value = Value::Histogram { buckets: finite.collect(), sum, count };
+        let value = Value::Histogram { buckets: finite.collect(), sum, count, native: None };
+        self.add(name, MetricType::Histogram, help, owned(labels), value);
+    }
+
+    /// As [`Collected::histogram`], with the buckets of `native` for formats that have a place for
+    /// them; sum and count are its own. Two of the same labels do not add up: the first stays.
+    pub fn native_histogram(
+        &mut self,
+        name: &'static str,
+        help: &'static str,
+        labels: &[(&str, &str)],
+        buckets: &[(f64, u64)],
+        native: NativeHistogram,
+        count: u64,
+    ) {
+        let finite = buckets.iter().copied().filter(|(le, _)| le.is_finite());
+        let sum = native.sum;
+        let native = Some(Box::new(native));
+        let value = Value::Histogram { buckets: finite.collect(), sum, count, native };
         self.add(name, MetricType::Histogram, help, owned(labels), value);
     }
 
@@ -135,8 +184,39 @@ impl Collected {
         self.add(name, MetricType::Summary, help, owned(labels), value);
     }
 
+    /// Whether there is a family `name`.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        self.families.contains_key(name)
+    }
+
+    /// Has `text`, whole families that others wrote in text format, stand behind all families;
+    /// they must be others than those.
+    pub fn append(&mut self, text: &str) {
+        self.foreign.push_str(text);
+    }
+
+    /// Calls `visit` with each sample: name, type and help of its family, labels, value.
+    pub fn visit(
+        &self,
+        mut visit: impl FnMut(&str, MetricType, &str, &[(String, String)], Reading<'_>),
+    ) {
+        for (name, family) in &self.families {
+            for (labels, value) in &family.samples {
+                visit(name, family.metric_type, family.help, labels, value.reading());
+            }
+        }
+    }
+
+    /// What [`Collected::append`] was given.
+    #[must_use]
+    pub fn foreign(&self) -> &str {
+        &self.foreign
+    }
+
     /// Adds all samples of `other`.
     pub fn merge(&mut self, other: &Collected) {
+        self.append(&other.foreign);
         for (name, family) in &other.families {
             for (labels, value) in &family.samples {
                 self.add(name, family.metric_type, family.help, labels.clone(), value.clone());
@@ -160,6 +240,7 @@ impl Collected {
                 value.write(&mut text, name, labels);
             }
         }
+        text.push_str(&self.foreign);
         text
     }
 
@@ -185,12 +266,24 @@ impl Collected {
 }
 
 impl Value {
+    fn reading(&self) -> Reading<'_> {
+        match self {
+            Value::Number(value) => Reading::Number(*value),
+            Value::Histogram { buckets, sum, count, native } => {
+                Reading::Histogram { buckets, sum: *sum, count: *count, native: native.as_deref() }
+            }
+            Value::Summary { quantiles, sum, count } => {
+                Reading::Summary { quantiles, sum: *sum, count: *count }
+            }
+        }
+    }
+
     fn add(&mut self, name: &str, other: &Value) {
         match (self, other) {
             (Value::Number(number), Value::Number(more)) => *number += more,
             (
-                Value::Histogram { buckets, sum, count },
-                Value::Histogram { buckets: more, sum: more_sum, count: more_count },
+                Value::Histogram { buckets, sum, count, .. },
+                Value::Histogram { buckets: more, sum: more_sum, count: more_count, .. },
             ) => {
                 assert_eq!(keys(buckets), keys(more), "M2: {name} has one set of buckets");
                 for ((_, number), (_, more)) in buckets.iter_mut().zip(more) {
@@ -224,7 +317,7 @@ impl Value {
                 write_sample(text, name, "_sum", labels, None, *sum);
                 write_sample(text, name, "_count", labels, None, count_value(*count));
             }
-            Value::Histogram { buckets, sum, count } => {
+            Value::Histogram { buckets, sum, count, .. } => {
                 let count = count_value(*count);
                 let finite = buckets.iter().map(|(le, count)| (*le, count_value(*count)));
                 for (le, count) in finite.chain([(f64::INFINITY, count)]) {

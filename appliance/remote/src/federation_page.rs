@@ -238,6 +238,11 @@ fn put_native(native: &NativeHistogram, message: &mut Writer) {
     if native.schema == CUSTOM_BUCKETS_SCHEMA {
         return put_classic(native, message);
     }
+    put_own_buckets(native, message);
+}
+
+/// Schema, zero bucket and buckets of a histogram that has its own.
+pub(crate) fn put_own_buckets(native: &NativeHistogram, message: &mut Writer) {
     message.sint64(5, native.schema.into());
     message.double(6, native.zero_threshold);
     message.double(8, native.zero_count);

@@ -15,6 +15,7 @@ pub mod write_request;
 pub mod interned_request;
 pub mod read_request;
 pub mod federation_page;
+pub mod collected_page;
 
 #[cfg(test)]
 mod tests;
