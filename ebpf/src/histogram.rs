@@ -106,7 +106,8 @@ impl Histogram {
         labels: &[(&str, &str)],
         into: &mut Collected,
     ) {
-        into.histogram(name, help, labels, &self.to_classic(scale), self.sum(scale), self.count);
+        let (classic, native) = (self.to_classic(scale), self.to_native(scale));
+        into.native_histogram(name, help, labels, &classic, native, self.count);
     }
 
     /// As a native histogram.

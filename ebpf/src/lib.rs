@@ -12,4 +12,5 @@ pub mod cgroup_names;
 pub mod btf;
 pub mod names;
 mod read;
+pub mod pressure;
 pub mod loader;

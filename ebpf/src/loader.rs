@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
 use std::io::{Error, ErrorKind};
+use std::os::fd::OwnedFd;
 
 use aya::maps::MapError;
 use aya::programs::{BtfTracePoint, ProgramError};
@@ -20,9 +21,14 @@ use crate::btf::enumeration;
 use crate::cgroup_names::CgroupNames;
 use crate::collector::Collector;
 use crate::names::reason as short;
+use crate::pressure::{self, Pressure};
 use crate::read::tcp::Reasons;
 use crate::read::{block, calls, irq, mm, sched, tcp};
 
+/// Kills that wait to be told of; more are counted only.
+const PENDING_MAX: usize = 1024;
+/// Cgroups whose kills are told apart; further ones are counted without their name.
+const KILLED_MAX: usize = 1024;
 const BTF_FILE: &str = "/sys/kernel/btf/vmlinux";
 
 /// Why a collector or a program is not there.
@@ -74,6 +80,10 @@ pub struct Loaded {
     programs: BTreeMap<Collector, Ebpf>,
     cgroups: CgroupNames,
     reasons: Reasons,
+    /// Kills that nobody was told of yet, at most `PENDING_MAX`.
+    pending: Vec<(OomKill, String)>,
+    /// Kills by the path of their cgroup, which may be gone when they are asked for.
+    killed: BTreeMap<String, u64>,
 }
 
 impl Loaded {
@@ -86,6 +96,9 @@ impl Loaded {
             programs: BTreeMap::new(),
             cgroups: CgroupNames::new(&mounts),
             reasons: Reasons::default(),
+            pending: Vec::new(),
+            // The one without a name is there from the start: its first kill is an increase.
+            killed: BTreeMap::from([(String::new(), 0)]),
         };
         let btf = match Btf::from_sys_fs() {
             Ok(btf) => btf,
@@ -122,6 +135,7 @@ impl Loaded {
 
     /// Adds everything that was counted since the programs were loaded.
     pub fn collect(&mut self, into: &mut Collected) {
+        self.drain_kills();
         for status in &self.statuses {
             let labels =
                 [("collector", status.collector.name()), ("reason", &*status.reason.to_string())];
@@ -139,11 +153,30 @@ impl Loaded {
                 Collector::Block => block::collect(ebpf, &read("/proc/diskstats"), into),
                 Collector::Tcp => tcp::collect(ebpf, &self.reasons, into),
                 Collector::Irq => irq::collect(ebpf, &read("/proc/interrupts"), into),
-                Collector::Mm => mm::collect(ebpf, into),
+                Collector::Mm => mm::collect(ebpf, &self.killed, into),
                 Collector::Fs => mm::collect_fs(ebpf, into),
                 Collector::Sys => calls::collect(ebpf, into),
             }
         }
+    }
+
+    /// What was counted of `cpus` and `disk` by collectors all of whose programs run.
+    #[must_use]
+    pub fn pressure(&self, cpus: &[usize], disk: Option<(u32, u32)>) -> Pressure {
+        Pressure {
+            waiting_nanos: self.whole(Collector::Sched).and_then(|e| pressure::waiting(e, cpus)),
+            interrupt_nanos: self.whole(Collector::Irq).and_then(|e| pressure::interrupts(e, cpus)),
+            requests: self
+                .whole(Collector::Block)
+                .zip(disk)
+                .map(|(ebpf, disk)| pressure::requests(ebpf, disk)),
+        }
+    }
+
+    /// The programs of a collector of which none is missing.
+    fn whole(&self, collector: Collector) -> Option<&Ebpf> {
+        let status = self.statuses.iter().find(|status| status.collector == collector)?;
+        self.programs.get(&collector).filter(|_| status.missing.is_empty())
     }
 
     /// Runs and times of the programs, which the kernel counts while `kernel.bpf_stats_enabled`.
@@ -173,17 +206,35 @@ impl Loaded {
 
     /// Processes that were killed for want of memory since the last call, and their cgroups' names.
     pub fn kills(&mut self) -> Vec<(OomKill, String)> {
-        let Some(ebpf) = self.programs.get_mut(&Collector::Mm) else { return Vec::new() };
+        self.drain_kills();
+        std::mem::take(&mut self.pending)
+    }
+
+    /// Takes what the ring has, and names cgroups while they are there.
+    fn drain_kills(&mut self) {
+        let Some(ebpf) = self.programs.get_mut(&Collector::Mm) else { return };
         let kills = mm::kills(ebpf);
         if kills.iter().any(|kill| self.cgroups.path(kill.cgroup).is_none()) {
             self.cgroups.refresh();
         }
-        let named = |kill: OomKill| {
+        for kill in kills {
             let path = self.cgroups.path(kill.cgroup).unwrap_or_default().to_owned();
-            (kill, path)
-        };
-        kills.into_iter().map(named).collect()
+            let known = self.killed.contains_key(&path) || self.killed.len() < KILLED_MAX;
+            *self.killed.entry(if known { path.clone() } else { String::new() }).or_insert(0) += 1;
+            if self.pending.len() < PENDING_MAX {
+                self.pending.push((kill, path));
+            }
+        }
     }
+}
+
+/// Has the kernel count runs and times of programs, at some 50 ns a run, until what this gives is
+/// dropped.
+///
+/// # Errors
+/// The kernel's refusal: it takes CAP_SYS_ADMIN.
+pub fn count_runs() -> std::io::Result<OwnedFd> {
+    aya::sys::enable_stats(aya::sys::Stats::RunTime).map_err(|error| error.io_error)
 }
 
 fn refused(collector: Collector, reason: Reason, detail: String) -> Status {

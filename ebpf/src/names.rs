@@ -48,6 +48,88 @@ pub fn tcp_state(number: u16) -> &'static str {
     at.and_then(|at| STATES.get(at)).copied().unwrap_or("unknown")
 }
 
+/// Errors from 1 on. Source: the kernel's include/uapi/asm-generic/errno-base.h and errno.h.
+const ERRORS: [&str; 40] = [
+    "EPERM",
+    "ENOENT",
+    "ESRCH",
+    "EINTR",
+    "EIO",
+    "ENXIO",
+    "E2BIG",
+    "ENOEXEC",
+    "EBADF",
+    "ECHILD",
+    "EAGAIN",
+    "ENOMEM",
+    "EACCES",
+    "EFAULT",
+    "ENOTBLK",
+    "EBUSY",
+    "EEXIST",
+    "EXDEV",
+    "ENODEV",
+    "ENOTDIR",
+    "EISDIR",
+    "EINVAL",
+    "ENFILE",
+    "EMFILE",
+    "ENOTTY",
+    "ETXTBSY",
+    "EFBIG",
+    "ENOSPC",
+    "ESPIPE",
+    "EROFS",
+    "EMLINK",
+    "EPIPE",
+    "EDOM",
+    "ERANGE",
+    "EDEADLK",
+    "ENAMETOOLONG",
+    "ENOLCK",
+    "ENOSYS",
+    "ENOTEMPTY",
+    "ELOOP",
+];
+
+/// Name of an error of a system call; its number where it has no usual one.
+#[must_use]
+pub fn errno(number: u32) -> String {
+    let at = usize::try_from(number).ok().and_then(|number| number.checked_sub(1));
+    if let Some(name) = at.and_then(|at| ERRORS.get(at)) {
+        return (*name).to_owned();
+    }
+    let name = match number {
+        88 => "ENOTSOCK",
+        89 => "EDESTADDRREQ",
+        90 => "EMSGSIZE",
+        91 => "EPROTOTYPE",
+        92 => "ENOPROTOOPT",
+        93 => "EPROTONOSUPPORT",
+        95 => "EOPNOTSUPP",
+        97 => "EAFNOSUPPORT",
+        98 => "EADDRINUSE",
+        99 => "EADDRNOTAVAIL",
+        100 => "ENETDOWN",
+        101 => "ENETUNREACH",
+        103 => "ECONNABORTED",
+        104 => "ECONNRESET",
+        105 => "ENOBUFS",
+        106 => "EISCONN",
+        107 => "ENOTCONN",
+        110 => "ETIMEDOUT",
+        111 => "ECONNREFUSED",
+        113 => "EHOSTUNREACH",
+        114 => "EALREADY",
+        115 => "EINPROGRESS",
+        116 => "ESTALE",
+        122 => "EDQUOT",
+        125 => "ECANCELED",
+        _ => return number.to_string(),
+    };
+    name.to_owned()
+}
+
 /// `NO_SOCKET` of `SKB_DROP_REASON_NO_SOCKET`, in lower case; of any enumeration's `prefix`.
 #[must_use]
 pub fn reason(name: &str, prefix: &str) -> String {
@@ -89,6 +171,8 @@ mod tests {
             (tcp_state(1), tcp_state(12), tcp_state(0)),
             ("established", "new_syn_recv", "unknown")
         );
+        let errors = [1, 2, 11, 40, 111, 512].map(errno);
+        assert_eq!(errors, ["EPERM", "ENOENT", "EAGAIN", "ELOOP", "ECONNREFUSED", "512"]);
         assert_eq!(reason("SKB_DROP_REASON_NO_SOCKET", "SKB_DROP_REASON_"), "no_socket");
     }
 }

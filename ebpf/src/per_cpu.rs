@@ -21,14 +21,20 @@ pub(crate) fn total<const N: usize>(ebpf: &Ebpf, map: &str, index: u32) -> [u64;
 
 /// Keys and words of a hash, added up over the CPUs, in order of key.
 pub(crate) fn totals<K: Pod + Ord, const N: usize>(ebpf: &Ebpf, map: &str) -> Vec<(K, [u64; N])> {
+    let all = elements::<K, N>(ebpf, map).into_iter();
+    let mut all: Vec<(K, [u64; N])> = all.map(|(key, values)| (key, add(&values))).collect();
+    all.sort_unstable_by_key(|(key, _)| *key);
+    all
+}
+
+/// Keys and words of a hash, one array a possible CPU.
+pub(crate) fn elements<K: Pod, const N: usize>(ebpf: &Ebpf, map: &str) -> Vec<(K, Vec<[u64; N]>)> {
     let Some(found) = ebpf.map(map) else { return Vec::new() };
     let Ok(hash) = PerCpuHashMap::<&MapData, K, [u64; N]>::try_from(found) else {
         return Vec::new();
     };
     let read = hash.iter().take(KEYS_MAX).flatten();
-    let mut all: Vec<(K, [u64; N])> = read.map(|(key, values)| (key, add(&values))).collect();
-    all.sort_unstable_by_key(|(key, _)| *key);
-    all
+    read.map(|(key, values)| (key, values.to_vec())).collect()
 }
 
 /// Takes keys out of a hash; one that is gone already is no fault.

@@ -5,6 +5,7 @@ use std::fs;
 use std::io::Write;
 use std::net::{TcpListener, TcpStream};
 use std::process::Command;
+use std::time::Duration;
 
 use ebpf::collector::Collector;
 use ebpf::loader::{Loaded, Reason};
@@ -37,6 +38,9 @@ fn value(text: &str, start: &str) -> f64 {
     lines.filter_map(|line| line.rsplit(' ').next()?.parse::<f64>().ok()).sum()
 }
 
+/// Files that are written and synced.
+const SYNCS: u32 = 8;
+
 fn proc_counter(file: &str, name: &str) -> f64 {
     let text = fs::read_to_string(file).expect("the test machine does this");
     let line = text
@@ -53,6 +57,7 @@ fn proc_counter(file: &str, name: &str) -> f64 {
 #[test]
 fn context_switches_fill_the_run_queue() {
     let Some(mut loaded) = loaded(Collector::Sched) else { return };
+    let switches = proc_counter("/proc/stat", "ctxt");
     let before = text(&mut loaded);
     for _ in 0..20 {
         assert!(Command::new("true").status().expect("the test machine does this").success());
@@ -60,12 +65,34 @@ fn context_switches_fill_the_run_queue() {
     let failed = Command::new("false").status().expect("the test machine does this");
     assert!(!failed.success());
     let after = text(&mut loaded);
+    let switches = proc_counter("/proc/stat", "ctxt") - switches;
     let grew = |start: &str| value(&after, start) - value(&before, start);
-    assert!(20.0 <= grew("ebpf_run_queue_latency_seconds_count"), "{after}");
+    let ran = grew("ebpf_run_queue_latency_seconds_count");
+    assert!(20.0 <= ran, "{after}");
+    // Every wait ends with a switch; switches to the idle task end none.
+    assert!(ran <= 1.05 * switches + 100.0, "{ran} waits, {switches} switches by /proc/stat");
     assert!(21.0 <= grew("ebpf_process_execs_total"), "{after}");
     assert!(20.0 <= grew("ebpf_process_exits_total{outcome=\"ok\"}"), "{after}");
     assert!(1.0 <= grew("ebpf_process_exits_total{outcome=\"failed\"}"), "{after}");
     assert!(21.0 <= grew("ebpf_process_lifetime_seconds_count"), "{after}");
+}
+
+#[test]
+fn waiting_for_a_processor_is_counted_by_processor() {
+    let Some(loaded) = loaded(Collector::Sched) else { return };
+    let waited = || loaded.pressure(&[0], None).waiting_nanos.expect("every program runs");
+    let before = waited();
+    // Two that never rest, on one processor: one of them always waits.
+    let busy = "i=0; while [ $i -lt 300000 ]; do i=$((i+1)); done";
+    let run = || Command::new("taskset").args(["-c", "0", "sh", "-c", busy]).spawn();
+    let (Ok(mut one), Ok(mut other)) = (run(), run()) else {
+        println!("skipped: no taskset");
+        return;
+    };
+    let ended = [one.wait(), other.wait()];
+    assert!(ended.iter().flatten().all(std::process::ExitStatus::success), "{ended:?}");
+    let waited = waited() - before;
+    assert!(50_000_000 < waited, "two tasks of one processor waited {waited} ns");
 }
 
 #[test]
@@ -111,7 +138,7 @@ fn writes_to_a_disk_are_those_of_diskstats() {
     };
     let (ours, kernels) = (writes(&after.0) - writes(&before.0), after.1 - before.1);
     assert!(500.0 <= ours, "{ours} writes seen");
-    // Others write meanwhile, between the two reads of each side.
+    // Others write meanwhile, between the two reads of each side: a tenth, and twenty.
     assert!((ours - kernels).abs() <= 0.1 * kernels + 20.0, "{ours} of {kernels}");
 }
 
@@ -149,6 +176,96 @@ fn connects_and_refusals_are_counted() {
     assert!(after.contains("ebpf_packet_drops_total{reason=\"no_socket\"}"), "{after}");
 }
 
+/// Set in the process that runs a test again inside of something.
+const INSIDE: &str = "CRESSET_TEST_INSIDE";
+
+/// Runs the test `name` of this program again by `command`, and gives what it printed.
+fn inside(command: &[&str], name: &str) -> Option<String> {
+    let program = std::env::current_exe().expect("the test machine does this");
+    let output = Command::new(command[0])
+        .args(&command[1..])
+        .arg(program)
+        .args(["--exact", name, "--nocapture"])
+        .env(INSIDE, "1")
+        .output();
+    match output {
+        Ok(output) if output.status.success() => {
+            Some(String::from_utf8_lossy(&output.stdout).into_owned())
+        }
+        other => {
+            println!("skipped: {} does not run {name}: {other:?}", command.join(" "));
+            None
+        }
+    }
+}
+
+/// The second line of a pair in `/proc/net/snmp`, by the first one's names.
+fn tcp_counter(name: &str) -> f64 {
+    let text = fs::read_to_string("/proc/net/snmp").expect("the test machine does this");
+    let mut lines = text.lines().filter(|line| line.starts_with("Tcp:"));
+    let (names, values) = (lines.next().unwrap_or(""), lines.next().unwrap_or(""));
+    let mut pairs = names.split(' ').zip(values.split(' '));
+    let value = pairs.find(|(own, _)| *own == name).map(|(_, value)| value.parse());
+    value.expect("the kernel counts it").expect("a number")
+}
+
+/// Connects to an address that nobody has behind a link that is up, and prints how often that was
+/// sent again.
+fn connect_into_the_void() {
+    let commands = "ip link add v0 type veth peer name v1 && ip link set v1 up \
+                    && ip link set v0 up && ip addr add 10.9.0.1/24 dev v0 \
+                    && ip neigh add 10.9.0.2 lladdr 02:00:00:00:00:09 dev v0";
+    let done = Command::new("sh").args(["-c", commands]).status();
+    assert!(done.expect("the test machine does this").success(), "{commands}");
+    let nobody = "10.9.0.2:9".parse().expect("an address");
+    // The kernel sends again after one second, and then once or several times more.
+    let connected = TcpStream::connect_timeout(&nobody, Duration::from_millis(3500));
+    assert!(connected.is_err(), "nobody answers");
+    println!("sent again: {}", tcp_counter("RetransSegs"));
+}
+
+#[test]
+fn retransmissions_of_a_namespace_are_seen_here() {
+    if std::env::var_os(INSIDE).is_some() {
+        return connect_into_the_void();
+    }
+    let Some(mut loaded) = loaded(Collector::Tcp) else { return };
+    let name = "retransmissions_of_a_namespace_are_seen_here";
+    let before = (text(&mut loaded), tcp_counter("RetransSegs"));
+    let Some(said) = inside(&["unshare", "--net"], name) else { return };
+    let after = (text(&mut loaded), tcp_counter("RetransSegs"));
+    let there = said.lines().find_map(|line| line.split("sent again: ").nth(1)?.parse().ok());
+    let there: f64 = there.expect("it prints what it sent again");
+    assert!(1.0 <= there, "nothing was sent again: {said}");
+    let start = "ebpf_tcp_retransmits_total";
+    let ours = value(&after.0, start) - value(&before.0, start);
+    let here = after.1 - before.1;
+    // Other namespaces may send again meanwhile; a call may send several segments.
+    assert!(
+        there / 2.0 <= ours && ours <= 2.0 * (there + here) + 20.0,
+        "{ours} of {there} + {here}"
+    );
+    println!("{ours} seen, {there} by that namespace's /proc, {here} by ours");
+}
+
+#[test]
+fn without_capabilities_every_collector_says_so() {
+    if std::env::var_os(INSIDE).is_some() {
+        let loaded = Loaded::new(&Collector::DEFAULT);
+        for status in loaded.statuses() {
+            println!("{}: {}", status.collector.name(), status.reason);
+        }
+        return;
+    }
+    let name = "without_capabilities_every_collector_says_so";
+    let nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"];
+    let Some(said) = inside(&nobody, name) else { return };
+    for collector in Collector::DEFAULT {
+        let line = |reason| said.contains(&format!("{}: {reason}", collector.name()));
+        assert!(line(Reason::NoCapability) || line(Reason::NoBtf), "{said}");
+    }
+}
+
 #[test]
 fn software_interrupts_are_timed() {
     let Some(mut loaded) = loaded(Collector::Irq) else { return };
@@ -172,20 +289,24 @@ fn pages_enter_the_cache_and_syncs_are_timed() {
     let before = (text(&mut memory), text(&mut files));
     let directory =
         tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).expect("the test machine does this");
-    let path = directory.path().join("cached");
-    let synced = Command::new("dd")
-        .args(["if=/dev/zero", &format!("of={}", path.display()), "bs=65536", "count=64"])
-        .args(["conv=fsync", "status=none"])
-        .status()
-        .expect("the test machine does this");
-    assert!(synced.success());
+    for number in 0..SYNCS {
+        let path = directory.path().join(format!("cached-{number}"));
+        let synced = Command::new("dd")
+            .args(["if=/dev/zero", &format!("of={}", path.display()), "bs=65536", "count=8"])
+            .args(["conv=fsync", "status=none"])
+            .status()
+            .expect("the test machine does this");
+        assert!(synced.success());
+    }
     let after = (text(&mut memory), text(&mut files));
     let start = "ebpf_page_cache_insertions_total";
-    assert!(1.0 <= value(&after.0, start) - value(&before.0, start), "{}", after.0);
+    // Eight files of 128 pages each; a folio may hold several.
+    assert!(f64::from(SYNCS) <= value(&after.0, start) - value(&before.0, start), "{}", after.0);
     let mounts = fs::read_to_string("/proc/self/mounts").expect("the test machine does this");
     if mounts.contains(" ext4 ") {
         let start = "ebpf_fsync_duration_seconds_count";
-        assert!(1.0 <= value(&after.1, start) - value(&before.1, start), "{}", after.1);
+        let seen = value(&after.1, start) - value(&before.1, start);
+        assert!(f64::from(SYNCS) <= seen, "{seen} of {SYNCS} syncs: {}", after.1);
     }
 }
 
@@ -218,6 +339,7 @@ fn a_kill_for_want_of_memory_is_counted_and_named() {
     assert!(!victim.status.success(), "the victim is killed");
     let grew = value(&after.0, "ebpf_oom_kills_total") - value(&before.0, "ebpf_oom_kills_total");
     assert_eq!(grew, after.1 - before.1, "as the kernel counts");
+    assert!(after.0.contains("ebpf_oom_kills_total{cgroup=\""), "by cgroup: {}", after.0);
     let kills = loaded.kills();
     assert!(kills.iter().any(|(kill, _)| kill.comm == "dd"), "{kills:?}");
 }

@@ -1,5 +1,7 @@
 //! Memory and file system metrics.
 
+use std::collections::BTreeMap;
+
 use aya::Ebpf;
 use aya::maps::{MapData, RingBuf};
 use exposition::metrics::Collected;
@@ -11,18 +13,22 @@ use crate::per_cpu::total;
 /// Kills taken from the ring at once.
 const KILLS_MAX: usize = 1024;
 
-/// Metrics of the counters, in their order; the second counts what found no place in the ring.
-const COUNTERS: [(&str, &str); 5] = [
-    ("ebpf_oom_kills_total", "Processes killed for want of memory."),
+/// Metrics of the counters from the second on; it counts what found no place in the ring, whose
+/// events the first one counts.
+const COUNTERS: [(&str, &str); 4] = [
     ("ebpf_oom_kills_unread_total", "Kills that found no place in the ring of events."),
     ("ebpf_page_cache_lookups_total", "Lookups of pages in the page cache."),
     ("ebpf_page_cache_insertions_total", "Pages put into the page cache."),
     ("ebpf_page_cache_faults_total", "Page faults on mapped files."),
 ];
 
-/// Adds counters and reclaim times.
-pub(crate) fn collect(ebpf: &Ebpf, into: &mut Collected) {
-    for (at, (name, help)) in (0..).zip(COUNTERS) {
+/// Adds kills by cgroup, counters and reclaim times.
+pub(crate) fn collect(ebpf: &Ebpf, killed: &BTreeMap<String, u64>, into: &mut Collected) {
+    for (cgroup, kills) in killed {
+        let help = "Processes killed for want of memory, by cgroup.";
+        into.counter("ebpf_oom_kills_total", help, &[("cgroup", cgroup)], *kills as f64);
+    }
+    for (at, (name, help)) in (1..).zip(COUNTERS) {
         into.counter(name, help, &[], total::<1>(ebpf, "counters", at)[0] as f64);
     }
     for (at, scope) in (0..).zip(["global", "cgroup"]) {
