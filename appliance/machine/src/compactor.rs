@@ -2,7 +2,7 @@
 //!
 //! Path: effect `Compact` → `shard_loop` → **compactor** → `mailbox` → event `Compacted`.
 //! Never: has two operations in flight, or anything else on its runtime (see `files`); runs ahead
-//! of `pace`; keeps what it read in the page cache, which belongs to queries.
+//! of the rate that `pacer` sets; keeps what it read in the page cache, which belongs to queries.
 //!
 //! Where io_uring is forbidden the same operations go by plain calls.
 
@@ -18,6 +18,7 @@ use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use exposition::metrics::Collected;
 use rustix::fs::{Advice, Mode, OFlags, fadvise, fdatasync, open, statvfs};
 use rustix::io::{Errno, pread, pwrite};
+use shard::pace::Throttle;
 use storage::compact::job::{Job, JobError, Step};
 use storage::compaction::{CompactionPlan, Outcome};
 use storage::effect::{Event, FileError};
@@ -26,7 +27,7 @@ use storage::names::FileName;
 use crate::clock;
 use crate::handle::{Gauges, Worker};
 use crate::mailbox::{Done, Postbox};
-use crate::pace::{Pace, Strain};
+use crate::pacer::Strain;
 use crate::reactor::IoKind;
 use crate::segments::sync_parent;
 use crate::tiles::TileFiles;
@@ -37,8 +38,6 @@ use crate::worker::spawn;
 const RING_ENTRIES: u32 = 16;
 /// Nice value of the thread: everyone else goes first.
 const NICE: i32 = 15;
-/// How often the calm disk is looked at while there is nothing to do.
-const REST: Duration = Duration::from_millis(200);
 /// Room that is left to the log and to tiles when a job begins.
 const RESERVE_BYTES: u64 = 256 << 20;
 /// Bytes asked for at once at most, whatever a job wants.
@@ -66,7 +65,6 @@ struct Counters {
     written_bytes: AtomicU64,
     paused_nanos: AtomicU64,
     turning_nanos: AtomicU64,
-    rate: AtomicU64,
 }
 
 impl Gauges for Counters {
@@ -103,12 +101,6 @@ impl Gauges for Counters {
         for (name, help, value) in counters {
             into.counter(name, help, &[], value);
         }
-        into.gauge(
-            "cresset_compactor_rate_bytes",
-            "Bytes a second that compaction may move, as the disk lets it.",
-            &[],
-            read(&self.rate),
-        );
     }
 }
 
@@ -176,9 +168,9 @@ pub(crate) fn start(
             }
             IoKind::Epoll => Way::Plain,
         };
-        let pace = Pace::new();
-        Compactor { way, places, requests, waiting: Vec::new(), strain, pace, counters: shared }
-            .run();
+        let (waiting, throttle) = (Vec::new(), Throttle::default());
+        let counters = shared;
+        Compactor { way, places, requests, waiting, strain, throttle, counters }.run();
     })?;
     let gauges: Arc<dyn Gauges> = counters as Arc<dyn Gauges>;
     Ok((sender, worker, gauges))
@@ -191,7 +183,7 @@ struct Compactor {
     /// Requests that came during a pause; at most one a shard.
     waiting: Vec<Request>,
     strain: Arc<Strain>,
-    pace: Pace,
+    throttle: Throttle,
     counters: Arc<Counters>,
 }
 
@@ -200,7 +192,9 @@ impl Compactor {
         while let Some(Request { shard, plan }) = self.next() {
             let began = clock::tick();
             tracing::info!(shard, block = plan.output, level = plan.level, "compaction begins");
+            self.strain.set_moving(true);
             let result = self.turn(shard, &plan);
+            self.strain.set_moving(false);
             let nanos = clock::tick().since(began);
             self.counters.turning_nanos.fetch_add(nanos, Ordering::Relaxed);
             let counter = if result.is_ok() { &self.counters.done } else { &self.counters.failed };
@@ -215,18 +209,12 @@ impl Compactor {
         }
     }
 
-    /// The next job; `None` when the server stops. While there is none the disk is calm.
+    /// The next job; `None` when the server stops.
     fn next(&mut self) -> Option<Request> {
         if let Some(request) = self.waiting.pop() {
             return Some(request);
         }
-        loop {
-            match self.requests.recv_timeout(REST) {
-                Ok(request) => return Some(request),
-                Err(RecvTimeoutError::Timeout) => self.pace.rest(self.strain.take()),
-                Err(RecvTimeoutError::Disconnected) => return None,
-            }
-        }
+        self.requests.recv().ok()
     }
 
     fn turn(&mut self, shard: usize, plan: &CompactionPlan) -> Result<Box<Outcome>, Broken> {
@@ -260,10 +248,9 @@ impl Compactor {
         }
     }
 
-    /// Waits as long as the pace wants after `bytes` were moved.
+    /// Waits as long as the rate wants after `bytes` were moved.
     fn pause(&mut self, bytes: u64) -> Result<(), Broken> {
-        let nanos = self.pace.moved(clock::tick(), bytes, &self.strain);
-        self.counters.rate.store(self.pace.rate(), Ordering::Relaxed);
+        let nanos = self.throttle.moved(clock::tick(), bytes, self.strain.rate());
         let began = clock::tick();
         let heard = self.requests.recv_timeout(Duration::from_nanos(nanos));
         let paused = clock::tick().since(began);

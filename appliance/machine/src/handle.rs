@@ -225,6 +225,7 @@ impl Handle {
     /// Adds the counters of the machine's own threads. Those of a shard and its loop come with
     /// the answer to `Question::Metrics`.
     pub fn collect(&self, into: &mut Collected) {
+        self.plan.collect(into);
         for gauges in &self.gauges {
             gauges.collect(into);
         }

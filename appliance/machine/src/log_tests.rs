@@ -67,6 +67,7 @@ impl Bench {
             io,
             faults: faults.clone(),
             postboxes: vec![postbox.clone()],
+            workers: vec![0],
             prepare: Box::new(|| ()),
         };
         let (log, log_worker, gauges) = wal_thread::start(options).unwrap();

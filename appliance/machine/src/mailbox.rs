@@ -2,7 +2,7 @@
 //!
 //! Path: the server's threads, `wal_thread`, `files`, `resolve`, `access` → **mailbox** →
 //! `shard_loop`.
-//! Owns: three bounded queues; a full one slows or refuses its source, which is counted.
+//! Owns: bounded queues; a full one slows or refuses its source, which is counted.
 //! Never: keeps a question that cannot be answered; its reply is dropped, which the asker sees.
 
 use std::net::IpAddr;
@@ -18,6 +18,7 @@ use scrape::http_options::HttpOptions;
 use scrape::target::TargetSpec;
 use shard::effect::Answer;
 use shard::event::Question;
+use shard::pace::CommitPace;
 use storage::effect::Event as StorageEvent;
 
 use crate::wake::Waker;
@@ -99,6 +100,8 @@ pub struct Mailbox {
 struct Shared {
     /// The newest list replaces one that was not taken yet.
     targets: ArrayQueue<Vec<Arc<TargetSpec>>>,
+    /// The newest replaces one that was not taken yet.
+    pace: ArrayQueue<CommitPace>,
     stop: ArrayQueue<()>,
     refused: AtomicU64,
 }
@@ -128,6 +131,7 @@ pub fn mailbox(waker: Waker, bounds: Bounds) -> (Mailbox, Postbox) {
     let (done_sender, done) = bounded(bounds.done_max);
     let shared = Arc::new(Shared {
         targets: ArrayQueue::new(1),
+        pace: ArrayQueue::new(1),
         stop: ArrayQueue::new(1),
         refused: AtomicU64::new(0),
     });
@@ -156,6 +160,12 @@ impl Postbox {
     /// Gives the shard its targets; a list that it has not taken yet is replaced.
     pub fn set_targets(&self, targets: Vec<Arc<TargetSpec>>) {
         let _ = self.shared.targets.force_push(targets);
+        self.waker.wake();
+    }
+
+    /// Tells the shard when its commits close.
+    pub fn set_pace(&self, pace: CommitPace) {
+        let _ = self.shared.pace.force_push(pace);
         self.waker.wake();
     }
 
@@ -198,6 +208,12 @@ impl Mailbox {
         self.shared.targets.pop()
     }
 
+    /// When commits close, once.
+    #[must_use]
+    pub fn take_pace(&self) -> Option<CommitPace> {
+        self.shared.pace.pop()
+    }
+
     /// Whether a stop was asked for, once.
     #[must_use]
     pub fn take_stop(&self) -> bool {
@@ -207,7 +223,8 @@ impl Mailbox {
     /// Whether nothing waits.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        let idle = self.shared.targets.is_empty() && self.shared.stop.is_empty();
+        let shared = &self.shared;
+        let idle = shared.targets.is_empty() && shared.pace.is_empty() && shared.stop.is_empty();
         idle && self.asks.is_empty() && self.done.is_empty()
     }
 }
@@ -247,6 +264,11 @@ mod tests {
         postbox.set_targets(Vec::with_capacity(7));
         assert_eq!(mailbox.take_targets().map(|list| list.capacity()), Some(7));
         assert!(mailbox.is_empty());
+        for age_ms in [10, 20] {
+            postbox.set_pace(CommitPace { age_ms, bytes: 4096 });
+        }
+        assert!(!mailbox.is_empty());
+        assert_eq!(mailbox.take_pace().map(|pace| pace.age_ms), Some(20));
         postbox.stop();
         assert!(mailbox.take_stop() && !mailbox.take_stop());
     }

@@ -17,7 +17,7 @@ use crate::open::{
     DESCRIPTION, Description, Progress, SHARDS_MAX, StartError, block_bytes, describe, list, lock,
     recover, shard_directory, system,
 };
-use crate::plan::plan;
+use crate::plan::{Wanted, plan};
 use crate::segments::sync_parent;
 use crate::tiles::TileFiles;
 use crate::topology::allowed;
@@ -36,6 +36,12 @@ pub fn is_data_directory(directory: &Path) -> bool {
     directory.join(DESCRIPTION).is_file()
 }
 
+/// Shards of a new directory on this machine.
+fn planned_shards() -> u32 {
+    let plan = plan(&allowed(), &Wanted::default());
+    plan.map_or(1, |plan| u32::try_from(plan.shards.len()).unwrap_or(SHARDS_MAX))
+}
+
 impl Offline {
     /// Takes the data directory; makes it, as a first start would, where none is there.
     ///
@@ -44,7 +50,7 @@ impl Offline {
     pub fn open(directory: &Path) -> Result<Offline, StartError> {
         let lock = lock(directory)?;
         let description = describe(directory, || Description {
-            shards: u32::try_from(plan(&allowed()).shards.len()).unwrap_or(SHARDS_MAX),
+            shards: planned_shards(),
             block_bytes: block_bytes(directory),
         })?;
         Ok(Offline { directory: directory.to_owned(), description, _lock: lock })

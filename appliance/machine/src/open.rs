@@ -19,6 +19,7 @@ use storage::recovery::{OpenError, Recovery, Report, Step};
 use storage::store::Store;
 use thiserror::Error;
 
+use crate::plan::PlanError;
 use crate::segments::sync_parent;
 
 /// Version of `cresset.json`.
@@ -47,6 +48,9 @@ pub enum StartError {
         /// Who has it, as it wrote itself down.
         by: String,
     },
+    /// The cores that the configuration names are not there.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
     /// `io` is `Ring`, and the kernel forbids it.
     #[error("io_uring is not available: {0}")]
     Ring(String),

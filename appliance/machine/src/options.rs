@@ -3,8 +3,11 @@
 use std::path::PathBuf;
 
 use shard::options::Options as ShardOptions;
+use shard::pace::Bounds;
 use storage::options::Options as StorageOptions;
 
+use crate::plan::Wanted;
+use crate::pressure::Source;
 use crate::reactor::IoChoice;
 
 /// Settings of the machine and of the shards it runs.
@@ -40,6 +43,12 @@ pub struct Options {
     pub spare_segments_max: usize,
     /// Whether threads are bound to cores. Default true; tests run unbound.
     pub pin: bool,
+    /// Which cores; none lets the plan decide.
+    pub cores: Wanted,
+    /// Bounds of what compaction and commits are let do; the least of commits is filled in here.
+    pub pace: Bounds,
+    /// Who counts better than `/proc` what this machine feels.
+    pub pressure: Option<Source>,
 }
 
 impl Options {
@@ -59,6 +68,9 @@ impl Options {
             commit_deadline_ms: 5_000,
             spare_segments_max: 2,
             pin: true,
+            cores: Wanted::default(),
+            pace: Bounds::default(),
+            pressure: None,
         }
     }
 }

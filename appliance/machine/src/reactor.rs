@@ -86,6 +86,18 @@ impl Reactor {
         each!(self, inner => inner.waker())
     }
 
+    /// Has the kernel do on `cpus` what it cannot do at once; none lets it choose.
+    pub fn bind_workers(&self, cpus: &[usize]) {
+        match self {
+            Reactor::Ring(ring) if !cpus.is_empty() => {
+                if let Err(cause) = ring.bind_workers(cpus) {
+                    tracing::info!(?cpus, %cause, "the kernel's threads for a ring stay unbound");
+                }
+            }
+            Reactor::Ring(_) | Reactor::Epoll(_) => {}
+        }
+    }
+
     /// Number of operations whose completion is still to come.
     #[must_use]
     pub fn in_flight(&self) -> usize {

@@ -124,6 +124,24 @@ impl Ring {
         Ok(ring)
     }
 
+    /// Has the kernel's threads for this ring run on `cpus`: they take what would block, such as a
+    /// sync, and would else run anywhere.
+    ///
+    /// # Errors
+    /// The kernel's refusal.
+    pub fn bind_workers(&self, cpus: &[usize]) -> Result<(), Errno> {
+        // SAFETY: a set of processors is an array of numbers, and all zero is the empty one.
+        // JUSTIFICATION: the ring takes the set in this type, which has no safe constructor.
+        let mut set: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+        let bits_max = 8 * size_of::<libc::cpu_set_t>();
+        for cpu in cpus.iter().filter(|cpu| **cpu < bits_max) {
+            // SAFETY: the number is less than the bits of the set, checked above.
+            // JUSTIFICATION: the set's fields are private; this is its only door.
+            unsafe { libc::CPU_SET(*cpu, &mut set) };
+        }
+        self.ring.submitter().register_iowq_aff(&set).map_err(|cause| errno(&cause))
+    }
+
     /// Whether completions are handled only when this thread asks (`DEFER_TASKRUN`).
     #[must_use]
     pub fn is_deferred(&self) -> bool {

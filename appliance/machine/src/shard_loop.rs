@@ -29,7 +29,7 @@ use crate::handle::Beat;
 use crate::mailbox::{Done, Mailbox, Postbox, Reply};
 use crate::measure::Measures;
 use crate::operation::Completion;
-use crate::pace::Strain;
+use crate::pacer::{Lease, Strain};
 use crate::reactor::Reactor;
 use crate::segments;
 use crate::wal_thread::{LogSender, Request as LogRequest};
@@ -54,6 +54,9 @@ pub(crate) struct Links {
     pub(crate) files: Sender<files::Request>,
     pub(crate) compactor: Sender<compactor::Request>,
     pub(crate) strain: Arc<Strain>,
+    /// The pacer runs as long as any loop has one.
+    #[expect(dead_code, reason = "it is dropped, which the pacer sees")]
+    pub(crate) lease: Lease,
     pub(crate) client: Client,
     pub(crate) commit_deadline_ms: u64,
     pub(crate) beat: Arc<Beat>,
@@ -157,6 +160,9 @@ impl ShardLoop {
         self.take_ended(now);
         if let Some(targets) = self.links.mailbox.take_targets() {
             self.give(now, Event::Targets(targets));
+        }
+        if let Some(pace) = self.links.mailbox.take_pace() {
+            self.give(now, Event::Pace(pace));
         }
         self.take_asks(now);
         if self.links.mailbox.take_stop() {

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use crossbeam::channel::{Receiver, Sender, bounded};
 use shard::options::Options as ShardOptions;
+use shard::pace::Bounds;
 use shard::shard::Shard;
 use storage::options::Options as StorageOptions;
 use storage::tile_read::TileRead;
@@ -19,14 +20,15 @@ use crate::compactor;
 use crate::fault::Faults;
 use crate::files;
 use crate::handle::{Beat, Gauges, Handle, ShardEnd, Worker};
-use crate::mailbox::{Bounds, Postbox, mailbox};
+use crate::mailbox::{Bounds as MailboxBounds, Postbox, mailbox};
 use crate::open::{
     Description, Progress, SHARDS_MAX, StartError, block_bytes, describe, lock, recover,
     shard_directory, system,
 };
 use crate::options::Options;
-use crate::pace::Strain;
+use crate::pacer::{self, Lease, Strain};
 use crate::plan::{Plan, bind, plan, raise};
+use crate::pressure::Watched;
 use crate::probe::probe;
 use crate::reactor::{IoChoice, IoKind, Reactor};
 use crate::resolve::{self, Resolver};
@@ -36,11 +38,13 @@ use crate::shard_loop::{Links, ShardLoop};
 use crate::tiles::TileFiles;
 use crate::topology::allowed;
 use crate::wake::Waker;
-use crate::wal_thread;
+use crate::wal_thread::{self, Ages, LogSender};
 use crate::worker::spawn;
 
 /// Entries of a shard's submission queue: it is emptied in every turn, and fuller in between.
 const RING_ENTRIES: u32 = 1024;
+/// Least that compaction may be held to, bytes a second: below it a store may fill for want of it.
+const RATE_LEAST: u64 = 1 << 20;
 /// Results of background threads that may wait for a shard.
 const DONE_MAX: usize = 1024;
 
@@ -61,7 +65,7 @@ pub(crate) fn start_with(
     check(&options)?;
     let mut notes = Vec::new();
     let io = choose(options.io, &mut notes)?;
-    let plan = plan(&allowed());
+    let plan = plan(&allowed(), &options.cores)?;
     notes.push(format!("plan of cores: {plan}"));
     let lock = lock(&options.directory)?;
     let description = description(&options, &plan, &mut notes)?;
@@ -86,7 +90,23 @@ fn check(options: &Options) -> Result<(), StartError> {
     if !(1..=600_000).contains(&options.commit_deadline_ms) {
         return out("commit_deadline_ms", "1..=600000");
     }
+    let pace = bounds(options);
+    if !(RATE_LEAST..=pace.rate_max).contains(&pace.rate_min) {
+        return out("pace.rate_min", "1 MiB..=pace.rate_max");
+    }
+    if !(pace.commit_age_ms_min..=1000).contains(&pace.commit_age_ms_max) {
+        return out("pace.commit_age_ms_max", "the commit's age..=1000");
+    }
     Ok(())
+}
+
+/// The pacer's bounds: on a calm machine commits are those of the store's options.
+fn bounds(options: &Options) -> Bounds {
+    Bounds {
+        commit_age_ms_min: options.storage.commit_age_ms_max,
+        commit_bytes_min: options.storage.commit_bytes_max,
+        ..options.pace
+    }
 }
 
 fn choose(choice: IoChoice, notes: &mut Vec<String>) -> Result<IoKind, StartError> {
@@ -195,6 +215,8 @@ impl Boot {
         let (made, ready) = bounded(1);
         let cpus = &self.plan.shards;
         let cpu = self.options.pin.then(|| cpus[number as usize % cpus.len()]);
+        // What the ring cannot do at once is done elsewhere, not on the shard's core.
+        let workers = if self.options.pin { self.plan.service.clone() } else { Vec::new() };
         let (storage, shard) = (self.storage_options(number), self.shard_options());
         let (io, faults, progress) = (self.io, self.faults.clone(), Arc::clone(progress));
         let sizes = self.sizes();
@@ -203,7 +225,10 @@ impl Boot {
             bind_to(&cpu.into_iter().collect::<Vec<_>>());
             let opened = open_shard(&path, storage, io, sizes, faults, &progress);
             let (store, reactor) = match opened {
-                Ok(opened) => opened,
+                Ok((store, reactor)) => {
+                    reactor.bind_workers(&workers);
+                    (store, reactor)
+                }
                 Err(error) => return drop(made.send(Err(error))),
             };
             let shard = Shard::new(shard, *store);
@@ -219,6 +244,46 @@ impl Boot {
         Ok(Recovering { worker, ready, links, directory })
     }
 
+    fn start_log(
+        &self,
+        postboxes: &[Postbox],
+        cpus: &[usize],
+    ) -> Result<(LogSender, Worker, Arc<dyn Gauges>), StartError> {
+        let bound = cpus.to_vec();
+        let options = wal_thread::Options {
+            io: self.io,
+            faults: self.faults.clone(),
+            postboxes: postboxes.to_vec(),
+            workers: cpus.to_vec(),
+            prepare: Box::new(move || {
+                bind_to(&bound);
+                if let Err(cause) = raise() {
+                    tracing::info!(%cause, "the log's thread keeps the usual priority");
+                }
+            }),
+        };
+        wal_thread::start(options).map_err(system("start the log's thread"))
+    }
+
+    fn start_pacer(
+        &self,
+        postboxes: &[Postbox],
+        ages: Ages,
+        strain: &Arc<Strain>,
+        prepare: Box<dyn FnOnce() + Send>,
+    ) -> Result<(Lease, Worker, Arc<dyn Gauges>), StartError> {
+        let options = pacer::Options {
+            bounds: bounds(&self.options),
+            watched: Watched::new(self.plan.used(), &self.options.directory),
+            source: self.options.pressure.clone(),
+            ages,
+            strain: Arc::clone(strain),
+            postboxes: postboxes.to_vec(),
+            prepare,
+        };
+        pacer::start(options).map_err(system("start the pacer's thread"))
+    }
+
     fn sizes(&self) -> Sizes {
         let connections = self.options.connections_max;
         let files_max = u32::try_from(connections + 16).unwrap_or(u32::MAX);
@@ -228,7 +293,8 @@ impl Boot {
 
     /// Starts the threads that serve the shards, and links everything.
     fn connect(self, shards: Vec<Waiting>, notes: Vec<String>) -> Result<Handle, StartError> {
-        let bounds = Bounds { questions_max: self.options.questions_max, done_max: DONE_MAX };
+        let bounds =
+            MailboxBounds { questions_max: self.options.questions_max, done_max: DONE_MAX };
         let (mailboxes, postboxes): (Vec<_>, Vec<Postbox>) =
             shards.iter().map(|shard| mailbox(shard.waker.clone(), bounds)).unzip();
         let directories: Vec<PathBuf> = shards.iter().map(|s| s.directory.clone()).collect();
@@ -258,6 +324,7 @@ impl Boot {
                 files: service.files.clone(),
                 compactor: service.compactor.clone(),
                 strain: Arc::clone(&service.strain),
+                lease: service.lease.clone(),
                 client,
                 commit_deadline_ms: self.options.commit_deadline_ms,
                 beat: Arc::clone(&beat),
@@ -279,11 +346,12 @@ impl Boot {
 struct Service {
     resolver: Resolver,
     office: Office,
-    log: wal_thread::LogSender,
+    log: LogSender,
     segments: Sender<segments::Request>,
     files: Sender<files::Request>,
     compactor: Sender<compactor::Request>,
     strain: Arc<Strain>,
+    lease: Lease,
     workers: Vec<Worker>,
     gauges: Vec<Arc<dyn Gauges>>,
 }
@@ -300,19 +368,7 @@ impl Service {
             let cpus = cpus.to_vec();
             Box::new(move || bind_to(&cpus)) as Box<dyn FnOnce() + Send>
         };
-        let log_cpus = cpus.clone();
-        let (log, log_worker, log_gauges) = wal_thread::start(wal_thread::Options {
-            io: boot.io,
-            faults: boot.faults.clone(),
-            postboxes: postboxes.to_vec(),
-            prepare: Box::new(move || {
-                bind_to(&log_cpus);
-                if let Err(cause) = raise() {
-                    tracing::info!(%cause, "the log's thread keeps the usual priority");
-                }
-            }),
-        })
-        .map_err(system("start the log's thread"))?;
+        let (log, log_worker, log_gauges) = boot.start_log(postboxes, &cpus)?;
         let each = || directories.iter().zip(postboxes);
         let places = each().map(|(directory, postbox)| segments::Place {
             directory: directory.clone(),
@@ -337,10 +393,12 @@ impl Service {
             postbox: postbox.clone(),
             tiles: Arc::clone(tiles),
         });
-        let strain = Arc::new(Strain::default());
+        let strain = Arc::new(Strain::new(bounds(&boot.options)));
         let (compactor, compactor_worker, compactor_gauges) =
             compactor::start(boot.io, places.collect(), Arc::clone(&strain), bound(&cpus))
                 .map_err(system("start the thread of compaction"))?;
+        let (lease, pacer_worker, pacer_gauges) =
+            boot.start_pacer(postboxes, log.ages(), &strain, bound(&cpus))?;
         let (resolver, resolve_worker, resolve_gauges) =
             resolve::start().map_err(system("start the resolver's thread"))?;
         let (office, access_worker, access_gauges) =
@@ -348,10 +406,21 @@ impl Service {
         // The log's thread ends when that of segments has gone.
         let mut workers =
             vec![segments_worker, log_worker, files_worker, compactor_worker, resolve_worker];
-        workers.push(access_worker);
+        workers.extend([access_worker, pacer_worker]);
         let mut gauges = vec![log_gauges, files_gauges, compactor_gauges, resolve_gauges];
-        gauges.push(access_gauges);
-        Ok(Service { resolver, office, log, segments, files, compactor, strain, workers, gauges })
+        gauges.extend([access_gauges, pacer_gauges]);
+        Ok(Service {
+            resolver,
+            office,
+            log,
+            segments,
+            files,
+            compactor,
+            strain,
+            lease,
+            workers,
+            gauges,
+        })
     }
 }
 

@@ -21,6 +21,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crossbeam::channel::{Receiver, Sender, TryRecvError, bounded};
 use exposition::metrics::Collected;
+use model::time::Tick;
 use rustix::io::Errno;
 use storage::effect::{Event, FileError, LogWrite};
 use storage::names::SegmentId;
@@ -66,6 +67,8 @@ pub(crate) struct Options {
     pub(crate) faults: Faults,
     /// Where the results of each shard go.
     pub(crate) postboxes: Vec<Postbox>,
+    /// Processors of what the kernel does for the ring: each sync waits on a thread of its own.
+    pub(crate) workers: Vec<usize>,
     /// Runs first on the thread: binds it to its core.
     pub(crate) prepare: Box<dyn FnOnce() + Send>,
 }
@@ -96,6 +99,10 @@ impl Drop for LogSender {
 }
 
 impl LogSender {
+    pub(crate) fn ages(&self) -> Ages {
+        Ages(Arc::clone(&self.counters))
+    }
+
     /// Queues a request; gives it back when as many wait as may, which a shard with one commit in
     /// flight never sees.
     pub(crate) fn send(&self, request: Request) -> Result<(), Request> {
@@ -110,6 +117,18 @@ impl LogSender {
         }
         self.waker.wake();
         Ok(())
+    }
+}
+
+/// How long commits have been on their way, read by others.
+pub(crate) struct Ages(Arc<Counters>);
+
+impl Ages {
+    /// Of the one that has been longest, nanoseconds; 0 when none is.
+    pub(crate) fn oldest_nanos(&self, now: Tick) -> u64 {
+        let began = self.0.began.iter().map(|began| began.load(Ordering::Relaxed));
+        let oldest = began.filter(|began| *began != 0).min();
+        oldest.map_or(0, |began| now.since(Tick(began)))
     }
 }
 
@@ -166,10 +185,11 @@ pub(crate) fn start(options: Options) -> io::Result<(LogSender, Worker, Arc<dyn 
     let (ready, made) = bounded(1);
     let shared = Arc::clone(&counters);
     let worker = spawn("wal", move || {
-        let Options { io, faults, postboxes, prepare } = options;
+        let Options { io, faults, postboxes, workers, prepare } = options;
         prepare();
         match Log::new(io, faults, postboxes, receiver, shared) {
             Ok(mut log) => {
+                log.reactor.bind_workers(&workers);
                 let _ = ready.send(Ok(log.reactor.waker()));
                 log.run();
             }

@@ -19,6 +19,7 @@ use machine::handle::Handle;
 use machine::offline::is_data_directory;
 use machine::options::Options as MachineOptions;
 use machine::plan::{bind, plan};
+use machine::pressure::Source;
 use machine::start::start;
 use machine::topology::allowed;
 use shard::effect::Answer;
@@ -141,8 +142,11 @@ pub fn run(flags: &Flags) -> anyhow::Result<()> {
     let auto_reload = auto_reload(flags);
     let config = origin.load().map_err(Refused)?;
     report(&config);
-    let options = machine_options(flags, &config);
+    let mut options = machine_options(flags, &config);
     options.storage.check().map_err(|error| Refused(error.to_string()))?;
+    let cores = plan(&allowed(), &options.cores).map_err(|error| Refused(error.to_string()))?;
+    let events = kernel_events.clone();
+    options.pressure = Some(Source(Arc::new(move |watched| events.pressure(watched))));
     let state = Arc::new(State::new(loaded(&config, &options), started_at));
     state.announce(topic::STARTING, "", started_at);
     state.query_log.send_replace(open_query_log(&config).map_err(Refused)?);
@@ -154,7 +158,7 @@ pub fn run(flags: &Flags) -> anyhow::Result<()> {
     let service = spawn_service(Web {
         listeners,
         router: api::router::router(Arc::new(backend)),
-        cpus: plan(&allowed()).service,
+        cpus: cores.service,
         connections_max: flags.connections_max,
         clients: Arc::clone(&state.clients),
         ids: RequestIds::new(u64::try_from(started_at.0).unwrap_or(0)),
@@ -230,6 +234,7 @@ fn loaded(config: &Config, options: &MachineOptions) -> Loaded {
         pools: config.jobs.iter().map(loaded_pool).collect(),
         retention_ms: options.storage.retention_ms,
         retention_bytes: options.storage.retention_bytes,
+        textfile_directory: config.own.textfile_directory.clone(),
     }
 }
 
@@ -246,6 +251,8 @@ fn machine_options(flags: &Flags, config: &Config) -> MachineOptions {
     let own = &config.own;
     options.io = flags.io;
     options.shards = own.shards;
+    options.cores = own.cores.clone();
+    options.pace = own.pacing;
     keeping(flags, config, &mut options.storage);
     options.storage.tile_file_ms = flags.block_ms_min;
     options.storage.tile_age_ms_max = options.storage.tile_age_ms_max.min(flags.block_ms_min);

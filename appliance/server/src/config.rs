@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 
 use ebpf::collector::Collector;
 use exposition::protobuf::family::HistogramOptions;
+use machine::plan::Wanted;
 use model::label_set::LabelSet;
 use scrape::relabel::NameScheme;
+use shard::pace::Bounds;
 
 pub mod fault;
 pub mod field;
@@ -18,6 +20,7 @@ pub mod tree;
 pub mod print;
 pub mod section;
 pub mod storage;
+pub mod cores;
 
 pub mod glob;
 pub mod url;
@@ -92,6 +95,12 @@ pub struct Own {
     pub tiers: Vec<Tier>,
     /// How much anybody may have.
     pub limits: Limits,
+    /// Which cores do what.
+    pub cores: Wanted,
+    /// Bounds of compaction's rate and of commits.
+    pub pacing: Bounds,
+    /// Files `NAME.prom` in it are shown at `/metrics/host`.
+    pub textfile_directory: Option<PathBuf>,
     /// What is counted in the kernel.
     pub kernel_collectors: Option<Vec<Collector>>,
 }
@@ -137,7 +146,7 @@ fn read(root: &Node, path: &Path, findings: &mut Findings) -> Config {
         query_log: job::path(&global, "query_log_file", directory, findings),
         jobs: Vec::new(),
         storage: storage::read(&top, findings),
-        own: own(&top, findings),
+        own: own(&top, directory, findings),
         notices: Vec::new(),
         yaml: print::yaml(root),
     };
@@ -263,7 +272,7 @@ fn check_globs(top: &Section<'_>, findings: &mut Findings) {
     }
 }
 
-fn own(top: &Section<'_>, findings: &mut Findings) -> Own {
+fn own(top: &Section<'_>, directory: &Path, findings: &mut Findings) -> Own {
     let Some(node) = top.get("cresset") else { return Own::default() };
     let section = Section::open(node, &CRESSET, findings);
     let mut in_range = |name: &'static str, value: Option<u64>, from: u64, to: u64| {
@@ -286,6 +295,12 @@ fn own(top: &Section<'_>, findings: &mut Findings) -> Own {
         series_max: in_range("series_max", series, 1, 1 << 31),
         tiers: storage::tiers(&section, &mut quiet),
         limits: storage::limits(&section, &mut quiet),
+        cores: cores::cores(&section, &mut quiet),
+        pacing: cores::pacing(&section, &mut quiet),
+        textfile_directory: section
+            .text("textfile_directory", &mut quiet)
+            .filter(|path| !path.is_empty())
+            .map(|path| directory.join(path)),
         kernel_collectors: kernel_collectors(&section, &mut quiet),
     };
     for fault in quiet.faults {

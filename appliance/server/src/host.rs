@@ -1,6 +1,6 @@
 //! Host: metrics of the machine, from `/proc`, under node_exporter's names.
 //!
-//! Path: `/metrics/host` → **host** → `kernel`, `devices`, `filesystems` → exposition.
+//! Path: `/metrics/host` → **host** → `kernel`, `devices`, `filesystems`, `textfile` → exposition.
 //! Never: fails; what a kernel does not tell is left out, and its collector says so.
 
 use std::path::Path;
@@ -15,6 +15,7 @@ pub mod filesystems;
 pub mod kernel;
 pub mod network;
 pub mod system;
+pub mod textfile;
 
 /// Adds the machine's metrics, read under `proc` (and `sys` beside it).
 pub fn collect(proc: &Path, sys: &Path, now: TimestampMs, into: &mut Collected) {
@@ -25,7 +26,15 @@ pub fn collect(proc: &Path, sys: &Path, now: TimestampMs, into: &mut Collected) 
         lines::float_signed(now.0) / 1000.0,
     );
     kernel::uname(into);
+    system::clock_sources(sys, into);
+    entries(proc, into);
     let collectors = [
+        ("time", Some(())),
+        ("uname", Some(())),
+        ("schedstat", lines::read(proc, "schedstat").map(|text| kernel::schedstat(&text, into))),
+        ("softnet", lines::read(proc, "net/softnet_stat").map(|t| network::softnet(&t, into))),
+        ("arp", lines::read(proc, "net/arp").map(|text| network::arp(&text, into))),
+        ("cpu", lines::read(proc, "stat").map(drop)),
         ("stat", lines::read(proc, "stat").map(|text| kernel::stat(&text, into))),
         ("loadavg", lines::read(proc, "loadavg").map(|text| kernel::loadavg(&text, into))),
         ("meminfo", lines::read(proc, "meminfo").map(|text| kernel::meminfo(&text, into))),
@@ -49,6 +58,31 @@ pub fn collect(proc: &Path, sys: &Path, now: TimestampMs, into: &mut Collected) 
     }
 }
 
+/// Tables of the kernel that may fill, each a file with one number.
+fn entries(proc: &Path, into: &mut Collected) {
+    let files = [
+        (
+            "node_nf_conntrack_entries",
+            "Number of currently allocated flow entries for connection tracking.",
+            "sys/net/netfilter/nf_conntrack_count",
+        ),
+        (
+            "node_nf_conntrack_entries_limit",
+            "Maximum size of connection tracking table.",
+            "sys/net/netfilter/nf_conntrack_max",
+        ),
+        (
+            "node_entropy_available_bits",
+            "Bits of available entropy.",
+            "sys/kernel/random/entropy_avail",
+        ),
+        ("node_entropy_pool_size_bits", "Bits of entropy pool.", "sys/kernel/random/poolsize"),
+    ];
+    for (name, help, file) in files {
+        kernel::single(name, help, lines::read(proc, file), into);
+    }
+}
+
 fn netstat(proc: &Path, into: &mut Collected) -> Option<()> {
     let paired: Vec<String> =
         ["net/netstat", "net/snmp"].iter().filter_map(|name| lines::read(proc, name)).collect();
@@ -66,7 +100,7 @@ fn sockstat(proc: &Path, into: &mut Collected) -> Option<()> {
 /// Present when any of the three files is.
 fn pressure(proc: &Path, into: &mut Collected) -> Option<()> {
     let mut found = None;
-    for resource in ["cpu", "memory", "io"] {
+    for resource in ["cpu", "memory", "io", "irq"] {
         if let Some(text) = lines::read(proc, &format!("pressure/{resource}")) {
             kernel::pressure(resource, &text, into);
             found = Some(());

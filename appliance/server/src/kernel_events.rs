@@ -1,6 +1,7 @@
 //! Kernel events: the thread that owns the programs in the kernel and answers what they counted.
 //!
-//! Path: `boot` starts it before any other thread → **kernel events** → `own_backend`, the log.
+//! Path: `boot` starts it before any other thread → **kernel events** → `own_backend`, the
+//! machine's pacer, the log.
 //! Owns: CAP_BPF and CAP_PERFMON while it loads; afterwards no thread of the process has them.
 //! Never: fails the server; what is missing is said once in the log and in a metric.
 
@@ -11,19 +12,29 @@ use crossbeam::channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use ebpf::collector::Collector;
 use ebpf::loader::{Loaded, Reason};
 use exposition::metrics::Collected;
+use machine::pressure::{Counter, Pressure, Watched};
 use rustix::thread::{CapabilitySet, CapabilitySets, capabilities, set_capabilities};
 
 /// Questions that wait for the thread.
 const QUESTIONS_MAX: usize = 8;
 /// Longest wait for an answer: reading all maps takes milliseconds, loading half a second.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(2);
+/// Longest wait for what the machine feels: a third of the pacer's window.
+const PRESSURE_TIMEOUT: Duration = Duration::from_millis(70);
+/// Name of the source in metrics.
+const SOURCE: &str = "ebpf";
 /// How often kills for want of memory are looked for.
 const LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+enum Question {
+    Metrics(Sender<Collected>),
+    Pressure(Watched, Sender<ebpf::pressure::Pressure>),
+}
 
 /// Asks the thread.
 #[derive(Clone, Debug)]
 pub struct KernelEvents {
-    questions: Sender<Sender<Collected>>,
+    questions: Sender<Question>,
 }
 
 impl KernelEvents {
@@ -43,7 +54,7 @@ impl KernelEvents {
     /// Adds what was counted; nothing when the thread does not answer in time.
     pub fn collect(&self, into: &mut Collected) {
         let (answer, answered) = bounded(1);
-        if self.questions.try_send(answer).is_err() {
+        if self.questions.try_send(Question::Metrics(answer)).is_err() {
             tracing::warn!("kernel events are missing: too many ask at once");
             return;
         }
@@ -52,18 +63,35 @@ impl KernelEvents {
             Err(error) => tracing::warn!(%error, "kernel events are missing"),
         }
     }
+
+    /// What was counted of `watched`; nothing when the thread does not answer in time.
+    #[must_use]
+    pub fn pressure(&self, watched: &Watched) -> Pressure {
+        let (answer, answered) = bounded(1);
+        let _ = self.questions.try_send(Question::Pressure(watched.clone(), answer));
+        let counted = answered.recv_timeout(PRESSURE_TIMEOUT).unwrap_or_default();
+        let counter = |value| Counter { source: SOURCE, value };
+        Pressure {
+            waiting_nanos: counted.waiting_nanos.map(counter),
+            interrupt_nanos: counted.interrupt_nanos.map(counter),
+            requests: counted.requests.map(|value| Counter { source: SOURCE, value }),
+        }
+    }
 }
 
-fn run(collectors: &[Collector], asked: &Receiver<Sender<Collected>>) {
+fn run(collectors: &[Collector], asked: &Receiver<Question>) {
     let mut loaded = Loaded::new(collectors);
     give_up_capabilities();
     report(&loaded);
     loop {
         match asked.recv_timeout(LOOK_INTERVAL) {
-            Ok(answer) => {
+            // Whoever asked may have given up.
+            Ok(Question::Pressure(watched, answer)) => {
+                let _ = answer.try_send(loaded.pressure(&watched.cpus, watched.device));
+            }
+            Ok(Question::Metrics(answer)) => {
                 let mut collected = Collected::default();
                 loaded.collect(&mut collected);
-                // Whoever asked may have given up.
                 let _ = answer.try_send(collected);
             }
             Err(RecvTimeoutError::Timeout) => {}

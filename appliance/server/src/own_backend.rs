@@ -531,6 +531,9 @@ impl Backend for OwnBackend {
         let now = self.now().wall;
         crate::host::collect(Path::new("/proc"), Path::new("/sys"), now, into);
         self.kernel_events.collect(into);
+        if let Some(directory) = &self.state.loaded().textfile_directory {
+            crate::host::textfile::collect(directory, into);
+        }
     }
 
     fn reload(&self) -> Result<(), String> {

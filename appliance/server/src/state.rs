@@ -2,6 +2,7 @@
 //!
 //! Never: a lock; values are replaced whole.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -52,6 +53,8 @@ pub struct Loaded {
     pub retention_ms: u64,
     /// Bytes of samples at which the oldest go; 0 is no bound.
     pub retention_bytes: u64,
+    /// Where other programs leave metrics of this machine.
+    pub textfile_directory: Option<PathBuf>,
     /// Why the last try to read it again was refused; `None` when it succeeded.
     pub refused: Option<String>,
     /// Its jobs, in the order written.

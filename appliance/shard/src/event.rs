@@ -8,6 +8,7 @@
 //! | `Fetched` | the machine, once a `Fetch` | effect `Fetch` | `in_flight_max` of the scraper |
 //! | `Due` | the machine, once the armed tick passed | effect `Arm` | one armed tick |
 //! | `Storage` | the machine's WAL and file threads | effect `Storage` | what is in flight |
+//! | `Pace` | the machine's pacer, by the mailbox | a window whose output differs | the mailbox |
 //! | `Ask` | the server, through the mailbox | a request | the mailbox; answered at once |
 //! | `Stop` | the server | SIGTERM | once |
 
@@ -23,6 +24,8 @@ use storage::effect::Event as StorageEvent;
 use storage::options::Options as StorageOptions;
 use storage::row::Slot;
 use storage::selection::{LabelRequest, Rest, SelectRequest};
+
+use crate::pace::CommitPace;
 
 /// Names one question; chosen by who asks, given back with the answer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -49,6 +52,8 @@ pub enum Event<'a> {
     Due,
     /// Something that storage asked for is done or failed.
     Storage(StorageEvent),
+    /// From here on commits close so.
+    Pace(CommitPace),
     /// A question, answered by one `Reply` of the same request before `on_event` returns; a
     /// `Push` is answered once all of it is durable.
     Ask {

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod options;
+pub mod pace;
 pub mod event;
 pub mod effect;
 mod push;

@@ -91,6 +91,7 @@ impl Shard {
             }
             Event::Due => self.on_due(now),
             Event::Storage(event) => self.store.on_event(now, event, &mut self.storage),
+            Event::Pace(pace) => self.store.pace(pace.age_ms, pace.bytes),
             Event::Ask { request, question } => {
                 self.questions += 1;
                 match question {

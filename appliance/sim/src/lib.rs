@@ -2,6 +2,7 @@
 //!
 //! Path: `plan` and `prng` decide → `world` runs `node`s, `checks` watch → `oracle` says what must
 //! be found. `drill` runs one store and cuts its power at every effect; `ledger` is its oracle.
+//! `pacing` runs the controller of compaction and commits on a device that becomes slow.
 //! Never: reads a real clock, a real file or chance from outside: a seed is a whole run.
 
 #![forbid(unsafe_code)]
@@ -16,6 +17,7 @@ pub mod plan;
 pub mod node;
 pub mod checks;
 pub mod world;
+pub mod pacing;
 pub mod ledger;
 pub mod contents;
 pub mod drill_plan;

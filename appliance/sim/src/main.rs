@@ -1,5 +1,5 @@
 //! Runs simulations by seed: `sim --seed N` one, `sim --seeds K [--seed BASE]` many; with `--drill`
-//! drills of one store instead of worlds of shards.
+//! drills of one store, with `--pacing` the controller of compaction, instead of worlds of shards.
 
 #![forbid(unsafe_code)]
 
@@ -8,14 +8,18 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use sim::trace::Trace;
-use sim::{drill, world};
+use sim::{drill, pacing, world};
+
+const DRILL: &str = "--drill ";
+const PACING: &str = "--pacing ";
 
 /// What the command line asks for.
 struct Request {
     base: u64,
     count: u64,
     trace: bool,
-    drill: bool,
+    /// "", `--drill ` or `--pacing `.
+    kind: &'static str,
 }
 
 /// What one seed came to.
@@ -30,7 +34,7 @@ fn main() -> ExitCode {
     let request = match parse(std::env::args().skip(1)) {
         Ok(request) => request,
         Err(text) => {
-            eprintln!("{text}\nusage: sim [--drill] [--seed N] [--seeds K] [--trace]");
+            eprintln!("{text}\nusage: sim [--drill | --pacing] [--seed N] [--seeds K] [--trace]");
             return ExitCode::FAILURE;
         }
     };
@@ -70,7 +74,11 @@ fn add(sum: &mut BTreeMap<String, u64>, counts: BTreeMap<String, u64>) {
 }
 
 fn run(seed: u64, request: &Request) -> Ran {
-    if request.drill {
+    if request.kind == PACING {
+        let pacing::Outcome { trace, failure, summary } = pacing::run(seed, request.trace);
+        return Ran { trace, failure, summary: format!(", {summary}"), counts: BTreeMap::new() };
+    }
+    if request.kind == DRILL {
         let drill::Outcome { trace, failure, counts } = drill::run(seed, request.trace);
         return Ran { summary: String::new(), trace, failure, counts };
     }
@@ -83,8 +91,7 @@ fn run(seed: u64, request: &Request) -> Ran {
 
 /// What runs a seed again.
 fn command(seed: u64, request: &Request) -> String {
-    let drill = if request.drill { "--drill " } else { "" };
-    format!("cargo run -p sim -- {drill}--seed {seed}")
+    format!("cargo run -p sim -- {}--seed {seed}", request.kind)
 }
 
 fn print(seed: u64, request: &Request, ran: &Ran) {
@@ -100,7 +107,7 @@ fn print(seed: u64, request: &Request, ran: &Ran) {
 }
 
 fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Request, String> {
-    let mut request = Request { base: 1, count: 1, trace: false, drill: false };
+    let mut request = Request { base: 1, count: 1, trace: false, kind: "" };
     while let Some(argument) = arguments.next() {
         let mut number = || {
             let text = arguments.next().ok_or(format!("{argument} wants a number"))?;
@@ -109,7 +116,8 @@ fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Request, String>
         match argument.as_str() {
             "--seed" => request.base = number()?,
             "--seeds" => request.count = number()?,
-            "--drill" => request.drill = true,
+            "--drill" => request.kind = DRILL,
+            "--pacing" => request.kind = PACING,
             "--trace" => request.trace = true,
             other => return Err(format!("unknown argument {other}")),
         }

@@ -685,6 +685,7 @@ fn event_text(event: &Event<'_>) -> String {
         }
         Event::Due => "due".to_owned(),
         Event::Storage(event) => format!("{event:?}"),
+        Event::Pace(pace) => format!("{pace:?}"),
         Event::Ask { request, question } => {
             let question = match question {
                 Question::Select(_) | Question::SelectMore(_) => "select",

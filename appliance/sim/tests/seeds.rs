@@ -1,10 +1,14 @@
 //! Two hundred seeds, those that once failed first, and one seed twice; the same of drills.
 
 use sim::drill;
+use sim::pacing;
 use sim::world::run;
 
 /// Seeds of one `cargo test`.
 const SEEDS: u64 = 200;
+
+/// Worlds of the controller of one `cargo test`.
+const PACED: u64 = 5;
 
 /// Drills of one `cargo test`.
 const DRILLS: u64 = 60;
@@ -61,6 +65,21 @@ fn every_seed_holds() {
 fn every_drill_holds() {
     let failed = once_failed(include_str!("../drill_seeds.txt"));
     each(&failed.into_iter().chain(1..=DRILLS).collect::<Vec<_>>(), check_drill);
+}
+
+/// The same of a paced world.
+fn check_pacing(seed: u64) {
+    let outcome = pacing::run(seed, false);
+    if let Some(failure) = outcome.failure {
+        let replay = format!("cargo run -p sim -- --pacing --seed {seed}");
+        let (tail, summary) = (outcome.trace.tail(), outcome.summary);
+        panic!("pacing {seed} failed, replay with {replay}\n{tail}{summary}\n{failure}");
+    }
+}
+
+#[test]
+fn a_slow_device_is_left_to_commits_and_compaction_goes_on() {
+    each(&(1..=PACED).collect::<Vec<_>>(), check_pacing);
 }
 
 #[test]

@@ -13,6 +13,11 @@ const HOUR_MS: u64 = 3_600_000;
 /// Rows of a tile at most: presence and stale bits of a column fit one 128-bit word.
 pub const TILE_ROWS_MAX: u32 = 128;
 
+/// Range of [`Options::commit_bytes_max`].
+pub(crate) const COMMIT_BYTES: (u64, u64) = (4 * KIB, 8 * MIB);
+/// Most of [`Options::commit_age_ms_max`].
+pub(crate) const COMMIT_AGE_MS_MAX: u64 = 1000;
+
 /// Simulations fill segments of a few blocks, so that many come and go in a short history.
 const SEGMENT_BYTES_MIN: u64 = 32 * KIB;
 
@@ -203,8 +208,8 @@ impl Options {
             ("block_bytes", self.block_bytes, block_max, block_max),
             ("segment_bytes", self.segment_bytes, SEGMENT_BYTES_MIN, 1024 * MIB),
             ("segment_bytes % block_bytes", self.segment_bytes % self.block_bytes.max(1), 0, 0),
-            ("commit_bytes_max", self.commit_bytes_max, 4 * KIB, 8 * MIB),
-            ("commit_age_ms_max", self.commit_age_ms_max, 0, 1000),
+            ("commit_bytes_max", self.commit_bytes_max, COMMIT_BYTES.0, COMMIT_BYTES.1),
+            ("commit_age_ms_max", self.commit_age_ms_max, 0, COMMIT_AGE_MS_MAX),
             ("log_backlog_bytes_max", self.log_backlog_bytes_max, 64 * KIB, 1024 * MIB),
             ("wal_segments_max", self.wal_segments_max.into(), 2, 1024),
             ("tile_rows", self.tile_rows.into(), 2, TILE_ROWS_MAX.into()),

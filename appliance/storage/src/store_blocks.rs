@@ -14,7 +14,7 @@ use crate::blocks::{Applied, DeleteError, SealedGroups};
 use crate::compaction::{Inputs, JobId, Outcome};
 use crate::effect::{Effect, FileError, FileOp, FileRequestId};
 use crate::names::FileName;
-use crate::options::Options;
+use crate::options::{COMMIT_AGE_MS_MAX, COMMIT_BYTES, Options};
 use crate::select;
 use crate::selection::{Rest, SelectError, SelectRequest, Selected};
 use crate::store::Store;
@@ -82,6 +82,13 @@ impl Store {
         self.options.adopt(options);
         self.blocks.configure(options);
         self.sweep_at = self.sweep_at.map(|at| at.min(Tick(0)));
+    }
+
+    /// From here on a commit closes at this age of its first row, or at this size; held within the
+    /// ranges of the options of those names.
+    pub fn pace(&mut self, commit_age_ms_max: u64, commit_bytes_max: u64) {
+        let bytes = commit_bytes_max.clamp(COMMIT_BYTES.0, COMMIT_BYTES.1);
+        self.log.pace(commit_age_ms_max.min(COMMIT_AGE_MS_MAX), bytes);
     }
 
     /// Newest deletion that is durable.

@@ -21,7 +21,7 @@ use crate::config::fields::discovery::{
     PUPPETDB, SD_FILTER, SELECTOR, STATIC,
 };
 use crate::config::fields::http::{AUTHORIZATION, BASIC_AUTH, HEADER, OAUTH2, TLS_CONFIG};
-use crate::config::fields::own::{CRESSET, LIMITS, OWNER_LIMIT, TIER};
+use crate::config::fields::own::{CORES, CRESSET, LIMITS, OWNER_LIMIT, PACING, TIER};
 use crate::config::fields::remote::{
     AZURE_AD, AZURE_IDENTITY, GOOGLE_IAM, METADATA, QUEUE, REMOTE_READ, REMOTE_WRITE, SIGV4,
 };
@@ -112,4 +112,6 @@ pub static TABLES: &[&Table] = &[
     &TIER,
     &LIMITS,
     &OWNER_LIMIT,
+    &CORES,
+    &PACING,
 ];

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use machine::plan::plan;
+use machine::plan::{Wanted, plan};
 use machine::topology::allowed;
 
 use crate::doctor::checkup::Check;
@@ -16,11 +16,13 @@ const CLOCK_KEEPERS: [&str; 4] = ["chronyd", "ntpd", "systemd-timesyn", "ptp4l"]
 #[must_use]
 pub fn examine(proc: &Path, sys: &Path) -> Vec<Check> {
     let cpus = allowed();
+    let planned = plan(&cpus, &Wanted::default());
+    let planned = planned.map_or_else(|error| error.to_string(), |plan| plan.to_string());
     let governor = read(sys, "devices/system/cpu/cpu0/cpufreq/scaling_governor");
     let pages = read(sys, "kernel/mm/transparent_hugepage/enabled");
     let synchronized = Path::new("/run/systemd/timesync/synchronized").exists();
     vec![
-        processors(cpus.len(), &plan(&cpus).to_string()),
+        processors(cpus.len(), &planned),
         frequency(governor.as_deref()),
         huge_pages(pages.as_deref()),
         clock(synchronized, keeper(proc).as_deref()),

@@ -10,6 +10,7 @@ use crate::host::lines::{LINES_MAX, number, read};
 
 const SECTOR_BYTES: f64 = 512.0;
 const MS_PER_SECOND: f64 = 1000.0;
+const MEGABIT_BYTES: f64 = 125_000.0;
 
 /// Columns of `/proc/diskstats` after the name: metric, help, factor; "" is not shown.
 const DISK: [(&str, &str, f64); 17] = [
@@ -92,8 +93,12 @@ const NETWORK: [(&str, &str); 16] = [
 /// `/proc/diskstats`: whole disks, no partitions.
 pub fn disks(text: &str, into: &mut Collected) {
     for line in text.lines().take(LINES_MAX) {
-        let mut words = line.split_ascii_whitespace().skip(2);
+        let mut words = line.split_ascii_whitespace();
+        let (major, minor) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
         let Some(device) = words.next().filter(|device| is_disk(device)) else { continue };
+        let help = "Info of /sys/block/<block_device>.";
+        let labels = [("device", device), ("major", major), ("minor", minor)];
+        into.gauge("node_disk_info", help, &labels, 1.0);
         for ((name, help, factor), word) in DISK.iter().zip(words) {
             let Some(value) = number(Some(word)) else { continue };
             let labels = [("device", device)];
@@ -134,6 +139,20 @@ pub fn network(text: &str, sys: &Path, into: &mut Collected) {
             let up = if state.trim() == "up" { 1.0 } else { 0.0 };
             let help = "Value is 1 if operstate is 'up', 0 otherwise.";
             into.gauge("node_network_up", help, &labels, up);
+        }
+        let property = |file: &str| {
+            let text = read(sys, &format!("class/net/{}/{file}", device.trim()));
+            number(text.as_deref().map(str::trim))
+        };
+        if let Some(bytes) = property("mtu") {
+            into.gauge("node_network_mtu_bytes", "Largest packet.", &labels, bytes);
+        }
+        if let Some(megabits) = property("speed") {
+            let bytes = megabits * MEGABIT_BYTES;
+            into.gauge("node_network_speed_bytes", "Speed of the interface.", &labels, bytes);
+        }
+        if let Some(carrier) = property("carrier") {
+            into.gauge("node_network_carrier", "Whether there is a link.", &labels, carrier);
         }
     }
 }

@@ -72,7 +72,13 @@ fn is_shown(place: &str, kind: &str) -> bool {
 }
 
 fn one(device: &str, place: &str, kind: &str, into: &mut Collected) {
-    let Ok(state) = statvfs(place) else { return };
+    let labels = [("device", device), ("fstype", kind), ("mountpoint", place)];
+    let state = statvfs(place);
+    let help = "Whether an error occurred while getting statistics for the given device.";
+    let failed = if state.is_ok() { 0.0 } else { 1.0 };
+    into.gauge("node_filesystem_device_error", help, &labels, failed);
+    let Ok(state) = state else { return };
+    // Later versions of node_exporter than Debian's have the label on all but the error.
     let labels =
         [("device", device), ("device_error", ""), ("fstype", kind), ("mountpoint", place)];
     let block = float(state.f_frsize);
@@ -125,6 +131,9 @@ mod tests {
         let text = collected.to_text();
         let labels = "device=\"/dev/x y\",device_error=\"\",fstype=\"ext4\",mountpoint=\"/\"";
         assert!(text.contains(&format!("node_filesystem_size_bytes{{{labels}}}")), "{text}");
-        assert!(!text.contains("/nonexistent"), "{text}");
+        let gone = "device=\"z\",fstype=\"xfs\",mountpoint=\"/nonexistent\"";
+        let failed = format!("node_filesystem_device_error{{{gone}}} 1\n");
+        assert!(text.contains(&failed), "{text}");
+        assert!(!text.contains("size_bytes{device=\"z\""), "{text}");
     }
 }

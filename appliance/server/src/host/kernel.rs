@@ -7,11 +7,17 @@ use crate::host::lines::{LINES_MAX, number};
 /// Ticks a second of the counters in `/proc/stat`; the kernel's interface fixes it.
 const TICKS_PER_SECOND: f64 = 100.0;
 
+/// Those of virtual machines, whose time `user` and `nice` hold too.
+const GUEST_MODES: [&str; 2] = ["user", "nice"];
 const MODES: [&str; 8] = ["user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal"];
 
 /// Keys of `/proc/meminfo` and the metrics they become; values are kilobytes unless the key counts
 /// pages.
-const MEMORY: [(&str, &str); 54] = [
+const MEMORY: [(&str, &str); 58] = [
+    ("HardwareCorrupted", "node_memory_HardwareCorrupted_bytes"),
+    ("CmaTotal", "node_memory_CmaTotal_bytes"),
+    ("CmaFree", "node_memory_CmaFree_bytes"),
+    ("Unaccepted", "node_memory_Unaccepted_bytes"),
     ("MemTotal", "node_memory_MemTotal_bytes"),
     ("MemFree", "node_memory_MemFree_bytes"),
     ("MemAvailable", "node_memory_MemAvailable_bytes"),
@@ -74,13 +80,7 @@ pub fn stat(text: &str, into: &mut Collected) {
         let mut words = line.split_ascii_whitespace();
         let Some(key) = words.next() else { continue };
         if let Some(cpu) = key.strip_prefix("cpu").filter(|cpu| !cpu.is_empty()) {
-            for (mode, ticks) in MODES.iter().zip(words) {
-                if let Some(ticks) = number(Some(ticks)) {
-                    let help = "Seconds the CPUs spent in each mode.";
-                    let labels = [("cpu", cpu), ("mode", mode)];
-                    into.counter("node_cpu_seconds_total", help, &labels, ticks / TICKS_PER_SECOND);
-                }
-            }
+            processor(cpu, words, into);
             continue;
         }
         let Some(value) = number(words.next()) else { continue };
@@ -109,6 +109,50 @@ pub fn stat(text: &str, into: &mut Collected) {
             }
             _ => {}
         }
+    }
+}
+
+/// The numbers of one processor's line.
+fn processor<'a>(cpu: &str, mut words: impl Iterator<Item = &'a str>, into: &mut Collected) {
+    let (name, help) = ("node_cpu_seconds_total", "Seconds the CPUs spent in each mode.");
+    for (mode, ticks) in MODES.iter().zip(words.by_ref()) {
+        if let Some(ticks) = number(Some(ticks)) {
+            let labels = [("cpu", cpu), ("mode", *mode)];
+            into.counter(name, help, &labels, ticks / TICKS_PER_SECOND);
+        }
+    }
+    let name = "node_cpu_guest_seconds_total";
+    let help = "Seconds the CPUs spent in guests (VMs) for each mode.";
+    for (mode, ticks) in GUEST_MODES.iter().zip(words) {
+        if let Some(ticks) = number(Some(ticks)) {
+            let labels = [("cpu", cpu), ("mode", *mode)];
+            into.counter(name, help, &labels, ticks / TICKS_PER_SECOND);
+        }
+    }
+}
+
+/// `/proc/schedstat`: time that tasks ran and waited, and how often they were let run.
+pub fn schedstat(text: &str, into: &mut Collected) {
+    for line in text.lines().take(LINES_MAX) {
+        let mut words = line.split_ascii_whitespace();
+        let Some(cpu) = words.next().and_then(|word| word.strip_prefix("cpu")) else { continue };
+        let numbers: Vec<f64> = words.filter_map(|word| number(Some(word))).collect();
+        let Some([running, waiting, slices]) = numbers.get(6..9) else { continue };
+        let values = [
+            ("node_schedstat_running_seconds_total", running / 1e9),
+            ("node_schedstat_waiting_seconds_total", waiting / 1e9),
+            ("node_schedstat_timeslices_total", *slices),
+        ];
+        for (name, value) in values {
+            into.counter(name, "Scheduler statistics of a processor.", &[("cpu", cpu)], value);
+        }
+    }
+}
+
+/// Files with one number each.
+pub fn single(name: &'static str, help: &'static str, text: Option<String>, into: &mut Collected) {
+    if let Some(value) = number(text.as_deref().map(str::trim)) {
+        into.gauge(name, help, &[], value);
     }
 }
 
@@ -165,6 +209,10 @@ pub fn pressure(resource: &str, text: &str, into: &mut Collected) {
                 "node_pressure_io_stalled_seconds_total",
                 "Total time in seconds no process could make progress due to IO congestion",
             ),
+            ("irq", "full") => (
+                "node_pressure_irq_stalled_seconds_total",
+                "Total time in seconds no process could make progress due to IRQ congestion",
+            ),
             _ => continue,
         };
         into.counter(name, help, &[], micros / 1e6);
@@ -218,18 +266,38 @@ mod tests {
 
     #[test]
     fn processors_are_counted_in_seconds() {
-        let text = "cpu  1 2 3\ncpu0 100 0 250 x\nintr 7 1 2\nctxt 9\nbtime 5\nsoftirq 1\n";
+        let text =
+            "cpu  1 2 3\ncpu0 100 0 250 x 0 0 0 0 50 0\nintr 7 1 2\nctxt 9\nbtime 5\nsoftirq 1\n";
         check(
             |into| stat(text, into),
             &[
                 "node_boot_time_seconds 5",
                 "node_context_switches_total 9",
+                "node_cpu_guest_seconds_total{cpu=\"0\",mode=\"nice\"} 0",
+                "node_cpu_guest_seconds_total{cpu=\"0\",mode=\"user\"} 0.5",
+                "node_cpu_seconds_total{cpu=\"0\",mode=\"iowait\"} 0",
+                "node_cpu_seconds_total{cpu=\"0\",mode=\"irq\"} 0",
                 "node_cpu_seconds_total{cpu=\"0\",mode=\"nice\"} 0",
+                "node_cpu_seconds_total{cpu=\"0\",mode=\"softirq\"} 0",
+                "node_cpu_seconds_total{cpu=\"0\",mode=\"steal\"} 0",
                 "node_cpu_seconds_total{cpu=\"0\",mode=\"system\"} 2.5",
                 "node_cpu_seconds_total{cpu=\"0\",mode=\"user\"} 1",
                 "node_intr_total 7",
             ],
         );
+    }
+
+    #[test]
+    fn processors_run_and_wait_in_seconds() {
+        check(
+            |into| schedstat("version 17\ncpu0 0 0 1 2 3 4 2500000000 500000000 9\n", into),
+            &[
+                "node_schedstat_running_seconds_total{cpu=\"0\"} 2.5",
+                "node_schedstat_timeslices_total{cpu=\"0\"} 9",
+                "node_schedstat_waiting_seconds_total{cpu=\"0\"} 0.5",
+            ],
+        );
+        check(|into| schedstat("cpu0 1 2\n", into), &[]);
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use exposition::metrics::Collected;
 
-use crate::host::lines::{LINES_MAX, number};
+use crate::host::lines::{LINES_MAX, float, number};
 
 /// Bytes of a page, in which the kernel counts socket memory.
 const PAGE_BYTES: f64 = 4096.0;
@@ -119,6 +119,42 @@ pub fn netstat(paired: &[String], snmp6: Option<&str>, into: &mut Collected) {
     }
 }
 
+/// `/proc/net/softnet_stat`: a line a processor, hexadecimal; the thirteenth column is its number
+/// where the kernel writes it.
+pub fn softnet(text: &str, into: &mut Collected) {
+    const COLUMNS: [(usize, &str, &str); 3] = [
+        (0, "node_softnet_processed_total", "Number of processed packets"),
+        (1, "node_softnet_dropped_total", "Number of dropped packets"),
+        (
+            2,
+            "node_softnet_times_squeezed_total",
+            "Number of times processing packets ran out of quota",
+        ),
+    ];
+    for (row, line) in text.lines().take(LINES_MAX).enumerate() {
+        let words: Vec<u64> = line
+            .split_ascii_whitespace()
+            .map_while(|word| u64::from_str_radix(word, 16).ok())
+            .collect();
+        let cpu = words.get(12).copied().unwrap_or(row as u64).to_string();
+        for (column, name, help) in COLUMNS {
+            if let Some(value) = words.get(column) {
+                into.counter(name, help, &[("cpu", &cpu)], float(*value));
+            }
+        }
+    }
+}
+
+/// `/proc/net/arp`: neighbours by interface.
+pub fn arp(text: &str, into: &mut Collected) {
+    for line in text.lines().skip(1).take(LINES_MAX) {
+        if let Some(device) = line.split_ascii_whitespace().nth(5) {
+            let help = "ARP entries by device";
+            into.gauge("node_arp_entries", help, &[("device", device)], 1.0);
+        }
+    }
+}
+
 /// `/proc/net/sockstat` and `/proc/net/sockstat6`
 pub fn sockstat(texts: &[String], into: &mut Collected) {
     let mut found = BTreeMap::new();
@@ -161,6 +197,25 @@ mod tests {
             assert!(text.contains(line), "{line} in {text}");
         }
         assert!(!text.contains("RtoMin"));
+    }
+
+    #[test]
+    fn packets_and_neighbours_are_counted() {
+        let mut into = Collected::default();
+        softnet("0000000a 00000001 00000002 0 0 0 0 0 0 0 0 0 00000003\n00000005 x\n", &mut into);
+        arp(
+            "IP address HW\n10.0.0.1 0x1 0x2 aa * eth0\n10.0.0.2 0x1 0x2 bb * eth0\nbad\n",
+            &mut into,
+        );
+        let text = into.to_text();
+        for line in [
+            "node_softnet_processed_total{cpu=\"3\"} 10\n",
+            "node_softnet_times_squeezed_total{cpu=\"3\"} 2\n",
+            "node_softnet_processed_total{cpu=\"1\"} 5\n",
+            "node_arp_entries{device=\"eth0\"} 2\n",
+        ] {
+            assert!(text.contains(line), "{line} in {text}");
+        }
     }
 
     #[test]

@@ -3,10 +3,11 @@
 //! Source: node_exporter's os and vmstat collectors; the same fields by default.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use exposition::metrics::Collected;
 
-use crate::host::lines::{LINES_MAX, number};
+use crate::host::lines::{LINES_MAX, number, read};
 
 /// Counters of `/proc/vmstat` that are shown.
 const VMSTAT: [&str; 7] = [
@@ -42,6 +43,28 @@ pub fn vmstat(text: &str, into: &mut Collected) {
         let shown = VMSTAT.iter().find(|name| name.strip_prefix("node_vmstat_") == Some(field));
         if let (Some(name), Some(value)) = (shown, number(Some(value))) {
             into.untyped(name, "Counter of virtual memory.", &[], value);
+        }
+    }
+}
+
+/// Sources of the clock that the kernel has, and the one in use.
+pub fn clock_sources(sys: &Path, into: &mut Collected) {
+    let file = |name: &str| read(sys, &format!("devices/system/clocksource/clocksource0/{name}"));
+    let both = [
+        (
+            "node_time_clocksource_available_info",
+            "Available clocksources read from '/sys/devices/system/clocksource'.",
+            file("available_clocksource"),
+        ),
+        (
+            "node_time_clocksource_current_info",
+            "Current clocksource read from '/sys/devices/system/clocksource'.",
+            file("current_clocksource"),
+        ),
+    ];
+    for (name, help, text) in both {
+        for source in text.unwrap_or_default().split_ascii_whitespace().take(LINES_MAX) {
+            into.gauge(name, help, &[("clocksource", source), ("device", "0")], 1.0);
         }
     }
 }

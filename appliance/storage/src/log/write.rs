@@ -160,6 +160,12 @@ impl LogWriter {
         }
     }
 
+    /// From here on a commit closes at this age of its first record, or at this size.
+    pub(crate) fn pace(&mut self, age_ms_max: u64, bytes_max: u64) {
+        self.commit_age_ms_max = age_ms_max;
+        self.commit_bytes_max = bytes_max;
+    }
+
     /// Largest body of a record that a segment holds.
     pub(crate) fn body_bytes_max(options: &Options) -> u64 {
         options.segment_bytes - options.block_bytes - RECORD_HEAD_BYTES_MAX

@@ -6,7 +6,8 @@ use crate::config::field::{Table, yes};
 pub static CRESSET: Table = Table {
     title: "cresset",
     type_name: "cresset",
-    doc: "Settings of this server. Each but `retention` and `limits` needs a restart.",
+    doc: "Settings of this server. All but `retention`, `limits` and `textfile_directory` need a \
+          restart.",
     parts: &[&[
         yes(
             "shards",
@@ -32,11 +33,67 @@ pub static CRESSET: Table = Table {
         ),
         yes("limits", "cresset.limits", "", "How much anybody may have; more is refused."),
         yes(
+            "cores",
+            "cresset.cores",
+            "by the machine",
+            "Which processors do what. The plan stands in the log, in `cresset doctor` and in \
+             cresset_core_role.",
+        ),
+        yes(
+            "pacing",
+            "cresset.pacing",
+            "",
+            "How far compaction and commits give way to a machine that strains.",
+        ),
+        yes(
+            "textfile_directory",
+            "text",
+            "",
+            "Files NAME.prom in it, as node_exporter's textfile collector reads them, are shown at \
+             /metrics/host. A relative path starts at the file's directory.",
+        ),
+        yes(
             "kernel_collectors",
             "list of text",
             "[sched, block, tcp, irq, mm, fs]",
             "What is counted in the kernel where it lets us; sys too: failed system calls, which \
              costs every system call of the machine about 80 ns.",
+        ),
+    ]],
+};
+
+/// `cresset.cores`
+pub static CORES: Table = Table {
+    title: "cresset.cores",
+    type_name: "cresset.cores",
+    doc: "Processors as the kernel lists them: `0-3,8`. What is left out is planned: by cores and \
+          their siblings, memory nodes, and which cores take the interrupts.",
+    parts: &[&[
+        yes("shards", "text", "by the machine", "Those of the shards, one each in turn."),
+        yes("service", "text", "by the machine", "Those of the log, queries and all else."),
+    ]],
+};
+
+/// `cresset.pacing`
+pub static PACING: Table = Table {
+    title: "cresset.pacing",
+    type_name: "cresset.pacing",
+    doc: "Bounds within which compaction's rate and the age of commits follow what commits, the \
+          disk, run queues and interrupts take. Equal bounds leave nothing to choose.",
+    parts: &[&[
+        yes(
+            "compaction_rate_min",
+            "size",
+            "4MiB",
+            "Bytes a second that compaction may always move; at least 1MiB.",
+        ),
+        yes("compaction_rate_max", "size", "1GiB", "Bytes a second at most; up to 16GiB."),
+        yes(
+            "commit_age_max",
+            "duration",
+            "100ms",
+            "How long a commit gathers rows at most while the disk is slow, 10ms to 1s: the most \
+             that a power cut may take. On a calm disk it is 10ms.",
         ),
     ]],
 };
