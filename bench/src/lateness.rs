@@ -1,24 +1,28 @@
-//! How late scrapes begin, from the histogram on the daemon's own page.
+//! How late scrapes begin, and how long commits take: histograms of the daemon's own page.
 
 use anyhow::Context as _;
 
 use crate::client;
 
-const BUCKETS: &str = "cresset_scrape_slot_lateness_seconds_bucket";
+/// How late scrapes begin.
+pub(crate) const LATE: &str = "cresset_scrape_slot_lateness_seconds";
+/// How long commits take.
+pub(crate) const COMMIT: &str = "cresset_wal_commit_duration_seconds";
 
 /// Cumulative counts by upper bound in seconds.
 #[derive(Clone, Debug)]
 pub(crate) struct Lateness(Vec<(f64, f64)>);
 
 impl Lateness {
-    /// What the server at `address` has counted so far.
-    pub(crate) fn read(address: &str) -> anyhow::Result<Lateness> {
-        Lateness::of_page(&client::get(address, "/metrics")?.body)
+    /// What the server at `address` has counted so far of a histogram, all shards together.
+    pub(crate) fn read(address: &str, histogram: &str) -> anyhow::Result<Lateness> {
+        Lateness::of_page(&client::get(address, "/metrics")?.body, histogram)
     }
 
-    fn of_page(page: &str) -> anyhow::Result<Lateness> {
+    fn of_page(page: &str, histogram: &str) -> anyhow::Result<Lateness> {
+        let start = format!("{histogram}_bucket");
         let mut buckets: Vec<(f64, f64)> = Vec::new();
-        for line in page.lines().filter(|line| line.starts_with(BUCKETS)) {
+        for line in page.lines().filter(|line| line.starts_with(&start)) {
             let le = line.split("le=\"").nth(1).and_then(|rest| rest.split('"').next());
             let le: f64 = le.and_then(|le| le.parse().ok()).context("a bucket has a bound")?;
             let count: f64 = line.rsplit(' ').next().and_then(|n| n.parse().ok()).unwrap_or(0.0);
@@ -38,6 +42,12 @@ impl Lateness {
             same.map_or(0.0, |(_, count)| *count)
         };
         Lateness(self.0.iter().map(|(bound, count)| (*bound, count - less(*bound))).collect())
+    }
+
+    /// Both together.
+    pub(crate) fn plus(&self, other: &Lateness) -> Lateness {
+        let pairs = self.0.iter().zip(&other.0);
+        Lateness(pairs.map(|((bound, count), (_, more))| (*bound, count + more)).collect())
     }
 
     /// An upper bound of a quantile, seconds.
@@ -64,8 +74,8 @@ mod tests {
         let page = |counts: [u32; 3]| {
             let bounds = ["0.001", "0.1", "+Inf"];
             let lines = bounds.iter().zip(counts);
-            let lines = lines.map(|(le, count)| format!("{BUCKETS}{{le=\"{le}\"}} {count}\n"));
-            Lateness::of_page(&lines.collect::<String>()).expect("a page")
+            let lines = lines.map(|(le, count)| format!("{LATE}_bucket{{le=\"{le}\"}} {count}\n"));
+            Lateness::of_page(&lines.collect::<String>(), LATE).expect("a page")
         };
         let passed = page([10, 30, 30]).since(&page([10, 10, 10]));
         assert!((passed.quantile(0.5) - 0.1).abs() < 1e-9);

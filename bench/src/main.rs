@@ -17,6 +17,7 @@ mod behaviour;
 mod client;
 mod config;
 mod flags;
+mod disturbance;
 mod lateness;
 mod fleet;
 mod process;
@@ -74,6 +75,23 @@ const SCENARIOS: &[Entry] = &[
         name: "differ",
         what: "random queries over random data: as Prometheus 2.42 (--queries N --seed S --from N)",
         run: scenario::differ::run,
+    },
+    Entry {
+        name: "disturbed",
+        what: "lateness and commits while others load disk and cores, with the controller and \
+               without (--targets N --series N --seconds N --rounds N --writers N)",
+        run: scenario::disturbed::run,
+    },
+    Entry {
+        name: "overhead",
+        what: "what the programs in the kernel cost, each and end to end \
+               (--rounds N --switches N --writes N --calls N)",
+        run: scenario::overhead::run,
+    },
+    Entry {
+        name: "host",
+        what: "CPU of a scrape of /metrics/host beside node_exporter (--scrapes N --rounds N)",
+        run: scenario::host::run,
     },
     Entry {
         name: "queries",

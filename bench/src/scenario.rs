@@ -2,6 +2,9 @@
 
 pub(crate) mod agree;
 pub(crate) mod crash;
+pub(crate) mod disturbed;
+pub(crate) mod host;
+pub(crate) mod overhead;
 pub(crate) mod power;
 pub(crate) mod differ;
 pub(crate) mod hostile;

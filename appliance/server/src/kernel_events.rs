@@ -67,6 +67,10 @@ impl KernelEvents {
     /// What was counted of `watched`; nothing when the thread does not answer in time.
     #[must_use]
     pub fn pressure(&self, watched: &Watched) -> Pressure {
+        if !self.questions.is_empty() {
+            // Others wait already, or the programs are being loaded: those are not kept out.
+            return Pressure::default();
+        }
         let (answer, answered) = bounded(1);
         let _ = self.questions.try_send(Question::Pressure(watched.clone(), answer));
         let counted = answered.recv_timeout(PRESSURE_TIMEOUT).unwrap_or_default();

@@ -11,7 +11,7 @@ use crate::behaviour::{Behaviour, HOSTILE};
 use crate::client;
 use crate::config::{Job, Target, write_config};
 use crate::fleet::Fleet;
-use crate::lateness::Lateness;
+use crate::lateness::{LATE, Lateness};
 use crate::process::{self, Server};
 use crate::serve::Targets;
 
@@ -43,7 +43,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
     let server = Server::start(&program, &config, &folder.path().join("data"))?;
     std::thread::sleep(WINDOW);
     let usage = server.usage()?;
-    println!("slot lateness of all targets: {}", Lateness::read(&server.address)?.text());
+    println!("slot lateness of all targets: {}", Lateness::read(&server.address, LATE)?.text());
     println!("resident {} MiB, at most {} MiB", usage.resident_bytes >> 20, usage.peak_bytes >> 20);
     ensure!(usage.peak_bytes <= RESIDENT_BYTES_MAX, "memory passed {RESIDENT_BYTES_MAX} bytes");
     check_healthy(&server)?;

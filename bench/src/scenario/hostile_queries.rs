@@ -11,7 +11,7 @@ use crate::client::{self, percent_encode};
 use crate::config::{Job, Target, write_config};
 use crate::flags::Flags;
 use crate::fleet::Fleet;
-use crate::lateness::Lateness;
+use crate::lateness::{LATE, Lateness};
 use crate::process::{self, Server};
 use crate::serve::{Targets, now_ms};
 
@@ -53,15 +53,15 @@ pub(crate) fn run(flags: &Flags) -> anyhow::Result<()> {
     let server = Server::start_with(&program, &config, &directory, &[&timeout])?;
     println!("{count} targets of {series} series every {INTERVAL_SECONDS} s");
     std::thread::sleep(Duration::from_secs(3 * INTERVAL_SECONDS));
-    let idle = Lateness::read(&server.address)?;
+    let idle = Lateness::read(&server.address, LATE)?;
     std::thread::sleep(Duration::from_secs(2 * INTERVAL_SECONDS));
-    let before = Lateness::read(&server.address)?;
+    let before = Lateness::read(&server.address, LATE)?;
     let quiet_bytes = server.usage()?.peak_bytes;
     println!("without queries: {}", before.since(&idle).text());
     for hostile in list() {
         ask(&server, &hostile)?;
     }
-    let passed = Lateness::read(&server.address)?.since(&before);
+    let passed = Lateness::read(&server.address, LATE)?.since(&before);
     let usage = server.usage()?;
     println!("with queries: {}", passed.text());
     println!(

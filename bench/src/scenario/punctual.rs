@@ -13,7 +13,7 @@ use crate::client::{self, percent_encode};
 use crate::config::{Job, Target, write_config};
 use crate::flags::Flags;
 use crate::fleet::Fleet;
-use crate::lateness::Lateness;
+use crate::lateness::{LATE, Lateness};
 use crate::past::Past;
 use crate::peers;
 use crate::process::Server;
@@ -75,9 +75,9 @@ fn during(
     server: &Server,
     work: impl FnOnce() -> anyhow::Result<String>,
 ) -> anyhow::Result<()> {
-    let before = Lateness::read(&server.address)?;
+    let before = Lateness::read(&server.address, LATE)?;
     let said = work()?;
-    let passed = Lateness::read(&server.address)?.since(&before);
+    let passed = Lateness::read(&server.address, LATE)?.since(&before);
     println!("{name}: {}{said}", passed.text());
     Ok(())
 }
