@@ -16,6 +16,8 @@ pub mod schema;
 pub mod config;
 pub mod expressions;
 pub mod memory;
+pub mod process;
+pub mod pushed;
 pub mod promql_parse;
 pub mod promql_pretty;
 pub mod promql_real;
@@ -26,6 +28,9 @@ pub mod dashboards;
 pub mod promqltest;
 pub mod federate;
 pub mod tsdb;
+
+pub mod openapi;
+pub mod remotewrite_receiver;
 
 pub mod random;
 pub mod naive;

@@ -32,6 +32,23 @@ pub fn validate(root: &Value, schema: &Value, value: &Value, place: &str) -> Opt
             return fault("does not match the pattern");
         }
     }
+    if let Some(fault) = any_of(root, schema, value, place) {
+        return Some(fault);
+    }
+    if schema["format"] == "date-time" && !value.as_str().is_some_and(is_date_time) {
+        return fault("is no time of RFC 3339");
+    }
+    let list = |name: &str| schema.get(name).and_then(Value::as_array).into_iter().flatten();
+    if let Some(name) =
+        list("required").find(|name| value.get(name.as_str().unwrap_or("")).is_none())
+    {
+        return fault(&format!("has no {name}"));
+    }
+    let items = value.as_array().map_or(0, Vec::len) as u64;
+    let bounds = (schema["minItems"].as_u64(), schema["maxItems"].as_u64());
+    if bounds.0.is_some_and(|min| items < min) || bounds.1.is_some_and(|max| max < items) {
+        return fault("has another number of items");
+    }
     match value {
         Value::Array(items) => items.iter().enumerate().find_map(|(at, item)| {
             validate(root, schema.get("items")?, item, &format!("{place}/{at}"))
@@ -47,6 +64,29 @@ pub fn validate(root: &Value, schema: &Value, value: &Value, place: &str) -> Opt
         }),
         _ => None,
     }
+}
+
+/// Why `value` is valid by none, or by several, of the schemas it has the choice of.
+fn any_of(root: &Value, schema: &Value, value: &Value, place: &str) -> Option<String> {
+    for (name, most) in [("anyOf", usize::MAX), ("oneOf", 1)] {
+        let Some(choices) = schema.get(name).and_then(Value::as_array) else { continue };
+        let faults: Vec<String> =
+            choices.iter().filter_map(|choice| validate(root, choice, value, place)).collect();
+        let valid = choices.len() - faults.len();
+        if valid == 0 {
+            return Some(format!("{place}: is none of: {}", faults.join("; ")));
+        }
+        if most < valid {
+            return Some(format!("{place}: is {valid} of {name} at once"));
+        }
+    }
+    None
+}
+
+/// `2026-12-01T10:00:00.5Z` or with an offset.
+fn is_date_time(text: &str) -> bool {
+    let form = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)";
+    GoRegex::anchored(form).is_ok_and(|form| form.is_match(text))
 }
 
 fn has_type(schema: &Value, value: &Value) -> bool {
@@ -84,6 +124,30 @@ mod tests {
             "items": {"$ref": "#/$defs/a%20b"},
         });
         assert_eq!(validate(&root, &root, &value, "").as_deref(), expected);
+    }
+
+    #[test]
+    fn choices_and_what_must_be_there_are_looked_at() {
+        let root = json!({
+            "type": "object",
+            "required": ["a"],
+            "properties": {
+                "a": {"type": "array", "minItems": 2, "maxItems": 2, "items": {
+                    "oneOf": [{"type": "number"}, {"type": "string"}],
+                }},
+                "t": {"type": "string", "format": "date-time"},
+            },
+        });
+        let check = |value: Value, expected: Option<&str>| {
+            assert_eq!(validate(&root, &root, &value, "").as_deref(), expected);
+        };
+        check(json!({"a": [1, "b"], "t": "2026-12-01T10:00:00.5Z"}), None);
+        check(json!({}), Some(": {} has no \"a\""));
+        check(json!({"a": [1]}), Some("/a: [1] has another number of items"));
+        check(json!({"a": [1, 2], "t": "x"}), Some("/t: \"x\" is no time of RFC 3339"));
+        let none = "/a/1: is none of: /a/1: null is not of type \"number\"; \
+                    /a/1: null is not of type \"string\"";
+        check(json!({"a": [1, null]}), Some(none));
     }
 
     #[test]

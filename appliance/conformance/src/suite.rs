@@ -4,8 +4,8 @@ use std::path::Path;
 
 use crate::report::{Known, Report};
 use crate::{
-    compliance, config, dashboards, exposition, federate, openmetrics, promql_parse, promql_pretty,
-    promql_real, promqltest, protobuf, relabel, tsdb,
+    compliance, config, dashboards, exposition, federate, openapi, openmetrics, promql_parse,
+    promql_pretty, promql_real, promqltest, protobuf, relabel, remotewrite_receiver, tsdb,
 };
 
 /// A suite: public cases and how they are judged.
@@ -35,6 +35,8 @@ pub const SUITES: &[Suite] = &[
     Suite { name: "promqltest", run: promqltest::run, known: &[] },
     Suite { name: "federate", run: federate::run, known: &[] },
     Suite { name: "tsdb", run: tsdb::run, known: &[] },
+    Suite { name: "openapi", run: openapi::run, known: openapi::KNOWN },
+    Suite { name: "remotewrite_receiver", run: remotewrite_receiver::run, known: &[] },
 ];
 
 /// The suite of this name.
