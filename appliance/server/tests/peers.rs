@@ -209,6 +209,20 @@ fn promtool_asks() {
     assert!(run(&["query", "range", &url, "up", "--step=1s"]).contains("=>"));
     assert!(run(&["query", "series", &url, "--match=up"]).contains("job"));
     assert!(run(&["query", "labels", &url, "job"]).contains("host"));
+    let to = format!("--url={url}");
+    // It evaluates a rule by our answers and makes blocks of them.
+    server.wait_for_value("min(count_over_time(up[1m]))", |count| 3.0 <= count);
+    let rules = directory.path().join("rules.yml");
+    let rule = "groups: [{name: a, rules: [{record: 'ups', expr: 'sum(up)'}]}]\n";
+    std::fs::write(&rules, rule).expect("write the rules");
+    let made = directory.path().join("made");
+    let now = machine::clock::now().wall.0 / 1000;
+    let (start, end) = (format!("--start={}", now - 10), format!("--end={now}"));
+    let (rules, into) = (rules.display().to_string(), format!("--output-dir={}", made.display()));
+    let interval = "--eval-interval=1s";
+    run(&["tsdb", "create-blocks-from", "rules", &to, &start, &end, &into, interval, &rules]);
+    let list = run(&["tsdb", "list", &made.display().to_string()]);
+    assert!(1 < list.lines().count(), "{list}");
 }
 
 /// Bytes of an answer that is no text.

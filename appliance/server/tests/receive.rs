@@ -8,7 +8,7 @@ use remote::protobuf_write::Writer;
 use remote::snappy::deflate;
 use rustix::process::Signal;
 
-use crate::server::{DEADLINE_MS, Server, line_with};
+use crate::server::{DEADLINE_MS, Server, line_with, request};
 
 #[path = "process/server.rs"]
 mod server;
@@ -141,6 +141,19 @@ fn written(head: &str, what: &str) -> Option<u64> {
     head.lines().find_map(|line| line.strip_prefix(&name)?.trim().parse().ok())
 }
 
+/// What was pushed beside samples is answered.
+#[track_caller]
+fn check_beside(address: SocketAddr) {
+    let check = |path: &str, part: &str| {
+        let (status, body) = request(address, "GET", path).expect("an answer");
+        assert!(status == 200 && body.contains(part), "{part:?} in {body}");
+    };
+    let exemplar = r#""exemplars":[{"labels":{"trace_id":"t"},"value":"1","#;
+    check("/api/v1/query_exemplars?query=requests_total", exemplar);
+    let metadata = r#""requests_total":[{"type":"counter","unit":"","help":"Requests."}]"#;
+    check("/api/v1/metadata?metric=requests_total", metadata);
+}
+
 #[test]
 fn both_versions_are_stored_and_survive_a_kill() {
     let directory = tempfile::tempdir().expect("directory");
@@ -194,6 +207,7 @@ fn both_versions_are_stored_and_survive_a_kill() {
     assert_eq!((status, body.as_str()), (204, ""));
     let counts = ["samples", "histograms", "exemplars"].map(|what| written(&head, what));
     assert_eq!(counts, [Some(2), Some(1), Some(1)]);
+    check_beside(server.address);
     server.end(Signal::KILL);
     for signal in [Signal::TERM, Signal::KILL] {
         let again = Server::start(directory.path(), &[ON]);
