@@ -768,7 +768,7 @@ impl Recovery {
                 Ok(())
             }
             Kind::Cells => {
-                let columns = |group| store.columns(group);
+                let columns = |group| store.columns_of(group);
                 if let Some(row) = self.decoder.cells(body, columns)? {
                     let made = store.replay_cells(&row, EPOCH_BEFORE, position);
                     self.report.rows += u64::from(made);
@@ -777,7 +777,7 @@ impl Recovery {
             }
             kind @ (Kind::Row | Kind::FullRow) => {
                 let full = kind == Kind::FullRow;
-                let columns = |group| store.columns(group);
+                let columns = |group| store.columns_of(group);
                 if let Some(row) = self.decoder.row(body, full, columns)? {
                     self.report.rows += u64::from(store.replay(&row, EPOCH_BEFORE, position));
                 }

@@ -307,7 +307,12 @@ impl Store {
     /// Number of columns of `group`, dropped ones included; 0 when it is unknown.
     #[must_use]
     pub fn columns(&self, group: GroupId) -> usize {
-        self.found(group).map_or(0, |group| group.columns.len())
+        self.columns_of(group).unwrap_or(0)
+    }
+
+    /// Number of columns of a group that is known.
+    pub(crate) fn columns_of(&self, group: GroupId) -> Option<usize> {
+        Some(self.found(group)?.columns.len())
     }
 
     fn found(&self, group: GroupId) -> Option<&Group> {

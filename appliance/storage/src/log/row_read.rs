@@ -43,8 +43,8 @@ impl Decoder {
         self.states.clear();
     }
 
-    /// The row of `body`; `columns` gives the number of columns of a group, 0 when it is unknown.
-    /// `Ok(None)`: a row of an unknown group, which is skipped.
+    /// The row of `body`; `columns` gives the number of columns of a group, nothing when it is
+    /// unknown. `Ok(None)`: a row of an unknown group, which is skipped.
     ///
     /// # Errors
     /// What does not check.
@@ -52,14 +52,11 @@ impl Decoder {
         &mut self,
         body: &[u8],
         full: bool,
-        columns: impl Fn(GroupId) -> usize,
+        columns: impl Fn(GroupId) -> Option<usize>,
     ) -> Result<Option<Row<'_>>, &'static str> {
         let mut cursor = Cursor::new(body);
         let group = read_row_group(&mut cursor).ok_or("row is cut short")?;
-        let columns = columns(GroupId(group));
-        if columns == 0 {
-            return Ok(None);
-        }
+        let Some(columns) = columns(GroupId(group)) else { return Ok(None) };
         let state = self.states.entry(group).or_default();
         if full {
             state.slot = 0;
@@ -92,14 +89,11 @@ impl Decoder {
     pub(crate) fn cells(
         &mut self,
         body: &[u8],
-        columns: impl Fn(GroupId) -> usize,
+        columns: impl Fn(GroupId) -> Option<usize>,
     ) -> Result<Option<Row<'_>>, &'static str> {
         let mut cursor = Cursor::new(body);
         let group = read_row_group(&mut cursor).ok_or("row is cut short")?;
-        let columns = columns(GroupId(group));
-        if columns == 0 {
-            return Ok(None);
-        }
+        let Some(columns) = columns(GroupId(group)) else { return Ok(None) };
         let part = &mut self.part;
         part.cells.reset(columns);
         part.codes.clear();

@@ -84,7 +84,7 @@ proptest! {
             if full {
                 decoder.reset();
             }
-            let found = decoder.row(&body, full, |_| COLUMNS).unwrap().unwrap();
+            let found = decoder.row(&body, full, |_| Some(COLUMNS)).unwrap().unwrap();
             let head = (found.slot, found.timestamp, found.rank);
             prop_assert_eq!(head, (row.slot, row.timestamp, row.rank));
             prop_assert_eq!(bits(found.cells), bits(&cells));
@@ -98,7 +98,7 @@ proptest! {
     ) {
         let mut decoder = Decoder::default();
         for body in bodies {
-            let _ = decoder.row(&body, full, |_| COLUMNS);
+            let _ = decoder.row(&body, full, |_| Some(COLUMNS));
         }
     }
 }

@@ -337,3 +337,21 @@ fn a_store_whose_only_catalog_is_damaged_or_gone_does_not_open() {
         assert_eq!(refused, OpenError::Catalog { catalogs: found });
     }
 }
+
+#[test]
+fn a_row_without_cells_before_the_first_column_costs_no_later_row() {
+    let mut world = World::new(Options::default());
+    world.row(1, START_MS, Rank::Owner, &[]).unwrap();
+    for number in 1..4 {
+        let cells = [("up", Cell::Present(number as f64))];
+        world.row(1, START_MS + number * 1000, Rank::Owner, &cells).unwrap();
+    }
+    // The log alone is written: the catalog knows no column yet.
+    world.advance_ms(50);
+    while world.prepare() || world.commit(true) {}
+    let before = world.contents();
+    assert_eq!(before.values().map(std::collections::BTreeMap::len).sum::<usize>(), 3);
+    let again = World::open(world.options.clone(), world.disk.clone()).unwrap();
+    assert_eq!(again.report.damages, Vec::<String>::new());
+    assert_eq!(again.contents(), before);
+}
