@@ -38,7 +38,9 @@ fn metric_json(key: &str, labels: &Labels, value: &Value) -> Json {
 
 fn value_json(value: &Value) -> Json {
     match value {
-        Value::Number(number) => json!({ "value": float(*number) }),
+        Value::Number(number) | Value::Least(number) | Value::Largest(number) => {
+            json!({ "value": float(*number) })
+        }
         Value::Histogram { buckets, sum, count, .. } => {
             let bucket = |(bound, count): &(f64, u64)| {
                 let count = count.to_string();

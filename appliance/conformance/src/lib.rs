@@ -28,6 +28,7 @@ pub mod dashboards;
 pub mod promqltest;
 pub mod federate;
 pub mod tsdb;
+pub mod downsample;
 
 pub mod openapi;
 pub mod remotewrite_receiver;

@@ -4,8 +4,9 @@ use std::path::Path;
 
 use crate::report::{Known, Report};
 use crate::{
-    compliance, config, dashboards, exposition, federate, openapi, openmetrics, promql_parse,
-    promql_pretty, promql_real, promqltest, protobuf, relabel, remotewrite_receiver, tsdb,
+    compliance, config, dashboards, downsample, exposition, federate, openapi, openmetrics,
+    promql_parse, promql_pretty, promql_real, promqltest, protobuf, relabel, remotewrite_receiver,
+    tsdb,
 };
 
 /// A suite: public cases and how they are judged.
@@ -37,6 +38,7 @@ pub const SUITES: &[Suite] = &[
     Suite { name: "tsdb", run: tsdb::run, known: &[] },
     Suite { name: "openapi", run: openapi::run, known: openapi::KNOWN },
     Suite { name: "remotewrite_receiver", run: remotewrite_receiver::run, known: &[] },
+    Suite { name: "downsample", run: downsample::run, known: &[] },
 ];
 
 /// The suite of this name.

@@ -11,13 +11,15 @@ use ::tsdb::files::FileRead;
 use ::tsdb::index::postings::check_postings;
 use ::tsdb::merge::{BlockSource, Selection, SeriesStream};
 use ::tsdb::sample::Value;
+use ::tsdb::windows::WindowStream;
 use anyhow::{Context, Result};
 use model::label_set::Builder;
 use model::samples::Samples;
 use model::time::TimestampMs;
 use serde::Deserialize;
 use storage::block::reference::BlockRef;
-use storage::compaction::{Aggregate as OurAggregate, BlockSummary};
+use storage::compact::downsample::AggregateChunk;
+use storage::compaction::{Aggregate as OurAggregate, BlockSummary, Resolution};
 use storage::import::BlockImport;
 use storage::names::FileName;
 use storage::selection::{SelectRequest, TileCache};
@@ -68,6 +70,7 @@ pub fn run(directory: &Path) -> Result<Vec<Report>> {
             let case = format!("{name}, block {block}");
             report.count(format!("{case}: every sample"), every_sample(&path, &block));
             report.count(format!("{case}: through ours"), through_ours(&path, &block));
+            report.count(format!("{case}: as windows"), as_windows(&path, &block));
         }
     }
     report.count("snapshot: counts", counts(&snapshot));
@@ -185,7 +188,7 @@ fn through_ours(path: &Path, name: &str) -> Result<(), String> {
         while let Some(labels) = stream.next_series().map_err(text)? {
             symbols.extend(labels.iter().flat_map(|(name, value)| [name.into(), value.into()]));
         }
-        let mut import = BlockImport::new(1, symbols, 0);
+        let mut import = BlockImport::new(1, Resolution::Raw, symbols, 0);
         let mut stream = stream_of(&block, aggregate)?;
         while let Some(labels) = stream.next_series().map_err(text)? {
             while let Some(sample) = stream.next_sample().map_err(text)? {
@@ -195,7 +198,8 @@ fn through_ours(path: &Path, name: &str) -> Result<(), String> {
             import.series(&labels);
         }
         let summary = import.finish().ok_or("no samples")?;
-        let found = read_ours(summary, OneFile(import.take().1))?;
+        let file = OneFile(import.take().1);
+        let found = read_ours(summary, &file, OurAggregate::default())?;
         if found != expected {
             return Err(format!("{aggregate:?}: read {} series otherwise", found.len()));
         }
@@ -203,22 +207,78 @@ fn through_ours(path: &Path, name: &str) -> Result<(), String> {
     Ok(())
 }
 
-fn read_ours(summary: BlockSummary, file: OneFile) -> Result<Found, String> {
+/// A downsampled block, imported as it is, has its aggregates; its counters rise as they do.
+fn as_windows(path: &Path, name: &str) -> Result<(), String> {
+    let block = block_at(path, name)?;
+    let resolution_ms = block.meta().thanos.as_ref().map_or(0, |thanos| thanos.resolution_ms);
+    let resolution = Resolution::of_ms(resolution_ms).ok_or("resolution is not known")?;
+    if resolution == Resolution::Raw {
+        return Ok(());
+    }
+    let mut symbols: BTreeSet<Box<str>> = BTreeSet::new();
+    let mut scan = block.series().map_err(text)?;
+    while let Some(entry) = scan.read().map_err(text)? {
+        symbols.extend(entry.labels.iter().flat_map(|(name, value)| [name.into(), value.into()]));
+    }
+    let mut import = BlockImport::new(1, resolution, symbols, 0);
+    let mut stream = WindowStream::open(&block).map_err(text)?;
+    while let Some((labels, chunks)) = stream.next_series().map_err(text)? {
+        let chunk = |aggregates| AggregateChunk { aggregates };
+        import.windows(&labels, &chunks.into_iter().map(chunk).collect::<Vec<_>>());
+    }
+    let summary = import.finish().ok_or("no samples")?;
+    let file = OneFile(import.take().1);
+    for (theirs, ours) in [
+        (Aggregate::Count, OurAggregate::Count),
+        (Aggregate::Sum, OurAggregate::Sum),
+        (Aggregate::Min, OurAggregate::Min),
+        (Aggregate::Max, OurAggregate::Max),
+        (Aggregate::Counter, OurAggregate::Counter),
+    ] {
+        let expected = floats(stream_of(&block, Some(theirs))?)?;
+        let found = read_ours(summary, &file, ours)?;
+        let is_same = match theirs {
+            Aggregate::Counter => rises(&found) == rises(&expected),
+            _ => found == expected,
+        };
+        if !is_same {
+            return Err(format!("{theirs:?}: {found:?}, not {expected:?}"));
+        }
+    }
+    Ok(())
+}
+
+/// How much each series rises from sample to sample.
+fn rises(found: &Found) -> Vec<(&String, Vec<(i64, f64)>)> {
+    let of = |values: &Vec<(i64, u64)>| {
+        let pairs = values.windows(2);
+        pairs
+            .map(|pair| (pair[1].0, f64::from_bits(pair[1].1) - f64::from_bits(pair[0].1)))
+            .collect()
+    };
+    found.iter().map(|(series, values)| (series, of(values))).collect()
+}
+
+fn read_ours(
+    summary: BlockSummary,
+    file: &OneFile,
+    aggregate: OurAggregate,
+) -> Result<Found, String> {
     let request = SelectRequest {
         matchers: Vec::new(),
         after: TimestampMs::MIN,
         until: TimestampMs::MAX,
         series_max: usize::MAX - 1,
-        aggregate: OurAggregate::default(),
+        aggregate,
     };
     let block = Arc::new(BlockRef::new(0, summary, Arc::from([])));
     let mut cache = TileCache::default();
-    let selected = block.select(&file, &mut cache.blocks, &request);
+    let selected = block.select(file, &mut cache.blocks, &request);
     let mut found = Found::new();
     for series in selected.map_err(|error| error.to_string())? {
         let mut samples = Samples::default();
         let (after, until) = (request.after, request.until);
-        let decoded = series.decode(&file, &mut cache, after, until, &mut samples);
+        let decoded = series.decode(file, &mut cache, after, until, &mut samples);
         decoded.map_err(|error| error.to_string())?;
         let values = samples.values.iter().map(|value| value.to_bits());
         let pairs = samples.timestamps_ms.iter().copied().zip(values).collect();

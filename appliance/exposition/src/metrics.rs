@@ -20,7 +20,7 @@ use crate::number::format_shortest;
 pub type Labels = Vec<(String, String)>;
 
 /// Families by name, samples by labels. Adding a sample that is there sums, so that the counts of
-/// shards become one.
+/// shards become one; of extremes the least or largest stays.
 #[derive(Clone, Debug, Default)]
 pub struct Collected {
     families: BTreeMap<&'static str, Family>,
@@ -43,6 +43,10 @@ pub struct Family {
 pub enum Value {
     /// Of a counter, a gauge, or nobody says what.
     Number(f64),
+    /// The least that anybody told.
+    Least(f64),
+    /// The largest that anybody told.
+    Largest(f64),
     /// Of a histogram.
     Histogram {
         /// Cumulative, by finite upper bound.
@@ -121,6 +125,16 @@ impl Collected {
     pub fn memory(&mut self, purpose: &str, bytes: u64) {
         let help = "Bytes of memory by purpose.";
         self.gauge("cresset_memory_bytes", help, &[("purpose", purpose)], bytes as f64);
+    }
+
+    /// Lowers the gauge `name` to `value`.
+    pub fn least(&mut self, name: &'static str, help: &'static str, value: f64) {
+        self.add(name, MetricType::Gauge, help, Labels::new(), Value::Least(value));
+    }
+
+    /// Raises the gauge `name` to `value`.
+    pub fn largest(&mut self, name: &'static str, help: &'static str, value: f64) {
+        self.add(name, MetricType::Gauge, help, Labels::new(), Value::Largest(value));
     }
 
     /// Adds `value` to `name`, of which nobody said what it is, with `labels`.
@@ -281,6 +295,8 @@ impl Value {
     fn add(&mut self, name: &str, other: &Value) {
         match (self, other) {
             (Value::Number(number), Value::Number(more)) => *number += more,
+            (Value::Least(least), Value::Least(other)) => *least = least.min(*other),
+            (Value::Largest(largest), Value::Largest(other)) => *largest = largest.max(*other),
             (
                 Value::Histogram { buckets, sum, count, .. },
                 Value::Histogram { buckets: more, sum: more_sum, count: more_count, .. },
@@ -309,7 +325,9 @@ impl Value {
 
     fn write(&self, text: &mut String, name: &str, labels: &Labels) {
         match self {
-            Value::Number(value) => write_sample(text, name, "", labels, None, *value),
+            Value::Number(value) | Value::Least(value) | Value::Largest(value) => {
+                write_sample(text, name, "", labels, None, *value);
+            }
             Value::Summary { quantiles, sum, count } => {
                 for (quantile, value) in quantiles {
                     write_sample(text, name, "", labels, Some(("quantile", *quantile)), *value);
@@ -388,10 +406,16 @@ mod tests {
         let mut all = shard.clone();
         all.merge(&shard);
         all.gauge("c", "Three.", &[], f64::INFINITY);
+        for value in [2.0, 1.0, 3.0] {
+            all.least("d", "Four.", value);
+            all.largest("e", "Five.", value);
+        }
         let expected = concat!(
             "# HELP a_total Ones.\n# TYPE a_total counter\na_total{x=\"1\",y=\"2\"} 6\n",
             "# HELP b Two\\nlines \\\\.\n# TYPE b gauge\nb{path=\"a\\\"b\\\\\\n\"} 3\n",
             "# HELP c Three.\n# TYPE c gauge\nc +Inf\n",
+            "# HELP d Four.\n# TYPE d gauge\nd 1\n",
+            "# HELP e Five.\n# TYPE e gauge\ne 3\n",
         );
         assert_eq!(all.to_text(), expected);
     }

@@ -14,6 +14,7 @@ use exposition::metrics::Collected;
 use scrape::target::TargetSpec;
 use shard::effect::Answer;
 use shard::event::Question;
+use storage::leases::{ShardUsage, deal};
 use storage::options::Options as StorageOptions;
 use storage::tile_read::TileRead;
 use thiserror::Error;
@@ -212,8 +213,29 @@ impl Handle {
     /// The first shard's that did not answer.
     pub fn configure(&self, options: &StorageOptions, timeout: Duration) -> Result<(), AskError> {
         let shards = u32::try_from(self.shards.len()).unwrap_or(u32::MAX);
-        let share = options.clone().share(shards);
-        self.ask_all(&Question::Configure(Box::new(share)), timeout).map(drop)
+        let options = StorageOptions { shards, ..options.clone() };
+        self.ask_all(&Question::Configure(Box::new(options)), timeout).map(drop)
+    }
+
+    /// Deals the limits of `options` that are for all shards together to those that need them.
+    ///
+    /// # Errors
+    /// The first shard's that did not answer; it goes by what it was dealt before.
+    pub fn deal(&self, options: &StorageOptions, timeout: Duration) -> Result<(), AskError> {
+        if self.shards.len() < 2 || !options.deals() {
+            return Ok(());
+        }
+        let usage = |answer| match answer {
+            Answer::Usage(usage) => Some(*usage),
+            _ => None,
+        };
+        let answers = self.ask_all(&Question::Usage, timeout)?;
+        let usages: Vec<ShardUsage> = answers.into_iter().filter_map(usage).collect();
+        for (shard, leases) in deal(options, &usages).into_iter().enumerate() {
+            let receiver = self.post(shard, Question::Lease(Box::new(leases)))?;
+            wait(shard, &receiver, timeout)?;
+        }
+        Ok(())
     }
 
     /// Reads the tile files of one shard, from any thread.

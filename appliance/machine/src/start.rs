@@ -178,7 +178,8 @@ struct Recovering {
 impl Boot {
     fn storage_options(&self, number: u32) -> StorageOptions {
         let block_bytes = self.description.block_bytes;
-        let share = self.options.storage.clone().share(self.description.shards);
+        let share =
+            StorageOptions { shards: self.description.shards, ..self.options.storage.clone() };
         StorageOptions { shard: number, block_bytes, ..share }
     }
 

@@ -17,6 +17,9 @@ pub struct Samples {
     pub histograms: Vec<(u32, Arc<NativeHistogram>)>,
     /// Start timestamps (milliseconds, 0 unknown), one a sample, or empty when none is known.
     pub start_timestamps_ms: Vec<i64>,
+    /// How many samples each one stands for, where some were downsampled and their sums are asked
+    /// for; else empty, and each stands for itself.
+    pub counts: Vec<f64>,
 }
 
 impl Samples {
@@ -26,13 +29,14 @@ impl Samples {
         self.values.clear();
         self.histograms.clear();
         self.start_timestamps_ms.clear();
+        self.counts.clear();
     }
 
     /// Bytes of the arrays; histograms, which the store may share, by their handles.
     #[must_use]
     pub fn heap_bytes(&self) -> u64 {
-        let floats = self.timestamps_ms.len() + self.values.len() + self.start_timestamps_ms.len();
-        (floats * 8 + self.histograms.len() * 16) as u64
+        let floats = self.timestamps_ms.len() + self.values.len() + self.counts.len();
+        ((floats + self.start_timestamps_ms.len()) * 8 + self.histograms.len() * 16) as u64
     }
 
     /// Number of samples.
@@ -52,6 +56,7 @@ impl Samples {
         self.timestamps_ms.truncate(samples);
         self.values.truncate(samples);
         self.start_timestamps_ms.truncate(samples);
+        self.counts.truncate(samples);
         let kept = self.histograms.partition_point(|(at, _)| (*at as usize) < samples);
         self.histograms.truncate(kept);
     }
@@ -71,9 +76,7 @@ impl Samples {
             settled.push_from(self, start + at);
         }
         self.truncate(start);
-        for at in 0..settled.len() {
-            self.push_from(&settled, at);
-        }
+        self.append(&settled);
     }
 
     /// Keeps of the samples from `start` on those whose time fulfils `keep`.
@@ -88,8 +91,24 @@ impl Samples {
             }
         }
         self.truncate(start);
-        for at in 0..kept.len() {
-            self.push_from(&kept, at);
+        self.append(&kept);
+    }
+
+    /// Takes the samples from `start` on away and gives them.
+    #[must_use]
+    pub fn split_off(&mut self, start: usize) -> Samples {
+        let mut rest = Samples::default();
+        for at in start..self.len() {
+            rest.push_from(self, at);
+        }
+        self.truncate(start);
+        rest
+    }
+
+    /// Appends the samples of `other`.
+    pub fn append(&mut self, other: &Samples) {
+        for at in 0..other.len() {
+            self.push_from(other, at);
         }
     }
 
@@ -101,6 +120,7 @@ impl Samples {
         if let Some(started) = from.start_timestamps_ms.get(at) {
             self.start_timestamps_ms.push(*started);
         }
+        self.counts.extend(from.counts.get(at));
         if let Ok(found) = from.histograms.binary_search_by_key(&at, |(at, _)| *at as usize) {
             self.histograms.push((to, Arc::clone(&from.histograms[found].1)));
         }

@@ -72,13 +72,16 @@ mod tests {
 
     #[test]
     fn a_range_is_read_by_what_its_function_makes_of_it() {
-        use WindowValue::{Average, Max, Min, Sum};
+        use WindowValue::{Average, Counter, Max, Min, Sum};
         check(
             "sum_over_time(x[5m]) + min_over_time(x[5m]) + max_over_time(x[5m])",
             &[Sum, Min, Max],
         );
-        check("avg_over_time(x[5m]) + rate(x[5m]) + x", &[Average]);
-        check("min_over_time(x[5m:1m])", &[Average]);
+        check("avg_over_time(x[5m]) + count_over_time(x[5m])", &[Sum]);
+        check("rate(x[5m]) + irate(x[5m]) + resets(x[5m])", &[Counter]);
+        check("stddev_over_time(x[5m]) + deriv(x[5m]) + x", &[Average]);
+        check("min_over_time(x[5m:1m]) + increase((x)[5m:1m])", &[Min, Counter]);
+        check("sum_over_time(x[5m:1m]) + rate((x + 1)[5m:1m])", &[Average]);
         check("max_over_time(sum_over_time(x[5m])[1h:1m])", &[Sum]);
     }
 }

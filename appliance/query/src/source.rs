@@ -19,12 +19,14 @@ pub enum WindowValue {
     /// What stands nearest to the samples: their mean.
     #[default]
     Average,
-    /// Their sum, for `sum_over_time`.
+    /// Their sum, and how many they are: for `sum_over_time`, `avg_over_time`, `count_over_time`.
     Sum,
     /// The least, for `min_over_time`.
     Min,
     /// The largest, for `max_over_time`.
     Max,
+    /// A counter that rises as theirs does, for `rate` and its like.
+    Counter,
 }
 
 /// What one selector asks for.

@@ -59,6 +59,8 @@ const CONFIGURE_TIMEOUT: Duration = Duration::from_secs(10);
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 /// How often recovery says how far it is.
 const PROGRESS_INTERVAL: Duration = Duration::from_secs(5);
+/// Longest wait for what the shards use of what is limited.
+const DEAL_TIMEOUT: Duration = Duration::from_secs(2);
 /// Longest wait for what the shards have to say of scrapes.
 const NOTICES_TIMEOUT: Duration = Duration::from_secs(2);
 /// Longest wait for the shards' open commits at the end; a commit takes milliseconds, and systemd
@@ -170,7 +172,8 @@ pub fn run(flags: &Flags) -> anyhow::Result<()> {
         stopping,
     })?;
     let server = Server { flags, origin, state, reloads, stops, stop_web, service, bound };
-    server.run(options, config, Chores { auto_reload, scrape_log })
+    let limits = options.storage.clone();
+    server.run(options, config, Chores { auto_reload, limits, scrape_log })
 }
 
 fn auto_reload(flags: &Flags) -> Option<AutoReload> {
@@ -434,6 +437,7 @@ impl Server<'_> {
                 default(LOOK_INTERVAL) => {}
             }
             chores.tell_of_scrapes(handle);
+            chores.deal(handle);
             if chores.wants_reload() {
                 tracing::info!("the configuration is another, loading it");
                 // It says itself why it is refused.
@@ -476,6 +480,7 @@ impl Server<'_> {
         let targets = targets.configure(config.jobs.clone())?;
         report(&config);
         chores.scrape_log = scrape_log;
+        chores.limits.clone_from(&options.storage);
         if let Some((auto, fingerprint)) = chores.auto_reload.as_mut().zip(fingerprint) {
             auto.loaded(fingerprint);
         }
@@ -512,6 +517,8 @@ impl Server<'_> {
 /// What the main thread does besides, and what it remembers of it.
 struct Chores {
     auto_reload: Option<AutoReload>,
+    /// What is limited for all shards together.
+    limits: StorageOptions,
     scrape_log: ScrapeLog,
 }
 
@@ -519,6 +526,13 @@ impl Chores {
     fn wants_reload(&mut self) -> bool {
         let now = machine::clock::tick();
         self.auto_reload.as_mut().is_some_and(|auto| auto.is_wanted(now))
+    }
+
+    /// Deals limits to the shards that need them. One that cannot answer keeps what it has.
+    fn deal(&self, handle: &Handle) {
+        if let Err(error) = handle.deal(&self.limits, DEAL_TIMEOUT) {
+            tracing::warn!("limits are not dealt to the shards anew: {error}");
+        }
     }
 
     /// Logs what the shards have to say of scrapes. What a shard cannot tell yet waits there.

@@ -2,7 +2,7 @@
 //!
 //! Path: `api` → **own backend** → `state`, the machine's handle, `host`, the main thread.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -403,6 +403,16 @@ impl Backend for OwnBackend {
             let Answer::Stats(stats) = answer else { continue };
             shards.push(*stats);
         }
+        let mut values = BTreeMap::<String, HashSet<u64>>::new();
+        for (name, hashes) in
+            shards.iter_mut().flat_map(|s| std::mem::take(&mut s.values_by_label_name))
+        {
+            values.entry(name).or_default().extend(hashes);
+        }
+        let values: Vec<Named> = values
+            .into_iter()
+            .map(|(name, hashes)| Named { name, count: hashes.len() as u64 })
+            .collect();
         let sum = |part: fn(&storage::stats::Stats) -> u64| shards.iter().map(part).sum();
         let table = |part: fn(&storage::stats::Stats) -> &[Named]| {
             merge_tables(shards.iter().flat_map(part), limit)
@@ -410,13 +420,13 @@ impl Backend for OwnBackend {
         Ok(TsdbStatus {
             head_stats: HeadStatus {
                 num_series: sum(|stats| stats.series),
-                num_label_pairs: sum(|stats| stats.label_pairs),
+                num_label_pairs: values.iter().map(|values| values.count).sum(),
                 chunk_count: sum(|stats| stats.chunks),
                 min_time: shards.iter().filter_map(|s| s.min_time_ms).min().unwrap_or(i64::MAX),
                 max_time: shards.iter().filter_map(|s| s.max_time_ms).max().unwrap_or(i64::MIN),
             },
             series_count_by_metric_name: table(|stats| &stats.series_by_metric_name),
-            label_value_count_by_label_name: table(|stats| &stats.values_by_label_name),
+            label_value_count_by_label_name: merge_tables(values.iter(), limit),
             memory_in_bytes_by_label_name: table(|stats| &stats.bytes_by_label_name),
             series_count_by_label_value_pair: table(|stats| &stats.series_by_label_pair),
         })
@@ -447,6 +457,11 @@ impl Backend for OwnBackend {
         from: TimestampMs,
         to: TimestampMs,
     ) -> Result<(), String> {
+        // What one shard refuses is not to be gone in another.
+        for answer in self.ask(&Question::MayDelete)? {
+            let Answer::Delete(may) = answer else { continue };
+            may.map_err(|error| error.to_string())?;
+        }
         let mut numbers = Vec::new();
         for answer in self.ask(&Question::Delete { matchers, from, to })? {
             let Answer::Delete(deleted) = answer else { continue };

@@ -23,7 +23,7 @@ use storage::block::reference::BlockRef;
 use storage::compaction::Aggregate;
 use storage::names::FileName;
 use storage::selection::{
-    LabelRequest, SelectError, SelectRequest, Selected, SelectedSeries, TileCache,
+    self, LabelRequest, SelectError, SelectRequest, Selected, SelectedSeries, TileCache,
 };
 use storage::tile_read::{DecodeError, TileRead};
 
@@ -303,6 +303,7 @@ fn aggregate(wanted: WindowValue) -> Aggregate {
         WindowValue::Sum => Aggregate::Sum,
         WindowValue::Min => Aggregate::Min,
         WindowValue::Max => Aggregate::Max,
+        WindowValue::Counter => Aggregate::Counter,
     }
 }
 
@@ -422,31 +423,20 @@ impl Column for StoreColumn {
         until: TimestampMs,
         samples: &mut Samples,
     ) -> Result<(), SourceError> {
-        if self.more.is_empty() {
-            return self.first.decode(after, until, samples);
-        }
-        let start = samples.len();
-        for part in std::iter::once(&self.first).chain(&self.more) {
-            if let Err(error) = part.decode(after, until, samples) {
-                samples.truncate(start);
-                return Err(error);
+        let decoded = with_cache(|cache| {
+            let range = (after, until);
+            if self.more.is_empty() {
+                return selection::decode(&[self.first.place()], cache, range, samples);
             }
-        }
-        samples.settle(start, |_| 0);
-        Ok(())
+            let parts = std::iter::once(&self.first).chain(&self.more).map(Part::place);
+            selection::decode(&parts.collect::<Vec<_>>(), cache, range, samples)
+        });
+        decoded.map_err(|error| self.first.files.fault(&error))
     }
 }
 
 impl Part {
-    fn decode(
-        &self,
-        after: TimestampMs,
-        until: TimestampMs,
-        samples: &mut Samples,
-    ) -> Result<(), SourceError> {
-        with_cache(|cache| {
-            let decoded = self.selected.decode(&*self.files, cache, after, until, samples);
-            decoded.map_err(|error| self.files.fault(&error))
-        })
+    fn place(&self) -> (&SelectedSeries, &dyn TileRead) {
+        (&self.selected, &*self.files)
     }
 }

@@ -54,6 +54,8 @@ pub struct AnalyzeOptions {
     pub limit: usize,
     /// Selector of the series that count.
     pub selector: Option<String>,
+    /// How large chunks are, too.
+    pub extended: bool,
     /// JSON instead of text.
     pub json: bool,
 }
@@ -168,6 +170,7 @@ pub fn command() -> Command {
                 .arg(Arg::new("block").value_name("BLOCK").help("Its name; default the newest."))
                 .arg(value("limit", "COUNT", "20", "Lines of each table."))
                 .arg(value("match", "SELECTOR", "", "Series that count."))
+                .arg(flag("extended", None, "Read all chunks too, and say how large they are."))
                 .arg(flag("json", None, "Print JSON.")),
         )
         .subcommand(ranged(Command::new("dump").about("Write samples as text"), directory()).arg(
@@ -311,6 +314,7 @@ pub fn task(matches: &ArgMatches) -> Result<TsdbTask, String> {
             block: matches.get_one::<String>("block").cloned(),
             limit: text(matches, "limit").parse().map_err(|_| "--limit is no count")?,
             selector: Some(text(matches, "match")).filter(|text| !text.is_empty()),
+            extended: matches.get_flag("extended"),
             json: matches.get_flag("json"),
         }),
         "dump" => TsdbTask::Dump(dump(matches, dump_form(&text(matches, "format"))?)?),

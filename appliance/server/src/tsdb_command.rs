@@ -7,6 +7,7 @@ pub mod print;
 pub mod own;
 pub mod opened;
 pub mod list;
+pub mod fullness;
 pub mod analyze;
 pub mod dump;
 pub mod blocks_out;

@@ -8,7 +8,7 @@ use remote::protobuf_write::Writer;
 use remote::snappy::deflate;
 use rustix::process::Signal;
 
-use crate::server::{DEADLINE_MS, Server, line_with, request};
+use crate::server::{DEADLINE_MS, Server, line_with, request, wait_for};
 
 #[path = "process/server.rs"]
 mod server;
@@ -311,6 +311,82 @@ fn samples_of_any_order_of_series_and_time_are_found() {
     server.end(Signal::KILL);
     let server = Server::start(directory.path(), &[ON]);
     server.wait_for_value(count, |count| count == 6000.0);
+}
+
+/// A server that receives, with this configuration.
+fn configured(directory: &std::path::Path, text: &str) -> Server {
+    let path = directory.join("prometheus.yml");
+    std::fs::write(&path, text).expect("write the configuration");
+    let file = format!("--config.file={}", path.display());
+    Server::start(directory, &[ON, "--web.enable-lifecycle", &file])
+}
+
+#[test]
+fn an_owner_may_have_its_whole_limit_in_one_shard_and_no_more() {
+    let directory = tempfile::tempdir().expect("directory");
+    let limits = "cresset: {limits: {job: {series: 40}}}\n";
+    let server = configured(directory.path(), limits);
+    let push = |job: &str, count: usize| {
+        let now = now_ms();
+        let one = |number: usize| {
+            let number = number.to_string();
+            (pairs(&[("__name__", "m"), ("instance", "i"), ("job", job), ("n", &number)]), 1.0, now)
+        };
+        let series: Vec<_> = (0..count).map(one).collect();
+        post(server.address, "/api/v1/write", V1, &plain(&series)).expect("an answer").0
+    };
+    let count = |job: &str| server.values(&format!("count(m{{job=\"{job}\"}})"));
+    // All series of an instance are in one shard, which is dealt more each time it wants it.
+    wait_for("all that the job may have", || {
+        push("a", 40);
+        match count("a") {
+            Ok(found) if found == [40.0] => Ok(()),
+            other => Err(format!("{other:?}")),
+        }
+    });
+    assert_eq!(push("a", 50), 400);
+    assert_eq!(push("b", 10), 204);
+    assert_eq!((count("a"), count("b")), (Ok(vec![40.0]), Ok(vec![10.0])));
+    let (_, metrics) = server.get("/metrics").expect("an answer");
+    let refused = "cresset_storage_owner_limited_total{name=\"a\",owner=\"job\"} ";
+    let refused = metrics.lines().find_map(|line| line.strip_prefix(refused));
+    let refused = refused.and_then(|count| count.parse::<f64>().ok());
+    assert!(refused.is_some_and(|count| 10.0 <= count), "{refused:?}");
+}
+
+#[test]
+fn late_samples_are_taken_as_far_back_as_the_window_reaches() {
+    let directory = tempfile::tempdir().expect("directory");
+    let window =
+        |window: &str| format!("storage: {{tsdb: {{out_of_order_time_window: {window}}}}}\n");
+    let server = configured(directory.path(), &window("10m"));
+    let now = now_ms();
+    let push = |minutes: i64| {
+        let labels = pairs(&[("__name__", "m"), ("job", "a")]);
+        let series = [(labels, minutes as f64, now - minutes * 60_000)];
+        let (status, _, body) =
+            post(server.address, "/api/v1/write", V1, &plain(&series)).expect("an answer");
+        (status, body)
+    };
+    assert_eq!(push(0).0, 204);
+    assert_eq!(push(9).0, 204);
+    let (status, body) = push(11);
+    assert!(status == 400 && body.contains("too old sample"), "{status}: {body}");
+    let sum = "sum_over_time(m[1h])";
+    server.wait_for_value(sum, |sum| sum == 9.0);
+    let reload = |text: &str| {
+        std::fs::write(directory.path().join("prometheus.yml"), text).expect("write");
+        assert_eq!(server.request("POST", "/-/reload").expect("an answer").0, 200);
+    };
+    reload(&window("30m"));
+    assert_eq!(push(11).0, 204);
+    reload(&window("0s"));
+    let (status, body) = push(5);
+    assert!(status == 400 && body.contains("out of order sample"), "{status}: {body}");
+    server.wait_for_value(sum, |sum| sum == 20.0);
+    server.end(Signal::KILL);
+    let server = configured(directory.path(), &window("0s"));
+    server.wait_for_value(sum, |sum| sum == 20.0);
 }
 
 /// The public cases of what a receiver must take and refuse.

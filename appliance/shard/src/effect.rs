@@ -21,6 +21,7 @@ use scrape::status::TargetStatus;
 use storage::block::reference::BlockRef;
 use storage::blocks::DeleteError;
 use storage::effect::Effect as StorageEffect;
+use storage::leases::ShardUsage;
 use storage::metadata::Family;
 use storage::selection::{SelectError, Selected};
 use storage::stats::Stats;
@@ -57,10 +58,13 @@ pub enum Answer {
     LabelNames(Vec<String>),
     /// To `Blocks`: oldest first.
     Blocks(Vec<Arc<BlockRef>>),
-    /// To `Delete`: the deletion is durable when `Deleted` has reached this number.
+    /// To `MayDelete`: 0; to `Delete`: the deletion is durable when `Deleted` has reached this
+    /// number.
     Delete(Result<u64, DeleteError>),
-    /// To `Deleted`, `CleanTombstones` and `Configure`.
+    /// To `Deleted`, `CleanTombstones`, `Configure` and `Lease`.
     Deleted(u64),
+    /// To `Usage`.
+    Usage(Box<ShardUsage>),
     /// To `Targets`: by job, then URL.
     Targets(Vec<TargetStatus>),
     /// To `Exemplars`: by labels.
@@ -87,6 +91,7 @@ impl fmt::Debug for Answer {
             Answer::Blocks(blocks) => write!(f, "Blocks({})", blocks.len()),
             Answer::Delete(result) => write!(f, "Delete({result:?})"),
             Answer::Deleted(number) => write!(f, "Deleted({number})"),
+            Answer::Usage(usage) => write!(f, "Usage({} owners)", usage.owners.len()),
             Answer::Targets(targets) => write!(f, "Targets({})", targets.len()),
             Answer::Exemplars(series) => write!(f, "Exemplars({})", series.len()),
             Answer::PushedMetadata(families) => write!(f, "PushedMetadata({})", families.len()),

@@ -21,6 +21,7 @@ use scrape::exemplars::ExemplarRequest;
 use scrape::fetch::{FetchFault, Fetched, Timings};
 use scrape::target::{TargetId, TargetSpec};
 use storage::effect::Event as StorageEvent;
+use storage::leases::Leases;
 use storage::options::Options as StorageOptions;
 use storage::row::Slot;
 use storage::selection::{LabelRequest, Rest, SelectRequest};
@@ -90,6 +91,8 @@ pub enum Question {
         /// Last time.
         to: TimestampMs,
     },
+    /// Whether another deletion would be taken.
+    MayDelete,
     /// Deletes the samples of the series that fulfil all matchers between two times, both
     /// included.
     Delete {
@@ -106,6 +109,10 @@ pub enum Question {
     CleanTombstones,
     /// Takes over what of these options may change while the store runs.
     Configure(Box<StorageOptions>),
+    /// What the store uses of what is limited for all shards together.
+    Usage,
+    /// Takes over what it may use of that.
+    Lease(Box<Leases>),
     /// States of all targets.
     Targets,
     /// Exemplars of series, scraped and pushed.

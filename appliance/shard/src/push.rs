@@ -118,7 +118,6 @@ impl Pusher {
         for (count, cause) in self.counts.refused.iter_mut().zip(Cause::ALL) {
             *count += pushed.refusals.count(cause);
         }
-        store.count_out_of_order(pushed.refusals.count(Cause::OutOfOrder));
         self.waiting.push_back((position, request, pushed));
     }
 
@@ -178,14 +177,18 @@ impl Pusher {
         let entry = self.known.entry(known);
         let (group, column) = (entry.group, entry.column);
         let late = timestamp_ms < entry.last_ms;
-        if late && pass.store.out_of_order_window_ms() == 0 {
+        let window_ms = pass.store.out_of_order_window_ms();
+        let behind_ms = entry.last_ms.saturating_sub(timestamp_ms);
+        if late && i64::try_from(window_ms).is_ok_and(|window_ms| window_ms < behind_ms) {
             let slot = Slot(timestamp_ms);
             let is_there = matches!(value, Value::Float(value)
                 if pass.store.there(group, column, slot, value) == There::Same);
             if is_there {
                 pass.pushed.samples += 1;
             } else {
-                pass.pushed.refusals.add(Cause::OutOfOrder, of_series(pass.batch, series));
+                let cause = if window_ms == 0 { Cause::OutOfOrder } else { Cause::TooOld };
+                pass.store.count_late();
+                pass.pushed.refusals.add(cause, of_series(pass.batch, series));
             }
             return;
         }
@@ -593,6 +596,10 @@ mod tests {
         }
         check(&mut bench, &[("a", 12_500, 2.0)], 1, &[]);
         check(&mut bench, &[("a", 80_500, 2.0)], 0, &[Cause::TooOld]);
+        // Also where the tile of its time is open.
+        check(&mut bench, &[("b", 60_000, 1.0), ("b", 10_000, 1.0)], 2, &[]);
+        check(&mut bench, &[("b", 59_500, 1.0)], 1, &[]);
+        check(&mut bench, &[("b", 60_500, 1.0)], 0, &[Cause::TooOld]);
     }
 
     #[test]

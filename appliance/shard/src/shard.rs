@@ -154,6 +154,7 @@ impl Shard {
             }
             Question::LabelNames(wanted) => Answer::LabelNames(self.store.label_names(&wanted)),
             Question::Blocks { from, to } => Answer::Blocks(self.store.blocks(from, to)),
+            Question::MayDelete => Answer::Delete(self.store.may_delete().map(|()| 0)),
             Question::Delete { matchers, from, to } => {
                 let deleted = self.store.delete(matchers, from, to);
                 self.store.on_event(now, StorageEvent::Due, &mut self.storage);
@@ -162,10 +163,16 @@ impl Shard {
             Question::Deleted => Answer::Deleted(self.store.deleted()),
             Question::CleanTombstones => {
                 self.store.clean_tombstones();
+                self.store.on_event(now, StorageEvent::Due, &mut self.storage);
                 Answer::Deleted(self.store.deleted())
             }
             Question::Configure(options) => {
                 self.store.configure(&options);
+                Answer::Deleted(self.store.deleted())
+            }
+            Question::Usage => Answer::Usage(Box::new(self.store.usage())),
+            Question::Lease(leases) => {
+                self.store.lease(*leases);
                 Answer::Deleted(self.store.deleted())
             }
             Question::Targets => Answer::Targets(self.scraper.statuses()),

@@ -138,6 +138,7 @@ fn answer_text(answer: &Answer) -> String {
         | Answer::Notices(_)
         | Answer::Stats(_)
         | Answer::PushedMetadata(_)
+        | Answer::Usage(_)
         | Answer::Pushed(_) => {}
     }
     text

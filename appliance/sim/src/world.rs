@@ -584,6 +584,7 @@ impl World {
             | Answer::Notices(_)
             | Answer::Metrics(_)
             | Answer::PushedMetadata(_)
+            | Answer::Usage(_)
             | Answer::Pushed(_) => Ok(()),
         }
     }
@@ -703,6 +704,9 @@ fn event_text(event: &Event<'_>) -> String {
                 Question::CleanTombstones => "clean tombstones",
                 Question::Configure(_) => "configure",
                 Question::PushedMetadata => "pushed metadata",
+                Question::MayDelete => "may delete",
+                Question::Usage => "usage",
+                Question::Lease(_) => "lease",
             };
             format!("ask {} {question}", request.0)
         }

@@ -110,6 +110,7 @@ pub(crate) struct Blocks {
     tombstones: Tombstones,
     /// Tombstones up to this one are to be taken away for good.
     clean_up_to: u64,
+    lease_bytes: Option<u64>,
     /// Position of the log when each tombstone was there already.
     logged: BTreeMap<u64, u64>,
     changes: VecDeque<Change>,
@@ -142,6 +143,7 @@ impl Blocks {
             tombstones: manifest.tombstones.clone().into(),
             manifest,
             clean_up_to: 0,
+            lease_bytes: None,
             logged: BTreeMap::new(),
             changes: VecDeque::new(),
             flight: None,
@@ -163,6 +165,12 @@ impl Blocks {
     /// Takes over what of `options` may change while the store runs.
     pub(crate) fn configure(&mut self, options: &Options) {
         self.options.adopt(options);
+        self.lease(None);
+    }
+
+    /// Bytes that this shard may have of those that retention leaves to all; `None` for all.
+    pub(crate) fn lease(&mut self, bytes: Option<u64>) {
+        self.lease_bytes = bytes;
     }
 
     /// Manifests of before that are not the live one.
@@ -254,9 +262,25 @@ impl Blocks {
         summaries.map(|summary| (summary.min_time_ms, summary.max_time_ms))
     }
 
+    /// Oldest sample of all blocks, milliseconds.
+    pub(crate) fn min_time_ms(&self) -> Option<i64> {
+        self.manifest.blocks.values().map(|block| block.summary.min_time_ms).min()
+    }
+
     /// Newest sample of all blocks, milliseconds.
     pub(crate) fn max_time_ms(&self) -> Option<i64> {
         self.manifest.blocks.values().map(|block| block.summary.max_time_ms).max()
+    }
+
+    /// Whether there is room for another deletion.
+    ///
+    /// # Errors
+    /// There is not.
+    pub(crate) fn may_delete(&self) -> Result<(), DeleteError> {
+        if self.options.tombstones_max as usize <= self.tombstones.len() {
+            return Err(DeleteError::Limit(self.options.tombstones_max));
+        }
+        Ok(())
     }
 
     /// Hides samples; the number that is durable when [`Blocks::deleted`] has reached it.
@@ -266,9 +290,9 @@ impl Blocks {
         from: TimestampMs,
         to: TimestampMs,
     ) -> Result<u64, DeleteError> {
-        if self.options.tombstones_max as usize <= self.tombstones.len() {
+        if let Err(error) = self.may_delete() {
             self.counts.deletions_refused += 1;
-            return Err(DeleteError::Limit(self.options.tombstones_max));
+            return Err(error);
         }
         let newest = self.tombstones.iter().map(|tombstone| tombstone.id + 1).max();
         let id = newest.unwrap_or(0).max(self.manifest.next_tombstone);
@@ -343,8 +367,9 @@ impl Blocks {
         let gone_bytes: u64 = gone.iter().map(|block| block.summary.bytes).sum();
         let mut total = self.bytes() + other_bytes - gone_bytes;
         rest.sort_by_key(|block| (block.summary.max_time_ms, block.summary.number));
+        let bytes_max = self.lease_bytes.unwrap_or(self.options.retention_bytes);
         for block in rest {
-            if self.options.retention_bytes == 0 || total <= self.options.retention_bytes {
+            if self.options.retention_bytes == 0 || total <= bytes_max {
                 break;
             }
             total -= block.summary.bytes;
@@ -358,11 +383,22 @@ impl Blocks {
     }
 
     fn is_input(&self, number: u64) -> bool {
-        let jobs = [&self.job, &self.asked];
-        jobs.into_iter().flatten().any(|plan| match &plan.inputs {
+        self.jobs_reading().any(|inputs| match inputs {
             Inputs::Blocks(blocks) => blocks.iter().any(|block| block.number == number),
             Inputs::Tiles { .. } => false,
         })
+    }
+
+    /// Whether a job reads this tile file.
+    pub(crate) fn reads(&self, tile_file: u64) -> bool {
+        self.jobs_reading().any(|inputs| match inputs {
+            Inputs::Blocks(_) => false,
+            Inputs::Tiles { files, .. } => files.iter().any(|(number, _)| *number == tile_file),
+        })
+    }
+
+    fn jobs_reading(&self) -> impl Iterator<Item = &Inputs> {
+        [&self.job, &self.asked].into_iter().flatten().map(|plan| &plan.inputs)
     }
 
     /// Oldest time that any series is kept from at a resolution.
@@ -372,9 +408,14 @@ impl Blocks {
         oldest.min().unwrap_or(i64::MAX)
     }
 
-    /// What is kept at a resolution.
+    /// What is kept at a resolution: whole windows of the coarsest, so that what one resolution
+    /// gives up stands whole in the next.
     fn keep(&self, wall_ms: i64, resolution: Resolution) -> Keep {
-        let before = |ms: u64| wall_ms.saturating_sub(i64::try_from(ms).unwrap_or(i64::MAX));
+        let window_ms = if self.options.tiers.is_empty() { 1 } else { Resolution::Hour.ms() };
+        let before = |ms: u64| {
+            let oldest_ms = wall_ms.saturating_sub(i64::try_from(ms).unwrap_or(i64::MAX));
+            oldest_ms.saturating_sub(oldest_ms.rem_euclid(window_ms))
+        };
         let tiers = self.options.tiers.iter().filter(|tier| tier.resolution == resolution);
         let tiers: Vec<(Tier, i64)> =
             tiers.map(|tier| (tier.clone(), before(tier.keep_ms))).collect();

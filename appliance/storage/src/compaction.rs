@@ -52,7 +52,7 @@ pub enum Aggregate {
     Average,
     /// Number of raw samples.
     Count,
-    /// Sum of the raw samples.
+    /// Sum of the raw samples, and how many there were.
     Sum,
     /// Least raw sample.
     Min,

@@ -192,10 +192,14 @@ impl Store {
         self.log.position()
     }
 
-    /// Counts samples that were refused before they came here: older than the newest of their
-    /// series.
-    pub fn count_out_of_order(&mut self, samples: u64) {
-        self.counts.samples_out_of_order += samples;
+    /// Counts a sample that was refused before it came here: older than the newest of its series,
+    /// or than the window behind that.
+    pub fn count_late(&mut self) {
+        if self.options.out_of_order_time_window_ms == 0 {
+            self.counts.samples_out_of_order += 1;
+        } else {
+            self.counts.samples_too_old += 1;
+        }
     }
 
     /// How far back a row may lie behind the newest of its group, milliseconds; 0 for not at all.

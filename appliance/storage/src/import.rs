@@ -16,6 +16,7 @@ use thiserror::Error;
 
 use crate::block::gather::Gathered;
 use crate::block::writer::{Header, Writer};
+use crate::compact::downsample::{AggregateChunk, gathered_of, parts};
 use crate::compaction::{BlockSummary, Resolution};
 use crate::manifest::{LiveBlock, Manifest, other_version};
 use crate::names::FileName;
@@ -38,8 +39,13 @@ impl BlockImport {
     /// The block of this number. `symbols` are all label names and values of the series to come,
     /// `tombstone` the newest deletion that does not touch it.
     #[must_use]
-    pub fn new(number: u64, symbols: BTreeSet<Box<str>>, tombstone: u64) -> BlockImport {
-        let header = Header { number, level: LEVEL, resolution: Resolution::Raw, tombstone };
+    pub fn new(
+        number: u64,
+        resolution: Resolution,
+        symbols: BTreeSet<Box<str>>,
+        tombstone: u64,
+    ) -> BlockImport {
+        let header = Header { number, level: LEVEL, resolution, tombstone };
         let symbols: Vec<Box<str>> = symbols.into_iter().collect();
         let numbers = symbols.iter().cloned().zip(0u32..).collect();
         let writer = Writer::new(header, symbols);
@@ -64,13 +70,27 @@ impl BlockImport {
     /// # Panics
     /// A label that is none of the symbols, or a series that does not come behind the one before.
     pub fn series(&mut self, labels: &LabelSet) {
+        self.number(labels);
+        self.gathered.settle(|_| false);
+        self.writer.raw(&self.labels, &self.gathered);
+        self.gathered.clear();
+    }
+
+    /// Writes the aggregates of a series of a downsampled block, its chunks in order of time.
+    ///
+    /// # Panics
+    /// As [`BlockImport::series`].
+    pub fn windows(&mut self, labels: &LabelSet, chunks: &[AggregateChunk]) {
+        self.number(labels);
+        let parts: Vec<AggregateChunk> = chunks.iter().flat_map(parts).collect();
+        self.writer.aggregates(&self.labels, &gathered_of(&parts));
+    }
+
+    fn number(&mut self, labels: &LabelSet) {
         self.labels.clear();
         for (name, value) in labels.iter() {
             self.labels.push((self.numbers[name], self.numbers[value]));
         }
-        self.gathered.settle(|_| false);
-        self.writer.raw(&self.labels, &self.gathered);
-        self.gathered.clear();
     }
 
     /// Bytes that are ready and where in the file they go; none when it is empty.
@@ -169,9 +189,11 @@ impl ShardManifest {
         self.manifest.blocks.values().map(|block| &block.summary)
     }
 
-    /// Adds a block whose file is durable.
-    pub fn add(&mut self, block: BlockSummary) {
-        self.manifest.blocks.insert(block.number, LiveBlock::new(block));
+    /// Adds a block whose file is durable; `downsampled` says whether other blocks have all of its
+    /// samples at five minutes, and at an hour.
+    pub fn add(&mut self, block: BlockSummary, downsampled: (bool, bool)) {
+        let block = LiveBlock { downsampled, ..LiveBlock::new(block) };
+        self.manifest.blocks.insert(block.summary.number, block);
     }
 
     /// The next manifest: write it, sync it and its directory; then what it says holds.
@@ -186,7 +208,7 @@ mod tests {
     use super::*;
 
     fn block(number: u64) -> BlockSummary {
-        let mut import = BlockImport::new(number, symbols(), 0);
+        let mut import = BlockImport::new(number, Resolution::Raw, symbols(), 0);
         import.float(TimestampMs(5), 1.5, TimestampMs(0));
         import.series(&labels());
         import.finish().expect("a sample")
@@ -207,7 +229,7 @@ mod tests {
         let (first, first_bytes) = manifest.write();
         assert_eq!(first, FileName::Manifest(1));
         let number = manifest.next_block();
-        manifest.add(block(number));
+        manifest.add(block(number), (false, false));
         let (second, bytes) = manifest.write();
         assert_eq!(second, FileName::Manifest(2));
         let files = vec![(1, first_bytes), (2, bytes)];
@@ -229,7 +251,7 @@ mod tests {
 
     #[test]
     fn a_block_without_samples_is_none() {
-        let mut import = BlockImport::new(1, symbols(), 0);
+        let mut import = BlockImport::new(1, Resolution::Raw, symbols(), 0);
         import.series(&labels());
         assert!(import.finish().is_none());
     }

@@ -268,6 +268,7 @@ mod tests {
     use model::time::TimestampMs;
 
     use super::*;
+    use crate::compaction::Resolution;
     use crate::import::BlockImport;
 
     struct One(Vec<u8>);
@@ -288,7 +289,7 @@ mod tests {
         let name = |number: u64| format!("{number:04}");
         let mut symbols: BTreeSet<Box<str>> = (0..SERIES).map(|at| name(at).into()).collect();
         symbols.extend(["__name__".into(), "m".into(), "n".into()]);
-        let mut import = BlockImport::new(7, symbols, 0);
+        let mut import = BlockImport::new(7, Resolution::Raw, symbols, 0);
         for series in 0..SERIES {
             for at in 0..SAMPLES {
                 // Values that do not compress, so that there are several pages.

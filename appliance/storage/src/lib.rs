@@ -33,6 +33,7 @@ mod last_row;
 mod histogram_lanes;
 mod log;
 pub mod owners;
+pub mod leases;
 mod head;
 mod catalog;
 mod manifest;

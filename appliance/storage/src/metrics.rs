@@ -2,6 +2,15 @@
 //!
 //! Path: `store` counts → **metrics** → `/metrics`.
 
+/// File operations that failed, by what they were for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct FileFailures {
+    pub(crate) catalog: u64,
+    pub(crate) manifest: u64,
+    pub(crate) tiles: u64,
+    pub(crate) deletions: u64,
+}
+
 /// Counters of a store beside those of its parts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counts {
@@ -26,7 +35,7 @@ pub(crate) struct Counts {
     pub(crate) tiles_sealed: u64,
     pub(crate) tile_bytes: u64,
     pub(crate) files_expired: u64,
-    pub(crate) file_failures: u64,
+    pub(crate) file_failures: FileFailures,
     /// Parts of the disk that did not check at start.
     pub(crate) damages: u64,
     /// Epoch up to which groups were sealed because they pinned the log.

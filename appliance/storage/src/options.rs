@@ -21,7 +21,7 @@ pub(crate) const COMMIT_AGE_MS_MAX: u64 = 1000;
 /// Simulations fill segments of a few blocks, so that many come and go in a short history.
 const SEGMENT_BYTES_MIN: u64 = 32 * KIB;
 
-/// What one owner may have of this shard; 0 is no limit. Over it further series are refused.
+/// What one owner may have; 0 is no limit. Over it further series are refused.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct OwnerLimit {
     /// Series.
@@ -70,7 +70,7 @@ pub struct Options {
     /// How far behind its group's newest row a row may come though its time is sealed. Range 0..=
     /// 365 d. Default 0, as Prometheus: it is refused.
     pub out_of_order_time_window_ms: u64,
-    /// Bytes of blocks and tile files of this shard at which the oldest go; 0 for no bound. Range
+    /// Bytes of blocks and tile files of all shards at which the oldest go; 0 for no bound. Range
     /// 0..=2^60. Default 0.
     pub retention_bytes: u64,
     /// Whether tile files become blocks. Default true.
@@ -88,7 +88,10 @@ pub struct Options {
     pub tiers: Vec<Tier>,
     /// Series of this shard. Range 1..=2^31. Default 20 million.
     pub series_max: u32,
-    /// Bytes of memory of the head, measured once a minute and estimated between; over it no
+    /// Shards that what is given for all together is dealt to: retention by bytes, the head, jobs
+    /// and tenants. Range 1..=65536. Default 1.
+    pub shards: u32,
+    /// Bytes of memory of all heads, measured once a minute and estimated between; over it no
     /// further series is made. Range 0..=2^50, default 0: no limit.
     pub head_bytes_max: u64,
     /// What one target may have. Default none.
@@ -137,6 +140,7 @@ impl Default for Options {
             tombstones_max: 1000,
             tiers: Vec::new(),
             series_max: 20_000_000,
+            shards: 1,
             head_bytes_max: 0,
             target_limit: OwnerLimit::default(),
             job_limit: OwnerLimit::default(),
@@ -178,17 +182,14 @@ impl Options {
         self.tenant_limit = other.tenant_limit;
     }
 
-    /// The share of one of `shards` of what is given for all of them together.
+    /// Whether anything is limited that shards are to be dealt.
     #[must_use]
-    pub fn share(mut self, shards: u32) -> Options {
-        let shards = shards.max(1);
-        for limit in [&mut self.job_limit, &mut self.tenant_limit] {
-            limit.series_max = limit.series_max.div_ceil(shards);
-            limit.bytes_max = limit.bytes_max.div_ceil(shards.into());
-        }
-        self.head_bytes_max = self.head_bytes_max.div_ceil(shards.into());
-        self.retention_bytes = self.retention_bytes.div_ceil(shards.into());
-        self
+    pub fn deals(&self) -> bool {
+        let none = OwnerLimit::default();
+        0 < self.head_bytes_max
+            || 0 < self.retention_bytes
+            || self.job_limit != none
+            || self.tenant_limit != none
     }
 
     /// Whether the bytes of anybody are limited.
@@ -224,6 +225,7 @@ impl Options {
             ("replaced_keep_ms", self.replaced_keep_ms, 0, 24 * HOUR_MS),
             ("tombstones_max", self.tombstones_max.into(), 1, 100_000),
             ("series_max", self.series_max.into(), 1, 1 << 31),
+            ("shards", self.shards.into(), 1, 1 << 16),
             ("head_bytes_max", self.head_bytes_max, 0, 1 << 50),
             ("groups_max", self.groups_max.into(), 1, 1 << 24),
             ("exemplars_max", self.exemplars_max.into(), 0, 100_000_000),

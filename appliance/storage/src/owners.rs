@@ -52,13 +52,49 @@ pub(crate) struct Usage {
     pub(crate) bytes: u64,
 }
 
+/// What one owner has in a shard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnerUsage {
+    /// Job or tenant.
+    pub kind: OwnerKind,
+    /// Its name.
+    pub name: Box<str>,
+    /// Series it has.
+    pub series: u32,
+    /// Bytes they take.
+    pub bytes: u64,
+    /// Whether it was refused a series since this was told last.
+    pub wants: bool,
+}
+
+/// What one owner may have in a shard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OwnerLease {
+    /// Job or tenant.
+    pub kind: OwnerKind,
+    /// Its name.
+    pub name: Box<str>,
+    /// What it may have; 0 is nothing where the owner is limited.
+    pub limit: OwnerLimit,
+}
+
+/// What owners of this kind may have in all shards together.
+pub(crate) fn limit_of(options: &Options, kind: OwnerKind) -> OwnerLimit {
+    match kind {
+        OwnerKind::Target => options.target_limit,
+        OwnerKind::Job => options.job_limit,
+        OwnerKind::Tenant => options.tenant_limit,
+    }
+}
+
 impl Usage {
-    /// The limit that another series would pass: how much of what.
-    pub(crate) fn over(self, limit: OwnerLimit) -> Option<(u64, &'static str)> {
-        if 0 < limit.series_max && limit.series_max <= self.series {
+    /// The limit that another series would pass where `lease` is what may be had of it here: how
+    /// much of what.
+    pub(crate) fn over(self, limit: OwnerLimit, lease: OwnerLimit) -> Option<(u64, &'static str)> {
+        if 0 < limit.series_max && lease.series_max <= self.series {
             return Some((limit.series_max.into(), "series"));
         }
-        let bytes = 0 < limit.bytes_max && limit.bytes_max <= self.bytes;
+        let bytes = 0 < limit.bytes_max && lease.bytes_max <= self.bytes;
         bytes.then_some((limit.bytes_max, "bytes"))
     }
 
@@ -91,6 +127,10 @@ struct Owner {
     name: (OwnerKind, Box<str>),
     groups: u32,
     usage: Usage,
+    /// What it may have in this shard; `None` for an even share.
+    lease: Option<OwnerLimit>,
+    /// Whether it was refused a series since that was dealt.
+    wants: bool,
 }
 
 /// Jobs and tenants that have groups.
@@ -116,12 +156,13 @@ impl Owners {
         if name.is_empty() {
             return NONE;
         }
-        let name = (kind, Box::from(name));
+        let name: (OwnerKind, Box<str>) = (kind, Box::from(name));
         if let Some(number) = self.numbers.get(&name) {
             self.owners[*number as usize].groups += 1;
             return *number;
         }
-        let owner = Owner { name: name.clone(), groups: 1, usage: Usage::default() };
+        let usage = Usage::default();
+        let owner = Owner { name: name.clone(), groups: 1, usage, lease: None, wants: false };
         let number = if let Some(number) = self.free.pop() {
             self.owners[number as usize] = owner;
             number
@@ -166,17 +207,48 @@ impl Owners {
         of: GroupOwners,
         options: &Options,
     ) -> Option<(OwnerKind, u64, &'static str)> {
-        let usage = |number: u32| {
-            self.owners.get(number as usize).map_or(Usage::default(), |owner| owner.usage)
-        };
-        let owners = [
-            (OwnerKind::Target, target, options.target_limit),
-            (OwnerKind::Job, usage(of.job), options.job_limit),
-            (OwnerKind::Tenant, usage(of.tenant), options.tenant_limit),
-        ];
-        owners.into_iter().find_map(|(kind, usage, limit)| {
-            usage.over(limit).map(|(limit, unit)| (kind, limit, unit))
+        let limit = options.target_limit;
+        if let Some((limit, unit)) = target.over(limit, limit) {
+            return Some((OwnerKind::Target, limit, unit));
+        }
+        [of.job, of.tenant].into_iter().find_map(|number| {
+            let owner = self.owners.get(number as usize)?;
+            let limit = limit_of(options, owner.name.0);
+            let lease = owner.lease.unwrap_or_else(|| OwnerLimit {
+                series_max: limit.series_max.div_ceil(options.shards),
+                bytes_max: limit.bytes_max.div_ceil(options.shards.into()),
+            });
+            let (limit, unit) = owner.usage.over(limit, lease)?;
+            Some((owner.name.0, limit, unit))
         })
+    }
+
+    /// What the limited of them have, by kind and name. They do not want more from here on, until
+    /// they are refused it.
+    pub(crate) fn usage(&mut self, options: &Options) -> Vec<OwnerUsage> {
+        let limited = |owner: &&mut Owner| {
+            0 < owner.groups && limit_of(options, owner.name.0) != OwnerLimit::default()
+        };
+        let tell = |owner: &mut Owner| OwnerUsage {
+            kind: owner.name.0,
+            name: owner.name.1.clone(),
+            series: owner.usage.series,
+            bytes: owner.usage.bytes,
+            wants: std::mem::take(&mut owner.wants),
+        };
+        let mut told: Vec<OwnerUsage> = self.owners.iter_mut().filter(limited).map(tell).collect();
+        told.sort_unstable_by(|a, b| (a.kind, &a.name).cmp(&(b.kind, &b.name)));
+        told
+    }
+
+    /// Takes what they may have over; those that are not named go by an even share.
+    pub(crate) fn lease(&mut self, leases: Vec<OwnerLease>) {
+        self.owners.iter_mut().for_each(|owner| owner.lease = None);
+        for OwnerLease { kind, name, limit } in leases {
+            if let Some(number) = self.numbers.get(&(kind, name)) {
+                self.owners[*number as usize].lease = Some(limit);
+            }
+        }
     }
 
     /// Counts a refused series of the owner of this kind of a group with these labels.
@@ -186,7 +258,10 @@ impl Owners {
             OwnerKind::Job => labels.value(JOB_LABEL),
             OwnerKind::Tenant => labels.value(TENANT_LABEL),
         };
-        let name = (kind, Box::from(name));
+        let name: (OwnerKind, Box<str>) = (kind, Box::from(name));
+        if let Some(number) = self.numbers.get(&name) {
+            self.owners[*number as usize].wants = true;
+        }
         if let Some(count) = self.refused.get_mut(&name) {
             *count += 1;
         } else if self.refused.len() < NAMES_MAX {

@@ -2,12 +2,16 @@
 //!
 //! Path: `shard` asks → **report** reads `store`.
 
+use std::hash::BuildHasher;
+
 use exposition::metrics::Collected;
+use foldhash::fast::FixedState;
 
 use crate::index::postings::Postings;
 use crate::index::series::Values;
 use crate::stats::{MemoryBytes, Named, Stats};
 use crate::store::Store;
+use crate::symbols::Symbol;
 
 /// Seconds in a nanosecond.
 const SECONDS_PER_NANO: f64 = 1e-9;
@@ -41,21 +45,24 @@ impl Store {
     #[must_use]
     pub fn stats(&self, top: usize) -> Stats {
         let groups = || self.groups.iter().flatten();
-        let open = groups().flat_map(|group| group.timestamps_ms.iter().copied());
-        let sealed = groups().filter_map(|group| group.tiles.front()).map(|tile| tile.min_time_ms);
-        let by_label = |count: fn(&Store, &Values) -> u64| {
-            let labels = self.index.labels();
-            head(labels.map(|(name, values)| named(name, count(self, values))), top)
+        let hash = |value: &Symbol| FixedState::default().hash_one(self.index.symbols.text(*value));
+        let hashes =
+            |(name, values): (&str, &Values)| (name.to_owned(), values.keys().map(hash).collect());
+        // As upstream counts them: once a series, as if texts were not shared.
+        let bytes = |(name, values): (&str, &Values)| {
+            let bytes_of = |(value, postings): (&Symbol, &Postings)| {
+                self.index.symbols.text(*value).len() as u64 * postings.len()
+            };
+            named(name, values.iter().map(bytes_of).sum())
         };
         let metric_names = self.index.values(model::label_set::METRIC_NAME);
         let text = |symbol| self.index.symbols.text(symbol);
         Stats {
             series: self.index.len() as u64,
             groups: self.group_keys.len() as u64,
-            label_pairs: self.index.labels().map(|(_, values)| values.len() as u64).sum(),
             chunks: groups().map(|group| group.chunks() as u64).sum(),
             tiles: groups().map(|group| group.tiles.len() as u64).sum(),
-            min_time_ms: open.chain(sealed).min(),
+            min_time_ms: self.oldest_in_head_ms(),
             max_time_ms: self.counts.max_time_ms,
             memory: self.memory(),
             series_by_metric_name: head(
@@ -65,12 +72,17 @@ impl Store {
                     .map(|(name, postings)| named(text(*name), postings.len())),
                 top,
             ),
-            values_by_label_name: by_label(|_, values| values.len() as u64),
-            bytes_by_label_name: by_label(|store, values| {
-                values.keys().map(|value| store.index.symbols.text(*value).len() as u64).sum()
-            }),
+            values_by_label_name: self.index.labels().map(hashes).collect(),
+            bytes_by_label_name: head(self.index.labels().map(bytes), top),
             series_by_label_pair: self.largest_pairs(top),
         }
+    }
+
+    fn oldest_in_head_ms(&self) -> Option<i64> {
+        let groups = || self.groups.iter().flatten();
+        let open = groups().flat_map(|group| group.timestamps_ms.iter().copied());
+        let sealed = groups().filter_map(|group| group.tiles.front()).map(|tile| tile.min_time_ms);
+        open.chain(sealed).min()
     }
 
     fn largest_pairs(&self, top: usize) -> Vec<Named> {
@@ -89,6 +101,7 @@ impl Store {
     /// Adds this store's counters and gauges.
     pub fn collect(&self, into: &mut Collected) {
         self.collect_head(into);
+        self.collect_times(into);
         self.collect_log(into);
         self.collect_files(into);
         self.disk_faults.collect(into);
@@ -139,6 +152,27 @@ impl Store {
         gauge("cresset_storage_groups", "Live groups.", float_of(self.group_keys.len() as u64));
     }
 
+    /// First and last times; none where there is no sample.
+    fn collect_times(&self, into: &mut Collected) {
+        let (oldest, newest) = (self.oldest_in_head_ms(), self.counts.max_time_ms);
+        if let Some(oldest_ms) = oldest.into_iter().chain(self.blocks.min_time_ms()).min() {
+            let help = "Oldest sample of head and blocks.";
+            into.least("prometheus_tsdb_lowest_timestamp", help, signed(oldest_ms));
+            let name = "prometheus_tsdb_lowest_timestamp_seconds";
+            into.least(name, help, signed(oldest_ms) / 1000.0);
+        }
+        if let Some(oldest_ms) = oldest {
+            let help = "Oldest sample of the head.";
+            into.least("prometheus_tsdb_head_min_time", help, signed(oldest_ms));
+            into.least("prometheus_tsdb_head_min_time_seconds", help, signed(oldest_ms) / 1000.0);
+        }
+        if let Some(newest_ms) = newest {
+            let help = "Newest sample.";
+            into.largest("prometheus_tsdb_head_max_time", help, signed(newest_ms));
+            into.largest("prometheus_tsdb_head_max_time_seconds", help, signed(newest_ms) / 1000.0);
+        }
+    }
+
     fn collect_log(&self, into: &mut Collected) {
         let log = self.log.counts();
         let mut counter = |name, help, value: f64| into.counter(name, help, &[], value);
@@ -168,6 +202,11 @@ impl Store {
             float_of(log.failures),
         );
         counter(
+            "prometheus_tsdb_wal_writes_failed_total",
+            "Commits and segment preparations that failed and were tried again.",
+            float_of(log.failures),
+        );
+        counter(
             "cresset_storage_log_commit_seconds_total",
             "Time from handing out a commit to its being durable.",
             float_of(log.commit_nanos) * SECONDS_PER_NANO,
@@ -176,6 +215,23 @@ impl Store {
             "prometheus_tsdb_wal_corruptions_total",
             "Parts of the disk that did not check at start, cut-off tails included.",
             float_of(self.counts.damages),
+        );
+        into.summary(
+            "prometheus_tsdb_wal_fsync_duration_seconds",
+            "Time from handing out a commit to its being durable.",
+            &[],
+            &[],
+            float_of(log.commit_nanos) * SECONDS_PER_NANO,
+            log.commits,
+        );
+        self.collect_segments(into);
+    }
+
+    fn collect_segments(&self, into: &mut Collected) {
+        into.largest(
+            "prometheus_tsdb_wal_segment_current",
+            "Segments that were begun; of several shards the most.",
+            float_of(self.log.epoch()),
         );
         let mut gauge = |name, help, value: u64| into.gauge(name, help, &[], float_of(value));
         gauge(
@@ -188,15 +244,44 @@ impl Store {
             "Segments that something needs.",
             self.log.live_segments() as u64,
         );
+        gauge(
+            "prometheus_tsdb_wal_storage_size_bytes",
+            "Bytes of the segments that something needs.",
+            self.log.live_segments() as u64 * self.options.segment_bytes,
+        );
     }
 
     fn collect_files(&self, into: &mut Collected) {
-        into.counter(
-            "cresset_storage_file_failures_total",
-            "File operations that failed and were tried again.",
-            &[],
-            float_of(self.counts.file_failures),
-        );
+        let failures = &self.counts.file_failures;
+        for (name, help, value) in [
+            (
+                "prometheus_tsdb_checkpoint_creations_failed_total",
+                "Writes of the catalog that failed and were tried again.",
+                failures.catalog,
+            ),
+            (
+                "prometheus_tsdb_reloads_failures_total",
+                "Manifests, which bring blocks in and out, that failed and were tried again.",
+                failures.manifest,
+            ),
+            (
+                "prometheus_tsdb_head_truncations_failed_total",
+                "Writes of sealed tiles that failed and were tried again.",
+                failures.tiles,
+            ),
+            (
+                "prometheus_tsdb_checkpoint_deletions_failed_total",
+                "Deletions of files that failed and were tried again.",
+                failures.deletions,
+            ),
+            (
+                "cresset_storage_file_failures_total",
+                "File operations that failed and were tried again.",
+                failures.catalog + failures.manifest + failures.tiles + failures.deletions,
+            ),
+        ] {
+            into.counter(name, help, &[], float_of(value));
+        }
         into.counter(
             "cresset_storage_tile_files_expired_total",
             "Tile files that passed retention.",
@@ -252,6 +337,11 @@ impl Store {
                 counts.damages,
             ),
             ("cresset_storage_manifests_total", "Manifests written.", counts.manifests),
+            (
+                "prometheus_tsdb_reloads_total",
+                "Manifests, which bring blocks in and out, that were written.",
+                counts.manifests,
+            ),
         ] {
             into.counter(name, help, &[], float_of(value));
         }
@@ -391,6 +481,9 @@ impl Store {
 
     fn collect_memory(&self, into: &mut Collected) {
         let memory = self.memory();
+        let help = "Bytes of label names and values.";
+        let name = "prometheus_tsdb_symbol_table_size_bytes";
+        into.gauge(name, help, &[], float_of(memory.symbols));
         for (purpose, bytes) in [
             ("tiles", memory.tiles),
             ("sealed", memory.sealed),
@@ -411,6 +504,11 @@ impl Store {
 #[expect(clippy::cast_precision_loss, reason = "counters past 2^53 may lose their last bit")]
 fn float_of(value: u64) -> f64 {
     value as f64
+}
+
+#[expect(clippy::cast_precision_loss, reason = "a time in milliseconds is below 2^53")]
+fn signed(time_ms: i64) -> f64 {
+    time_ms as f64
 }
 
 fn named(name: &str, count: u64) -> Named {

@@ -19,7 +19,8 @@ use thiserror::Error;
 
 use crate::allocation::allocated;
 use crate::block::cache::BlockCache;
-use crate::block::chunks;
+use crate::block::chunks::{self, Downsampled};
+use crate::block::counter::{Level, seamless};
 use crate::block::gather::Gathered;
 use crate::block::reference::BlockRef;
 use crate::block::series::ChunkPlace;
@@ -235,21 +236,26 @@ impl SelectedSeries {
         until: TimestampMs,
         samples: &mut Samples,
     ) -> Result<(), DecodeError> {
+        decode(&[(self, tiles)], cache, (after, until), samples)
+    }
+
+    /// Appends what one store has of the series, but for counters of windows.
+    fn decode_part(
+        &self,
+        tiles: &dyn TileRead,
+        cache: &mut TileCache,
+        samples: &mut Samples,
+        out: &mut Output,
+    ) -> Result<(), DecodeError> {
         let start = samples.len();
-        let mut out = std::mem::take(&mut cache.output);
-        out.begin(after.0, until.0, &self.deleted);
-        let read = self.decode_into(tiles, cache, samples, &mut out);
-        if read.is_ok() {
-            samples.settle(start, |at| precedence(out.origins[at]));
-            out.join_starts(samples, start);
-            if !out.deleted.is_empty() {
-                samples.retain(start, |time_ms| !is_deleted(&out.deleted, time_ms));
-            }
-        } else {
-            samples.truncate(start);
+        out.begin_part(&self.deleted);
+        self.decode_into(tiles, cache, samples, out)?;
+        samples.settle(start, |at| precedence(out.origins[at]));
+        out.join_starts(samples, start);
+        if !out.deleted.is_empty() {
+            samples.retain(start, |time_ms| !is_deleted(&out.deleted, time_ms));
         }
-        cache.output = out;
-        read
+        Ok(())
     }
 
     fn decode_into(
@@ -304,6 +310,36 @@ impl SelectedSeries {
     }
 }
 
+/// Appends the samples of one series that several stores have parts of, each with its files, as
+/// [`SelectedSeries::decode`] does; of several samples of one time that of the first part stays.
+///
+/// # Errors
+/// See [`DecodeError`]; `samples` is then as it was.
+pub fn decode(
+    parts: &[(&SelectedSeries, &dyn TileRead)],
+    cache: &mut TileCache,
+    (after, until): (TimestampMs, TimestampMs),
+    samples: &mut Samples,
+) -> Result<(), DecodeError> {
+    let start = samples.len();
+    let mut out = std::mem::take(&mut cache.output);
+    out.begin(after.0, until.0);
+    let mut parts_read =
+        parts.iter().map(|(series, tiles)| series.decode_part(*tiles, cache, samples, &mut out));
+    let read = parts_read.try_for_each(|read| read);
+    if read.is_ok() {
+        if 1 < parts.len() {
+            samples.settle(start, |_| 0);
+        }
+        out.join_counters(samples, start);
+        out.join_counts(samples, start);
+    } else {
+        samples.truncate(start);
+    }
+    cache.output = out;
+    read
+}
+
 /// What is known of the samples of a series that is being decoded.
 #[derive(Debug, Default)]
 struct Output {
@@ -318,11 +354,25 @@ struct Output {
     deleted: Intervals,
     /// What finer blocks than the one being decoded have of the series: they speak there.
     finer: Intervals,
+    /// What the block being decoded has of windows.
+    downsampled: Downsampled,
+    /// Time of windows and how many samples each stands for.
+    counts: Vec<(i64, f64)>,
+    /// Counters of windows by resolution, the finest first; before them a place for raw samples.
+    counters: [Level; 3],
 }
 
 impl Output {
-    fn begin(&mut self, after_ms: i64, until_ms: i64, deleted: &Intervals) {
+    fn begin(&mut self, after_ms: i64, until_ms: i64) {
         (self.after_ms, self.until_ms) = (after_ms, until_ms);
+        self.counts.clear();
+        for level in &mut self.counters {
+            level.chunks.clear();
+            level.hidden.clear();
+        }
+    }
+
+    fn begin_part(&mut self, deleted: &Intervals) {
         self.deleted.clone_from(deleted);
         self.origins.clear();
         self.starts.clear();
@@ -378,6 +428,65 @@ impl Output {
                 self.starts.push(TimestampMs(*time), float_of(*start));
                 self.starts_origins.push(*origin);
             }
+        }
+    }
+
+    /// Takes over what `downsampled` has of a block of this resolution.
+    fn windows(&mut self, resolution: Resolution, samples: &mut Samples) {
+        let (after_ms, until_ms) = (self.after_ms, self.until_ms);
+        let finer = &self.finer;
+        let inside =
+            |time_ms: i64| after_ms < time_ms && time_ms <= until_ms && !is_deleted(finer, time_ms);
+        for (time_ms, value) in self.downsampled.values.iter().filter(|(time, _)| inside(*time)) {
+            samples.push(TimestampMs(*time_ms), *value);
+            self.origins.push(0);
+        }
+        let counts = self.downsampled.counts.iter().filter(|(time, _)| inside(*time));
+        self.counts.extend(counts);
+        if !self.downsampled.counters.is_empty() {
+            let level = &mut self.counters[resolution as usize];
+            level.chunks.append(&mut self.downsampled.counters);
+            level.hidden.extend(finer.iter().chain(&self.deleted));
+        }
+    }
+
+    /// Makes one counter of windows, where there are any, and of the raw samples from `start` on.
+    fn join_counters(&mut self, samples: &mut Samples, start: usize) {
+        if self.counters[1..].iter().all(|level| level.chunks.is_empty()) {
+            return;
+        }
+        let mut histograms = samples.histograms.iter().map(|(at, _)| *at as usize).peekable();
+        while histograms.next_if(|at| *at < start).is_some() {}
+        let is_float = |at: &usize| histograms.next_if_eq(at).is_none();
+        let floats: Vec<usize> = (start..samples.len()).filter(is_float).collect();
+        let float = |at: &usize| (samples.timestamps_ms[*at], samples.values[*at]);
+        self.counters[0].chunks.push(floats.iter().map(float).collect());
+        let mut joined = seamless(&mut self.counters);
+        let Some((end, _)) = joined.last().copied() else { return };
+        joined.retain(|(time_ms, _)| self.after_ms < *time_ms && *time_ms <= self.until_ms);
+        samples.retain(start, |time_ms| end < time_ms);
+        let behind = samples.split_off(start);
+        for (time_ms, value) in joined {
+            samples.push(TimestampMs(time_ms), value);
+        }
+        if !behind.start_timestamps_ms.is_empty() {
+            samples.start_timestamps_ms.resize(samples.len(), 0);
+        }
+        samples.append(&behind);
+    }
+
+    /// Gives the samples from `start` on the counts of their times, 1 where none is known.
+    fn join_counts(&mut self, samples: &mut Samples, start: usize) {
+        if self.counts.is_empty() && samples.counts.is_empty() {
+            return;
+        }
+        self.counts.sort_by_key(|(time_ms, _)| *time_ms);
+        samples.counts.resize(start, 1.0);
+        let mut known = self.counts.iter().peekable();
+        for time in &samples.timestamps_ms[start..] {
+            while known.next_if(|(other, _)| other < time).is_some() {}
+            let found = known.peek().filter(|(other, _)| other == time);
+            samples.counts.push(found.map_or(1.0, |(_, count)| *count));
         }
     }
 
@@ -520,10 +629,12 @@ impl BlockPiece {
     ) -> Result<(), DecodeError> {
         let mut decoded = std::mem::take(&mut cache.gathered);
         decoded.clear();
-        let read =
-            chunks::decode(files, cache, &self.block, (&self.chunks, self.aggregate), &mut decoded);
+        out.downsampled.clear();
+        let into = (&mut decoded, &mut out.downsampled);
+        let read = chunks::decode(files, cache, &self.block, (&self.chunks, self.aggregate), into);
         if read.is_ok() {
             out.gathered(&decoded, samples);
+            out.windows(self.block.summary.resolution, samples);
         }
         cache.gathered = decoded;
         or_gone(read).map(|_| ())

@@ -58,8 +58,6 @@ pub struct Stats {
     pub series: u64,
     /// Live groups.
     pub groups: u64,
-    /// Label pairs (name and value) in use.
-    pub label_pairs: u64,
     /// Chunks of the open tiles: columns with a sample in them.
     pub chunks: u64,
     /// Tiles on disk.
@@ -72,9 +70,9 @@ pub struct Stats {
     pub memory: MemoryBytes,
     /// Metric names by series.
     pub series_by_metric_name: Vec<Named>,
-    /// Label names by number of values.
-    pub values_by_label_name: Vec<Named>,
-    /// Label names by bytes of their values.
+    /// All label names, each with the hashes of its values, which are alike in every store.
+    pub values_by_label_name: Vec<(String, Vec<u64>)>,
+    /// Label names by bytes of their values, each counted once a series.
     pub bytes_by_label_name: Vec<Named>,
     /// `name=value` by series.
     pub series_by_label_pair: Vec<Named>,

@@ -146,6 +146,8 @@ pub struct Store {
     pub(crate) owners: Owners,
     /// Bytes of memory when they were last measured, and an estimate of what came since.
     pub(crate) head_bytes: u64,
+    /// Bytes that the head may take of those for all shards; `None` for an even share.
+    pub(crate) head_lease: Option<u64>,
     pub(crate) counts: Counts,
     builder: Builder,
     pub(crate) changed: Vec<u32>,
@@ -184,6 +186,7 @@ impl Store {
             exemplars: Exemplars::new(options.exemplars_max),
             owners: Owners::default(),
             head_bytes: 0,
+            head_lease: None,
             counts: Counts::default(),
             builder: Builder::default(),
             changed: Vec::new(),
@@ -242,7 +245,7 @@ impl Store {
         labels: &LabelSet,
         kind: ColumnKind,
     ) -> Result<ColumnIndex, LimitError> {
-        let columns_max = self.columns_max();
+        let (columns_max, head_bytes_max) = (self.columns_max(), self.head_lease_bytes());
         let found = self.groups.get_mut(group.0 as usize).and_then(Option::as_mut);
         let found = found.ok_or(LimitError::UnknownGroup(group.0))?;
         let series = self.index.find(labels);
@@ -256,8 +259,7 @@ impl Store {
         } else if self.options.series_max as usize <= self.index.len() {
             self.counts.limited_series += 1;
             return Err(LimitError::Series(self.options.series_max));
-        } else if 0 < self.options.head_bytes_max && self.options.head_bytes_max <= self.head_bytes
-        {
+        } else if 0 < self.options.head_bytes_max && head_bytes_max <= self.head_bytes {
             self.counts.limited_bytes += 1;
             return Err(LimitError::Bytes(self.options.head_bytes_max));
         }
@@ -635,24 +637,8 @@ impl Store {
         self.pump(now, effects);
     }
 
-    fn on_file_done(&mut self, now: Now, request: FileRequestId, succeeded: bool) {
-        self.counts.file_failures += u64::from(!succeeded);
-        let log = &mut self.log;
-        if let Some(files) = self.catalog.on_done(now, request, succeeded, |epoch| log.unpin(epoch))
-        {
-            let free = self.blocks.hold(files);
-            free.into_iter().for_each(|file| self.deletions.push(file));
-        } else if let Some(applied) = self.blocks.on_done(now, request, succeeded) {
-            self.on_manifest(now, applied);
-        } else if let Some(stored) = self.tile_files.on_done(now, request, succeeded) {
-            stored.into_iter().for_each(|tile| self.on_stored(tile));
-        } else {
-            self.deletions.on_done(now, request, succeeded);
-        }
-    }
-
     /// A tile is durable: memory keeps only where it is.
-    fn on_stored(&mut self, stored: Stored) {
+    pub(crate) fn on_stored(&mut self, stored: Stored) {
         self.log.unpin(stored.epoch);
         let found = self.groups.get_mut(stored.group as usize).and_then(Option::as_mut);
         let Some(found) = found else { return };

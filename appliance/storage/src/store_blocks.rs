@@ -1,4 +1,4 @@
-//! Store and blocks: what a store does around its blocks.
+//! Store and blocks: what a store does around its blocks and other files.
 //!
 //! Path: `store` → **store_blocks** → `blocks`.
 //! Order of a compaction: the block's file durable, the manifest durable, then the groups forget
@@ -13,6 +13,7 @@ use crate::block::reference::BlockRef;
 use crate::blocks::{Applied, DeleteError, SealedGroups};
 use crate::compaction::{Inputs, JobId, Outcome};
 use crate::effect::{Effect, FileError, FileOp, FileRequestId};
+use crate::leases::{Leases, ShardUsage};
 use crate::names::FileName;
 use crate::options::{COMMIT_AGE_MS_MAX, COMMIT_BYTES, Options};
 use crate::select;
@@ -20,6 +21,27 @@ use crate::selection::{Rest, SelectError, SelectRequest, Selected};
 use crate::store::Store;
 
 impl Store {
+    /// A background file operation is answered.
+    pub(crate) fn on_file_done(&mut self, now: Now, request: FileRequestId, succeeded: bool) {
+        let failed = u64::from(!succeeded);
+        let (log, failures) = (&mut self.log, &mut self.counts.file_failures);
+        if let Some(files) = self.catalog.on_done(now, request, succeeded, |epoch| log.unpin(epoch))
+        {
+            failures.catalog += failed;
+            let free = self.blocks.hold(files);
+            free.into_iter().for_each(|file| self.deletions.push(file));
+        } else if let Some(applied) = self.blocks.on_done(now, request, succeeded) {
+            failures.manifest += failed;
+            self.on_manifest(now, applied);
+        } else if let Some(stored) = self.tile_files.on_done(now, request, succeeded) {
+            failures.tiles += failed;
+            stored.into_iter().for_each(|tile| self.on_stored(tile));
+        } else {
+            failures.deletions += failed;
+            self.deletions.on_done(now, request, succeeded);
+        }
+    }
+
     /// Series that fulfil the request, each label set once, in order of their making, and the
     /// blocks that are to be asked too.
     ///
@@ -81,6 +103,8 @@ impl Store {
         options.check().expect("the caller checked the options");
         self.options.adopt(options);
         self.blocks.configure(options);
+        self.owners.lease(Vec::new());
+        self.head_lease = None;
         self.sweep_at = self.sweep_at.map(|at| at.min(Tick(0)));
     }
 
@@ -91,15 +115,48 @@ impl Store {
         self.log.pace(commit_age_ms_max.min(COMMIT_AGE_MS_MAX), bytes);
     }
 
+    /// What it uses of what is limited for all shards together.
+    pub fn usage(&mut self) -> ShardUsage {
+        ShardUsage {
+            owners: self.owners.usage(&self.options),
+            head_bytes: self.head_bytes,
+            file_bytes: self.blocks.bytes() + self.tile_files.file_bytes(),
+        }
+    }
+
+    /// Takes over what it may use of that, until the next configuration.
+    pub fn lease(&mut self, leases: Leases) {
+        self.owners.lease(leases.owners);
+        self.head_lease = Some(leases.head_bytes);
+        self.blocks.lease(Some(leases.file_bytes));
+    }
+
+    /// Bytes of memory that the head may take, where it is limited.
+    pub(crate) fn head_lease_bytes(&self) -> u64 {
+        let share = || self.options.head_bytes_max.div_ceil(self.options.shards.into());
+        self.head_lease.unwrap_or_else(share)
+    }
+
     /// Newest deletion that is durable.
     #[must_use]
     pub fn deleted(&self) -> u64 {
         self.blocks.deleted()
     }
 
-    /// Has what is deleted taken away from blocks for good, in the background.
+    /// Has what is deleted taken away from blocks for good, in the background, from the next event
+    /// on.
     pub fn clean_tombstones(&mut self) {
         self.blocks.clean();
+        self.sweep_at = self.sweep_at.map(|at| at.min(Tick(0)));
+    }
+
+    /// Whether there is room for another deletion. Ask every shard before the first deletes: what
+    /// one refuses is not to be gone in another.
+    ///
+    /// # Errors
+    /// There is not.
+    pub fn may_delete(&self) -> Result<(), DeleteError> {
+        self.blocks.may_delete()
     }
 
     /// Retention and planning, now and then.

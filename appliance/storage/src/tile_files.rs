@@ -282,8 +282,13 @@ impl TileFiles {
         self.files.remove(&number);
     }
 
-    /// Takes away the oldest file if all its samples are before `oldest_ms`.
-    pub(crate) fn expire(&mut self, oldest_ms: i64, now: Now) -> Option<u64> {
+    /// Takes away the oldest file if all its samples are before `oldest_ms` and it is not `read`.
+    pub(crate) fn expire(
+        &mut self,
+        oldest_ms: i64,
+        now: Now,
+        read: impl Fn(u64) -> bool,
+    ) -> Option<u64> {
         let window = now.wall.0.div_euclid(self.file_ms);
         if self.flight.is_none() && self.current.is_some_and(|c| c.window < window) {
             let failed = self.failed_tiles.is_some();
@@ -293,7 +298,7 @@ impl TileFiles {
         // those behind it.
         let current = self.current.map(|current| current.number);
         let expired = |(number, span): &(&u64, &FileSpan)| {
-            span.max_time_ms < oldest_ms && current != Some(**number)
+            span.max_time_ms < oldest_ms && current != Some(**number) && !read(**number)
         };
         let number = *self.files.iter().find(expired)?.0;
         self.files.remove(&number);

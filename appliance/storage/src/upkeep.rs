@@ -41,7 +41,8 @@ impl Store {
         });
         let oldest_ms = self.oldest_ms(now);
         let mut expired = false;
-        while let Some(number) = self.tile_files.expire(oldest_ms, now) {
+        let blocks = &self.blocks;
+        while let Some(number) = self.tile_files.expire(oldest_ms, now, |file| blocks.reads(file)) {
             self.deletions.push(FileName::Tile(number));
             self.counts.files_expired += 1;
             expired = true;

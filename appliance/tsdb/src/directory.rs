@@ -182,14 +182,14 @@ impl Directory {
         vec![Box::new(HeadSource::in_order(head)), Box::new(HeadSource::late(head))]
     }
 
-    /// Leaves out the blocks of downsampled samples; their names.
-    pub fn take_downsampled(&mut self) -> Vec<String> {
+    /// Takes the blocks of downsampled samples out.
+    pub fn take_downsampled(&mut self) -> Vec<Block> {
         let is_raw = |block: &Block| {
             block.meta().thanos.as_ref().is_none_or(|thanos| thanos.resolution_ms == 0)
         };
         let (raw, other): (Vec<Block>, Vec<Block>) = self.blocks.drain(..).partition(is_raw);
         self.blocks = raw;
-        other.iter().map(|block| block.meta().ulid.clone()).collect()
+        other
     }
 
     /// The series that `selection` wants, of all blocks whose times it touches and of the head

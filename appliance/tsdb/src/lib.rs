@@ -18,6 +18,7 @@ pub mod index;
 pub mod chunk_files;
 pub mod block;
 pub mod merge;
+pub mod windows;
 pub mod wal;
 pub mod head_chunks;
 pub mod head;

@@ -139,12 +139,18 @@ fn in_order<'a>(series: &Windowed<'a>, step: usize) -> Vec<(i64, i64, Either<'a>
 
 /// Fills `column` with the number of samples in each window, or with 1 where there is any.
 pub(crate) fn fill_presence(series: &Windowed<'_>, count: bool, column: &mut Column) {
+    let counts = &series.tracks.floats.counts;
     for step in series.steps() {
         let (from, to) = series.floats.get(step);
         let (h_from, h_to) = histogram_window(series, step);
         let samples = to - from + h_to - h_from;
+        let value = match counts.get(from..to) {
+            _ if !count => 1.0,
+            Some(counts) => counts.iter().sum::<f64>() + count_of(h_to - h_from),
+            None => count_of(samples),
+        };
         if 0 < samples {
-            column.set_float(step, if count { count_of(samples) } else { 1.0 });
+            column.set_float(step, value);
         }
     }
 }

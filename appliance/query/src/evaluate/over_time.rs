@@ -28,6 +28,9 @@ pub(crate) enum Deviation {
 /// Fills `column` with the sum or the mean of the floats in each window; passes over windows that
 /// hold histograms.
 pub(crate) fn fill_sums(series: &Windowed<'_>, is_mean: bool, column: &mut Column) {
+    if is_mean && !series.tracks.floats.counts.is_empty() {
+        return fill_means_of_sums(series, column);
+    }
     let values = &series.tracks.floats.values;
     match unit_of(values) {
         Some(Unit::One) => slide(series, Whole::default(), is_mean, column),
@@ -39,6 +42,18 @@ pub(crate) fn fill_sums(series: &Windowed<'_>, is_mean: bool, column: &mut Colum
                     column.set_float(step, sum_or_mean(&values[from..to], is_mean));
                 }
             }
+        }
+    }
+}
+
+/// The same for means where the floats are sums of several samples.
+fn fill_means_of_sums(series: &Windowed<'_>, column: &mut Column) {
+    let floats = &series.tracks.floats;
+    for step in series.steps() {
+        let (from, to) = series.floats.get(step);
+        if from < to && !has_histograms(series, step) {
+            let count: f64 = floats.counts[from..to].iter().sum();
+            column.set_float(step, sum_or_mean(&floats.values[from..to], false) / count);
         }
     }
 }
@@ -324,4 +339,48 @@ fn smoothed(window: &[f64], smoothing: f64, trend_factor: f64) -> f64 {
         (before, level) = (level, scaled + rest);
     }
     level
+}
+
+#[cfg(test)]
+mod tests {
+    use model::label_set::LabelSet;
+
+    use super::*;
+    use crate::ast::Span;
+    use crate::evaluate::counting::fill_presence;
+    use crate::evaluate::window::{Reach, Tracks, Windows};
+    use crate::grid::Grid;
+    use crate::plan::node::{Extension, Moved};
+
+    #[test]
+    fn downsampled_samples_count_as_many_as_they_are() {
+        let mut tracks = Tracks::default();
+        // Two windows of twenty and ten samples, then two samples as they came.
+        tracks.floats.times = vec![299, 599, 610, 620];
+        tracks.floats.values = vec![100.5, 20.0, 3.0, 5.0];
+        tracks.floats.counts = vec![20.0, 10.0, 1.0, 1.0];
+        let grid = Grid::new(600, 1200, 300);
+        let moved = Moved::default();
+        let mut windows = Windows::default();
+        let reach = Reach { moved, back_ms: 600, ahead_ms: 0 };
+        windows.slide(&tracks.floats.times, &grid, &reach);
+        let series = Windowed {
+            tracks: &tracks,
+            floats: &windows,
+            histograms: &Windows::default(),
+            grid: &grid,
+            block: (0, grid.count),
+            moved,
+            range_ms: 600,
+            extension: Extension::None,
+            labels: &LabelSet::empty(),
+            span: Span::default(),
+            use_starts: false,
+        };
+        let (mut counts, mut means) = (Column::new(grid.count), Column::new(grid.count));
+        fill_presence(&series, true, &mut counts);
+        fill_sums(&series, true, &mut means);
+        assert_eq!(counts.values[..3], [30.0, 12.0, 2.0]);
+        assert_eq!(means.values[..3], [120.5 / 30.0, 28.0 / 12.0, 4.0]);
+    }
 }

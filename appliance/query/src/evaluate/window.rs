@@ -24,11 +24,13 @@ pub(crate) struct Track<T> {
     pub(crate) values: Vec<T>,
     /// Start timestamps, one a time, or none at all.
     pub(crate) starts: Vec<i64>,
+    /// How many samples each stands for, one a time, or none at all: each for itself.
+    pub(crate) counts: Vec<f64>,
 }
 
 impl<T> Default for Track<T> {
     fn default() -> Track<T> {
-        Track { times: Vec::new(), values: Vec::new(), starts: Vec::new() }
+        Track { times: Vec::new(), values: Vec::new(), starts: Vec::new(), counts: Vec::new() }
     }
 }
 
@@ -37,6 +39,7 @@ impl<T> Track<T> {
         self.times.clear();
         self.values.clear();
         self.starts.clear();
+        self.counts.clear();
     }
 
     fn push(&mut self, time: i64, value: T, start: Option<i64>) {
@@ -64,6 +67,7 @@ impl Tracks {
             std::mem::swap(&mut self.floats.times, &mut samples.timestamps_ms);
             std::mem::swap(&mut self.floats.values, &mut samples.values);
             std::mem::swap(&mut self.floats.starts, &mut samples.start_timestamps_ms);
+            std::mem::swap(&mut self.floats.counts, &mut samples.counts);
             return;
         }
         let mut histograms = samples.histograms.iter().peekable();
@@ -76,7 +80,10 @@ impl Tracks {
                     self.histograms.push(*time, Arc::clone(histogram), start);
                 }
                 None if is_stale(*value) => {}
-                None => self.floats.push(*time, *value, start),
+                None => {
+                    self.floats.push(*time, *value, start);
+                    self.floats.counts.extend(samples.counts.get(at));
+                }
             }
         }
     }

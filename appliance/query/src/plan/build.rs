@@ -84,9 +84,7 @@ impl Above {
             CallKind::Special(HistogramFraction | HistogramQuantile | HistogramQuantiles)
         );
         let window_value = match function {
-            CallKind::Range(RangeFunction::SumOverTime) => WindowValue::Sum,
-            CallKind::Range(RangeFunction::MinOverTime) => WindowValue::Min,
-            CallKind::Range(RangeFunction::MaxOverTime) => WindowValue::Max,
+            CallKind::Range(function) => window_value(function),
             _ => WindowValue::Average,
         };
         let (stats, buckets) = (self.stats || stats, self.buckets || buckets);
@@ -276,7 +274,11 @@ impl Builder {
         let inner_grid = Grid::new(first_ms, moved.reference_ms(grid.last_ms()), step_ms);
         let above = self.above;
         self.above.buckets = true;
-        self.above.window_value = WindowValue::Average;
+        // The steps of a selector are its samples again, but one may be there many times.
+        let is_selector = matches!(unwrap_parens(&expr.expr).kind, ExprKind::Vector(_));
+        if !is_selector || above.window_value == WindowValue::Sum {
+            self.above.window_value = WindowValue::Average;
+        }
         let inner = self.build(&expr.expr, &inner_grid)?.wrapped(&inner_grid);
         self.above = above;
         let invariant = moved.at_ms.is_some();
@@ -306,8 +308,8 @@ impl Builder {
         let ahead_ms = if extension == Extension::Smoothed { lookback_ms } else { 0 };
         let after_ms = moved.reference_ms(grid.start_ms).saturating_sub(back_ms);
         let until_ms = moved.reference_ms(grid.last_ms()).saturating_add(ahead_ms);
-        let window_value = range_ms.map_or(WindowValue::Average, |_| self.above.window_value);
-        let selected = self.select(&expr.matchers, window_value, (after_ms, until_ms))?;
+        let selected =
+            self.select(&expr.matchers, self.above.window_value, (after_ms, until_ms))?;
         let stats_only = self.above.stats && !self.above.buckets;
         let matchers = expr.matchers.clone();
         Ok(Selector { span, selected, moved, extension, stats_only, matchers })
@@ -378,6 +380,18 @@ impl Builder {
             range_seconds: seconds(frame.end_ms.saturating_sub(frame.start_ms)),
         };
         settle(duration, known, negative).map_err(|text| PlanError { text })
+    }
+}
+
+/// What a function wants of samples that were downsampled: what Thanos gives it.
+fn window_value(function: RangeFunction) -> WindowValue {
+    use RangeFunction as F;
+    match function {
+        F::SumOverTime | F::AvgOverTime | F::CountOverTime => WindowValue::Sum,
+        F::MinOverTime => WindowValue::Min,
+        F::MaxOverTime => WindowValue::Max,
+        F::Rate | F::Increase | F::Irate | F::Resets => WindowValue::Counter,
+        _ => WindowValue::Average,
     }
 }
 

@@ -13,6 +13,7 @@ use model::time::TimestampMs;
 use serde_json::json;
 
 use crate::tsdb_arguments::AnalyzeOptions;
+use crate::tsdb_command::fullness::Fullness;
 use crate::tsdb_command::opened::{open_prometheus, selectors_of};
 use crate::tsdb_command::own::OwnDirectory;
 use crate::tsdb_command::print::{Ended, Progress, duration_text, output};
@@ -41,6 +42,7 @@ struct Analysis {
     uncovered_ms: BTreeMap<String, u64>,
     pairs: BTreeMap<String, (u64, u64)>,
     metrics: BTreeMap<String, u64>,
+    fullness: Option<Fullness>,
 }
 
 /// Analyses a block, or our whole directory.
@@ -57,9 +59,16 @@ pub fn run(options: &AnalyzeOptions) -> Result<Ended> {
     };
     let mut out = output();
     if options.json {
-        writeln!(out, "{}", analysis.json(options.limit))?;
+        let mut json = analysis.json(options.limit);
+        if let Some(fullness) = &analysis.fullness {
+            json["chunks"] = fullness.json();
+        }
+        writeln!(out, "{json}")?;
     } else {
         analysis.write(&mut out, options)?;
+        if let Some(fullness) = &analysis.fullness {
+            fullness.write(&mut out)?;
+        }
     }
     out.flush()?;
     Ok(Ended::Well)
@@ -76,6 +85,9 @@ fn analyze_block(options: &AnalyzeOptions, matchers: &[Matcher]) -> Result<Analy
     let span_ms = meta.max.0.saturating_sub(meta.min.0);
     let (name, series) = (meta.ulid.clone(), meta.stats.series);
     let mut analysis = Analysis { name, span_ms, series, ..Analysis::default() };
+    if options.extended {
+        analysis.fullness = Some(Fullness::of(block, matchers)?);
+    }
     let mut scan = block.series()?;
     while let Some(series) = scan.read()? {
         let (Some(first), Some(last)) = (series.chunks.first(), series.chunks.last()) else {
@@ -89,6 +101,9 @@ fn analyze_block(options: &AnalyzeOptions, matchers: &[Matcher]) -> Result<Analy
 fn analyze_own(options: &AnalyzeOptions, matchers: &[Matcher]) -> Result<Analysis> {
     if options.block.is_some() {
         return Err(anyhow!("our blocks are analysed together: leave the block out"));
+    }
+    if options.extended {
+        return Err(anyhow!("--extended looks at chunks of Prometheus, which ours has not"));
     }
     let own = OwnDirectory::open(&options.directory)?;
     let spans = own.spans()?.into_iter();

@@ -115,7 +115,7 @@ fn json_of(entry: &Entry) -> Value {
             "shard": shard, "number": block.number, "level": block.level,
             "min_time_ms": block.min_time_ms, "max_time_ms": block.max_time_ms,
             "series": block.series, "samples": block.samples, "bytes": block.bytes,
-            "tombstone": block.tombstone,
+            "tombstone": block.tombstone, "resolution_ms": block.resolution.ms(),
         })
     };
     let pending = entry.pending.as_ref().map(|pending| {
@@ -156,7 +156,7 @@ fn block_of(json: &Value) -> Option<(u32, BlockSummary)> {
     let summary = BlockSummary {
         number: json["number"].as_u64()?,
         level: u8::try_from(json["level"].as_u64()?).ok()?,
-        resolution: Resolution::Raw,
+        resolution: Resolution::of_ms(json["resolution_ms"].as_i64().unwrap_or(0))?,
         min_time_ms: json["min_time_ms"].as_i64()?,
         max_time_ms: json["max_time_ms"].as_i64()?,
         series: json["series"].as_u64()?,
@@ -181,7 +181,7 @@ mod tests {
         let block = BlockSummary {
             number: 2,
             level: 2,
-            resolution: Resolution::Raw,
+            resolution: Resolution::FiveMinutes,
             min_time_ms: -3,
             max_time_ms: 4,
             series: 5,

@@ -12,6 +12,7 @@ use model::matcher::Matcher;
 use model::time::TimestampMs;
 use rustix::fs::{FlockOperation, Mode, OFlags, flock};
 use rustix::io::Errno;
+use tsdb::block::Block;
 use tsdb::directory::{Directory, prometheus_sign};
 use tsdb::merge::{Selection, SeriesStream};
 use tsdb::sample::Sample;
@@ -51,20 +52,30 @@ pub fn open(directory: &Path) -> Result<Opened> {
     Ok(Opened::Prometheus(Box::new(opened)))
 }
 
-/// Opens a directory of Prometheus by its blocks.
+/// Opens a directory of Prometheus by its blocks of raw samples.
 ///
 /// # Errors
 /// It is none, or does not open.
 pub fn open_prometheus(directory: &Path) -> Result<Directory> {
+    let (opened, downsampled) = open_levels(directory)?;
+    for block in downsampled {
+        eprintln!("note: block {} is downsampled and left out", block.meta().ulid);
+    }
+    Ok(opened)
+}
+
+/// Opens a directory of Prometheus by its blocks; those of downsampled samples beside it.
+///
+/// # Errors
+/// It is none, or does not open.
+pub fn open_levels(directory: &Path) -> Result<(Directory, Vec<Block>)> {
     let shown = directory.display();
     if prometheus_sign(directory).is_none() {
         bail!("{shown} is no data directory: neither cresset.json nor blocks nor a log are in it");
     }
     let mut opened = Directory::open(directory).with_context(|| format!("open {shown}"))?;
-    for block in opened.take_downsampled() {
-        eprintln!("note: block {block} is downsampled and left out");
-    }
-    Ok(opened)
+    let downsampled = opened.take_downsampled();
+    Ok((opened, downsampled))
 }
 
 /// Loads the head, and says what of it is damaged.

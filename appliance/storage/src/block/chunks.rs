@@ -5,7 +5,6 @@
 use std::sync::Arc;
 
 use crate::block::cache::{BlockCache, CachedPages};
-use crate::block::counter;
 use crate::block::gather::Gathered;
 use crate::block::layout::PageKind;
 use crate::block::reader::{self, Pages};
@@ -29,17 +28,42 @@ pub(crate) fn number(aggregate: Aggregate) -> u8 {
 /// Whether a chunk of this tag is asked for.
 pub(crate) fn is_wanted(tag: u8, aggregate: Aggregate) -> bool {
     let found = (tag & TAG_AGGREGATE) >> TAG_AGGREGATE_SHIFT;
-    let count = aggregate == Aggregate::Average && found == number(Aggregate::Count);
+    let count = has_counts(aggregate) && found == number(Aggregate::Count);
     found == 0 || found == number(aggregate) || count
 }
 
-/// Adds the samples of the chunks to `gathered`, not settled.
+/// Whether the count of a window is read beside its aggregate.
+fn has_counts(aggregate: Aggregate) -> bool {
+    matches!(aggregate, Aggregate::Average | Aggregate::Sum)
+}
+
+/// What chunks of aggregates give, in the order of the chunks.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Downsampled {
+    /// Time and value of windows.
+    pub(crate) values: Vec<(i64, f64)>,
+    /// Time of windows and how many samples each stands for, beside sums.
+    pub(crate) counts: Vec<(i64, f64)>,
+    /// Counters, a list a chunk: they mean something only together.
+    pub(crate) counters: Vec<Vec<(i64, f64)>>,
+}
+
+impl Downsampled {
+    /// Empties the lists.
+    pub(crate) fn clear(&mut self) {
+        self.values.clear();
+        self.counts.clear();
+        self.counters.clear();
+    }
+}
+
+/// Adds the raw samples of the chunks to `gathered`, not settled, and the others to `downsampled`.
 pub(crate) fn decode(
     files: &dyn TileRead,
     cache: &mut BlockCache,
     block: &BlockRef,
     (chunks, aggregate): (&[ChunkPlace], Aggregate),
-    gathered: &mut Gathered,
+    (gathered, downsampled): (&mut Gathered, &mut Downsampled),
 ) -> Result<(), DecodeError> {
     let is_raw = |chunk: &ChunkPlace| chunk.tag & TAG_AGGREGATE == 0;
     let (raw, made): (Vec<&ChunkPlace>, Vec<&ChunkPlace>) =
@@ -64,27 +88,28 @@ pub(crate) fn decode(
         let found = (chunk.tag & TAG_AGGREGATE) >> TAG_AGGREGATE_SHIFT;
         lists[usize::from(found != number(aggregate))].push(samples.collect());
     }
-    let [wanted, counts] = &lists;
-    match aggregate {
-        Aggregate::Counter => {
-            let (samples, _) = counter::join(wanted.iter().map(Vec::as_slice));
-            samples.iter().for_each(|(time, value)| gathered.push(*time, *value, 0));
+    let [wanted, counts] = lists;
+    if aggregate == Aggregate::Counter {
+        downsampled.counters.extend(wanted);
+        return Ok(());
+    }
+    if !has_counts(aggregate) {
+        downsampled.values.extend(wanted.into_iter().flatten());
+        return Ok(());
+    }
+    // A chunk of one of the two may have been left out.
+    let mut counts = counts.iter().flatten().peekable();
+    for (time, sum) in wanted.iter().flatten() {
+        while counts.next_if(|(other, _)| other < time).is_some() {}
+        let Some((_, count)) = counts.next_if(|(other, _)| other == time) else { continue };
+        if *count == 0.0 {
+            continue;
         }
-        Aggregate::Average => {
-            // A chunk of one of the two may have been left out.
-            let mut counts = counts.iter().flatten().peekable();
-            for (time, sum) in wanted.iter().flatten() {
-                while counts.next_if(|(other, _)| other < time).is_some() {}
-                if let Some((_, count)) = counts.next_if(|(other, _)| other == time)
-                    && *count != 0.0
-                {
-                    gathered.push(*time, sum / count, 0);
-                }
-            }
-        }
-        _ => {
-            let samples = wanted.iter().flatten();
-            samples.for_each(|(time, value)| gathered.push(*time, *value, 0));
+        if aggregate == Aggregate::Average {
+            downsampled.values.push((*time, sum / count));
+        } else {
+            downsampled.values.push((*time, *sum));
+            downsampled.counts.push((*time, *count));
         }
     }
     Ok(())

@@ -10,6 +10,7 @@ use thiserror::Error;
 
 use crate::block::counter;
 use crate::block::gather::Gathered;
+use crate::block::layout::CHUNK_SAMPLES_MAX;
 use crate::block::series::{TAG_AGGREGATE, TAG_AGGREGATE_SHIFT};
 
 /// Aggregates, in the order of their numbers, which are 1 to 5 on disk.
@@ -29,6 +30,7 @@ pub const COUNTER: usize = 4;
 const CHUNK_SAMPLES: usize = 140;
 /// Windows of a chunk at most, however unevenly samples lie: it stays one chunk of a block.
 const CHUNK_WINDOWS_MAX: usize = 400;
+const _: () = assert!(CHUNK_WINDOWS_MAX + 2 <= CHUNK_SAMPLES_MAX, "a counter has two more");
 /// Distance of raw samples that the size of chunks is reckoned with.
 const RAW_RESOLUTION_MS: i64 = 60_000;
 
@@ -228,15 +230,48 @@ fn chunk_again(chunks: &[AggregateChunk], resolution_ms: i64) -> AggregateChunk 
             });
         }
     }
-    let (samples, last) = counter::join(chunks.iter().map(|chunk| &chunk.aggregates[COUNTER][..]));
-    if let Some(first) = samples.first() {
+    let joined = counter::join(chunks.iter().map(|chunk| &chunk.aggregates[COUNTER][..]));
+    let samples: Vec<(i64, f64)> =
+        joined.iter().map(|joined| (joined.time_ms, joined.total)).collect();
+    if let (Some(first), Some(last)) = (samples.first(), joined.last()) {
         let counter = &mut made.aggregates[COUNTER];
         counter.push(*first);
         let end = windows(&samples, resolution_ms, |end, running| {
             counter.push((end, running.counter));
         });
-        counter.push((end, last));
+        counter.push((end, last.truth));
     }
+    made
+}
+
+/// One list of chunks an aggregate.
+pub(crate) fn gathered_of(chunks: &[AggregateChunk]) -> [Vec<Gathered>; AGGREGATES] {
+    let mut lists: [Vec<Gathered>; AGGREGATES] = Default::default();
+    for chunk in chunks {
+        for (list, samples) in lists.iter_mut().zip(&chunk.aggregates) {
+            let mut gathered = Gathered::default();
+            for (time_ms, value) in samples {
+                gathered.push(*time_ms, *value, 0);
+            }
+            list.push(gathered);
+        }
+    }
+    lists
+}
+
+/// A chunk in parts that each fit a block. The counter runs on from part to part.
+pub(crate) fn parts(chunk: &AggregateChunk) -> Vec<AggregateChunk> {
+    let mut made = Vec::new();
+    let mut rest = chunk.clone();
+    while let Some((end, _)) = rest.aggregates[COUNT].get(CHUNK_WINDOWS_MAX - 1).copied() {
+        let mut part = AggregateChunk::default();
+        for (list, from) in part.aggregates.iter_mut().zip(&mut rest.aggregates) {
+            let behind = from.split_off(from.partition_point(|(time, _)| *time <= end));
+            *list = std::mem::replace(from, behind);
+        }
+        made.push(part);
+    }
+    made.push(rest);
     made
 }
 
@@ -293,5 +328,27 @@ impl Aggregates {
         chunks.retain(|chunk| first(chunk).is_some());
         chunks.sort_by_key(first);
         chunks
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_chunk_is_cut_between_windows_and_its_counter_runs_on() {
+        let samples: Vec<(i64, f64)> = (0..2000).map(|at| (at * 50, at as f64)).collect();
+        let whole = raw_chunk(&samples, 100);
+        let made = parts(&whole);
+        assert_eq!(made.len(), 3);
+        for aggregate in 0..AGGREGATES {
+            let joined = made.iter().flat_map(|part| part.aggregates[aggregate].iter().copied());
+            assert_eq!(joined.collect::<Vec<_>>(), whole.aggregates[aggregate]);
+            assert!(made.iter().all(|part| part.aggregates[aggregate].len() <= CHUNK_SAMPLES_MAX));
+        }
+        let of = |chunks: &[AggregateChunk]| {
+            counter::join(chunks.iter().map(|chunk| &chunk.aggregates[COUNTER][..]))
+        };
+        assert_eq!(of(&made), of(&[whole]));
     }
 }

@@ -12,7 +12,7 @@ use crate::block::outline::{Outline, PagePlace, read_trailer};
 use crate::block::page;
 use crate::block::reader::{self, Page, Pages};
 use crate::block::series::{Record, TAG_AGGREGATE};
-use crate::compact::downsample::{self, AggregateChunk, Aggregates};
+use crate::compact::downsample::{self, Aggregates, gathered_of};
 use crate::compact::pages::FedPages;
 use crate::compact::read::{Fault, Seen, Stop, Want};
 use crate::compact::sink::Sink;
@@ -179,21 +179,6 @@ fn floats(gathered: &Gathered) -> Vec<(i64, f64)> {
     let samples = gathered.timestamps_ms.iter().copied().zip(gathered.values.iter().copied());
     let is_float = |(at, _): &(usize, (i64, f64))| histograms.next_if_eq(at).is_none();
     samples.enumerate().filter(is_float).map(|(_, sample)| sample).collect()
-}
-
-/// One list of chunks an aggregate.
-fn gathered_of(chunks: &[AggregateChunk]) -> [Vec<Gathered>; 5] {
-    let mut lists: [Vec<Gathered>; 5] = Default::default();
-    for chunk in chunks {
-        for (list, samples) in lists.iter_mut().zip(&chunk.aggregates) {
-            let mut gathered = Gathered::default();
-            for (time_ms, value) in samples {
-                gathered.push(*time_ms, *value, 0);
-            }
-            list.push(gathered);
-        }
-    }
-    lists
 }
 
 impl Input {

@@ -206,6 +206,11 @@ impl LogWriter {
         self.live.len()
     }
 
+    /// Epoch of the segment that is written.
+    pub(crate) fn epoch(&self) -> Epoch {
+        self.epoch
+    }
+
     /// Epoch of the oldest live segment.
     pub(crate) fn oldest_epoch(&self) -> Option<Epoch> {
         self.live.front().map(|segment| segment.epoch)

@@ -1,17 +1,19 @@
 //! Blocks over a disk in memory: compaction, deletion and retention are invisible to queries but
 //! for what they are for.
 
+use model::label_set::LabelSet;
 use model::matcher::{MatchOp, Matcher};
 use model::time::TimestampMs;
 
 use crate::block::gather::Gathered;
 use crate::block::writer::{Header, Writer};
-use crate::cells::Cell;
-use crate::compaction::{BlockSummary, Resolution, Tier};
+use crate::cells::{Cell, Cells};
+use crate::compaction::{Aggregate, BlockSummary, Resolution, Tier};
+use crate::effect::Event;
 use crate::names::FileName;
 use crate::options::Options;
-use crate::row::Rank;
-use crate::tests::world::World;
+use crate::row::{ColumnKind, Rank, Row, Slot};
+use crate::tests::world::{World, decoded};
 
 const MINUTE_MS: u64 = 60_000;
 
@@ -163,26 +165,32 @@ fn k1_series_that_do_not_rise_are_a_bug() {
     writer.raw(&[(0, 0)], &gathered);
 }
 
+/// Counters are kept for so many hours: raw, at five minutes, at an hour.
+fn tiered(raw: u64, five_minutes: u64, hour: u64) -> World {
+    let tier = |(resolution, hours): (Resolution, u64)| Tier {
+        matchers: vec![Matcher::new("__name__", MatchOp::Equal, "counter").unwrap()],
+        resolution,
+        keep_ms: hours * 60 * MINUTE_MS,
+    };
+    let tiers =
+        [(Resolution::Raw, raw), (Resolution::FiveMinutes, five_minutes), (Resolution::Hour, hour)];
+    let tiers = tiers.into_iter().filter(|(_, hours)| 0 < *hours).map(tier).collect();
+    World::new(Options { tiers, ..options() })
+}
+
+fn wait(world: &mut World, hours: u64) {
+    world.advance_ms(hours * 60 * MINUTE_MS);
+    for _ in 0..8 {
+        world.advance_ms(MINUTE_MS);
+        world.settle();
+    }
+}
+
 #[test]
 fn raw_samples_speak_where_they_are_kept_and_coarser_ones_where_not() {
-    let hour_ms = 60 * MINUTE_MS;
-    let counters = || vec![Matcher::new("__name__", MatchOp::Equal, "counter").unwrap()];
-    let tier = |resolution, hours: u64| Tier {
-        matchers: counters(),
-        resolution,
-        keep_ms: hours * hour_ms,
-    };
-    let tiers = vec![tier(Resolution::Raw, 50), tier(Resolution::FiveMinutes, 500)];
-    let mut world = World::new(Options { tiers, ..options() });
+    let mut world = tiered(50, 500, 0);
     run(&mut world, 60);
     let before = world.contents();
-    let wait = |world: &mut World, hours: u64| {
-        world.advance_ms(hours * hour_ms);
-        for _ in 0..5 {
-            world.advance_ms(MINUTE_MS);
-            world.settle();
-        }
-    };
     wait(&mut world, 41);
     let resolutions = |world: &World| -> Vec<Resolution> {
         blocks_of(world).iter().map(|block| block.resolution).collect()
@@ -199,5 +207,101 @@ fn raw_samples_speak_where_they_are_kept_and_coarser_ones_where_not() {
         } else {
             assert_eq!(samples, &before[series], "{series} is kept raw");
         }
+    }
+}
+
+#[test]
+fn b3_tile_files_of_a_job_do_not_expire() {
+    let hour_ms = 60 * MINUTE_MS;
+    let mut world = World::new(Options { retention_ms: hour_ms, ..options() });
+    run(&mut world, 20);
+    while world.compaction.is_none() {
+        world.advance_ms(MINUTE_MS);
+        while world.prepare() || world.commit(true) || world.file(true) {}
+    }
+    world.advance_ms(2 * hour_ms);
+    while world.prepare() || world.commit(true) || world.file(true) {}
+    assert_ne!(files(&world, is_tile), 0, "the job reads it");
+    world.settle();
+    assert_eq!(world.store.blocks.counts.compactions_failed, 0);
+    for _ in 0..3 {
+        world.advance_ms(MINUTE_MS);
+        world.settle();
+    }
+    assert_eq!((files(&world, is_tile), files(&world, is_block)), (0, 0));
+}
+
+#[test]
+fn cleaning_begins_at_once() {
+    let mut world = World::new(options());
+    run(&mut world, 20);
+    for _ in 0..4 {
+        world.advance_ms(MINUTE_MS);
+        world.settle();
+    }
+    let all = Matcher::new("__name__", MatchOp::Equal, "counter").unwrap();
+    assert_eq!(world.store.may_delete(), Ok(()));
+    assert_eq!(world.store.delete(vec![all], TimestampMs::MIN, TimestampMs::MAX), Ok(1));
+    world.event(Event::Due);
+    world.settle();
+    assert_eq!(blocks_of(&world)[0].tombstone, 0);
+    world.store.clean_tombstones();
+    world.event(Event::Due);
+    world.settle();
+    assert_eq!(blocks_of(&world)[0].tombstone, 1);
+}
+
+/// How much the counter of the first group rose, how many samples it has and what they add up to.
+fn counted(world: &World) -> (f64, f64, f64) {
+    let labels = "{__name__=\"counter\", instance=\"0\"}";
+    let of = |aggregate| decoded(&world.store, &world.disk, aggregate).remove(labels).unwrap();
+    let (counter, sums) = (of(Aggregate::Counter), of(Aggregate::Sum));
+    let rises = counter.values.windows(2);
+    let rises = rises.map(|pair| if pair[1] < pair[0] { pair[1] } else { pair[1] - pair[0] });
+    let mut counts = sums.counts.clone();
+    counts.resize(sums.len(), 1.0);
+    (rises.sum(), counts.iter().sum(), sums.values.iter().sum())
+}
+
+/// A row of one series, whichever group it is in: one without data is made anew.
+fn counter_row(world: &mut World, value: f64) {
+    let group = world.group(0);
+    let labels = LabelSet::new([("__name__", "counter"), ("instance", "0")]);
+    let column = world.store.column(group, &labels, ColumnKind::Float).unwrap();
+    let mut cells = Cells::new(world.store.columns(group));
+    cells.set(column.0 as usize, Cell::Present(value));
+    let (timestamp, rank) = (world.now.wall, Rank::Owner);
+    let row = Row { group, slot: Slot(timestamp.0), timestamp, rank, cells: &cells };
+    let mut effects = Vec::new();
+    world.store.append(world.now, &row, &mut effects).unwrap();
+    world.take(effects);
+}
+
+#[test]
+fn counters_and_counts_go_on_across_blocks_and_resolutions() {
+    let mut world = tiered(50, 300, 5000);
+    let mut expected = (0.0, 0.0, 0.0);
+    let mut last = None;
+    let mut resolutions = Vec::new();
+    // Each resolution is made before the finer one ends.
+    for waits in [&[41, 205][..], &[41, 20], &[1], &[0]] {
+        for _ in 0..20 {
+            // A sample every half minute; the counter is reset every 1,000 seconds.
+            let value = (world.now.wall.0 % 1_000_000) as f64;
+            counter_row(&mut world, value);
+            let rise = last.map_or(0.0, |last| if value < last { value } else { value - last });
+            expected = (expected.0 + rise, expected.1 + 1.0, expected.2 + value);
+            last = Some(value);
+            world.advance_ms(30_000);
+            world.settle();
+        }
+        for hours in waits {
+            wait(&mut world, *hours);
+            assert_eq!(counted(&world), expected, "{hours} hours later");
+        }
+        resolutions = blocks_of(&world).iter().map(|block| block.resolution).collect();
+    }
+    for resolution in [Resolution::Raw, Resolution::FiveMinutes, Resolution::Hour] {
+        assert!(resolutions.contains(&resolution), "{resolutions:?}");
     }
 }

@@ -348,11 +348,12 @@ fn t3_a_file_goes_when_all_of_it_is_old_and_another_is_current() {
     files.push(waiting(1, 0));
     files.pump(at(0), FileRequestId(1), 1, 0);
     files.on_done(at(0), FileRequestId(1), true);
-    assert_eq!(files.expire(2, at(0)), None, "it is the current one");
+    assert_eq!(files.expire(2, at(0), |_| false), None, "it is the current one");
     let hours_later = at(10_000_000);
-    assert_eq!(files.expire(1, hours_later), None, "its newest sample is not too old");
-    assert_eq!(files.expire(2, hours_later), Some(1));
-    assert_eq!(files.expire(2, hours_later), None);
+    assert_eq!(files.expire(1, hours_later, |_| false), None, "its newest sample is not too old");
+    assert_eq!(files.expire(2, hours_later, |file| file == 1), None, "it is read");
+    assert_eq!(files.expire(2, hours_later, |_| false), Some(1));
+    assert_eq!(files.expire(2, hours_later, |_| false), None);
 }
 
 #[test]

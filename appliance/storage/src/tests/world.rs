@@ -315,13 +315,29 @@ pub(super) fn request(name: &str, op: MatchOp, value: &str) -> SelectRequest {
 }
 
 pub(super) fn contents(store: &Store, disk: &Disk) -> Contents {
-    let selected = store.select(&request("__name__", MatchOp::Regex, ".*")).unwrap();
-    let mut cache = TileCache::default();
     let mut contents = Contents::new();
+    for (labels, found) in decoded(store, disk, Aggregate::default()) {
+        let (times, values) = (found.timestamps_ms, found.values);
+        assert!(times.windows(2).all(|pair| pair[0] < pair[1]), "times rise");
+        let samples = times.iter().zip(&values).map(|(time, value)| (*time, value.to_bits()));
+        contents.insert(labels, samples.collect());
+    }
+    contents.retain(|_, samples| !samples.is_empty());
+    contents
+}
+
+/// All series, by their labels.
+pub(super) fn decoded(
+    store: &Store,
+    disk: &Disk,
+    aggregate: Aggregate,
+) -> BTreeMap<String, Samples> {
+    let wanted = SelectRequest { aggregate, ..request("__name__", MatchOp::Regex, ".*") };
+    let selected = store.select(&wanted).unwrap();
+    let mut cache = TileCache::default();
     let mut all: BTreeMap<String, SelectedSeries> = BTreeMap::new();
     let mut found = selected.series;
     for block in &selected.blocks {
-        let wanted = request("__name__", MatchOp::Regex, ".*");
         found.extend(block.select(disk, &mut cache.blocks, &wanted).unwrap());
     }
     for series in found {
@@ -330,16 +346,11 @@ pub(super) fn contents(store: &Store, disk: &Disk) -> Contents {
             Entry::Occupied(mut place) => place.get_mut().absorb(series),
         }
     }
-    for series in all.into_values() {
+    let decode = |(labels, series): (String, SelectedSeries)| {
         let mut found = Samples::default();
         let (after, until) = (TimestampMs::MIN, TimestampMs::MAX);
         series.decode(disk, &mut cache, after, until, &mut found).unwrap();
-        let (times, values) = (found.timestamps_ms, found.values);
-        assert!(times.windows(2).all(|pair| pair[0] < pair[1]), "times rise");
-        let samples = times.iter().zip(&values).map(|(time, value)| (*time, value.to_bits()));
-        let known = contents.insert(series.labels.to_string(), samples.collect());
-        assert!(known.is_none(), "each label set once");
-    }
-    contents.retain(|_, samples| !samples.is_empty());
-    contents
+        (labels, found)
+    };
+    all.into_iter().map(decode).collect()
 }

@@ -114,7 +114,8 @@ pub static TIER: Table = Table {
 pub static LIMITS: Table = Table {
     title: "cresset.limits",
     type_name: "cresset.limits",
-    doc: "Each shard allows its share of what is given for jobs, tenants and the head.",
+    doc: "What is given for jobs, tenants and the head is for all shards together and dealt to \
+          those that need it, anew every half second.",
     parts: &[&[
         yes("head_bytes", "size", "0", "Memory of the newest samples; 0 is no limit."),
         yes("target", "cresset.limits.owner", "", "What one target may have."),
