@@ -282,7 +282,9 @@ impl Collected {
 impl Value {
     fn reading(&self) -> Reading<'_> {
         match self {
-            Value::Number(value) => Reading::Number(*value),
+            Value::Number(value) | Value::Least(value) | Value::Largest(value) => {
+                Reading::Number(*value)
+            }
             Value::Histogram { buckets, sum, count, native } => {
                 Reading::Histogram { buckets, sum: *sum, count: *count, native: native.as_deref() }
             }
