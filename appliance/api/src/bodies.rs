@@ -7,8 +7,8 @@ use axum::response::Response;
 
 use crate::call::Context;
 use crate::import::{Form, import};
-use crate::remote_write;
 use crate::routes::Methods;
+use crate::{otlp_write, remote_write};
 
 /// What a path takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub enum Body {
     Write,
     /// Lines of samples.
     Import(Form),
+    /// OTLP metrics.
+    Otlp,
 }
 
 /// One path.
@@ -44,6 +46,7 @@ pub const BODY_ROUTES: &[BodyRoute] = &[
         methods: Methods::Change,
         body: Body::Import(Form::Text),
     },
+    BodyRoute { path: "/api/v1/otlp/v1/metrics", methods: Methods::Post, body: Body::Otlp },
 ];
 
 /// Answers a request to one of them.
@@ -51,5 +54,6 @@ pub async fn answer(body: Body, context: Arc<Context>, request: Request) -> Resp
     match body {
         Body::Write => remote_write::write(context, request).await,
         Body::Import(form) => import(form, context, request).await,
+        Body::Otlp => otlp_write::write(context, request).await,
     }
 }

@@ -2,7 +2,10 @@
 //!
 //! Never: HTTP.
 
+use std::sync::Arc;
+
 use remote::batch::Batch;
+use remote::otlp::translate::OtlpSettings;
 use remote::outcome::Pushed;
 
 /// Takes what became of a batch, once; it is dropped without a call when nothing will.
@@ -26,12 +29,17 @@ pub struct Receivers {
     pub write_v1: bool,
     /// Remote write takes `io.prometheus.write.v2.Request`.
     pub write_v2: bool,
+    /// OTLP metrics.
+    pub otlp: bool,
 }
 
 /// The part of a backend that takes samples in.
 pub trait Inbound: Send + Sync {
     /// Which receivers are on.
     fn receivers(&self) -> Receivers;
+
+    /// How OTLP metrics become series.
+    fn otlp_settings(&self) -> Arc<OtlpSettings>;
 
     /// Number of shards: a batch goes to one of them.
     fn shards(&self) -> usize;

@@ -158,6 +158,7 @@ pub const OPERATIONS: &[Operation] = &[
         Gives::Bytes("application/x-streamed-protobuf"),
     ),
     operation("/write", &["post"], "Remote write", &[], Gives::Nothing),
+    operation("/otlp/v1/metrics", &["post"], "OTLP metrics", &[], Gives::Nothing),
     operation("/import", CHANGE, "Store JSON lines", &["extra_label"], Gives::Nothing),
     operation("/import/csv", CHANGE, "Store columns", &["format!", "extra_label"], Gives::Nothing),
     operation(

@@ -5,6 +5,7 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use exposition::metrics::Collected;
 use model::label_set::{Builder, LabelSet};
 use model::matcher::{MatchOp, Matcher};
 use model::samples::Samples;
@@ -43,6 +44,14 @@ impl Drop for Turn {
     fn drop(&mut self) {
         UNDER_WAY.fetch_sub(1, Ordering::Relaxed);
     }
+}
+
+/// Adds how many requests are under way, under upstream's name.
+pub fn collect(into: &mut Collected) {
+    let help = "The current number of remote read queries that are either in execution or queued \
+                on the handler.";
+    let count = u32::try_from(UNDER_WAY.load(Ordering::Relaxed)).unwrap_or(u32::MAX);
+    into.gauge("prometheus_api_remote_read_queries", help, &[], f64::from(count));
 }
 
 /// Series of a query, by labels with the external ones.

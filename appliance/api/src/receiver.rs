@@ -32,6 +32,8 @@ pub struct Receiver {
     pub invalid_labels: AtomicU64,
     /// Requests that were told to come back.
     pub overloaded: AtomicU64,
+    /// Exemplars of OTLP that came late.
+    pub otlp_exemplars: AtomicU64,
 }
 
 impl Default for Receiver {
@@ -45,6 +47,7 @@ impl Default for Receiver {
             samples: AtomicU64::new(0),
             invalid_labels: AtomicU64::new(0),
             overloaded: AtomicU64::new(0),
+            otlp_exemplars: AtomicU64::new(0),
         }
     }
 }
@@ -72,6 +75,12 @@ impl Receiver {
                 "The total number of received remote write samples and histogram samples which \
                  were rejected due to invalid labels.",
                 &self.invalid_labels,
+            ),
+            (
+                "prometheus_api_otlp_out_of_order_exemplars_total",
+                "The total number of received OTLP exemplars which were rejected because they \
+                 were out of order.",
+                &self.otlp_exemplars,
             ),
         ] {
             into.counter(name, help, &[], load(counter));

@@ -145,6 +145,7 @@ fn own_metrics(context: &Context) -> Collected {
     context.backend.collect(&mut collected);
     context.requests.collect(&mut collected);
     context.receiver.collect(&mut collected);
+    crate::read_endpoint::collect(&mut collected);
     context.subscribers.collect(&mut collected);
     collected
 }

@@ -13,6 +13,7 @@ pub mod builder;
 mod native;
 pub mod write_request;
 pub mod interned_request;
+pub mod otlp;
 pub mod read_request;
 pub mod federation_page;
 pub mod collected_page;

@@ -232,6 +232,7 @@ fn loaded(config: &Config, options: &MachineOptions) -> Loaded {
         yaml: config.yaml.clone(),
         external_labels: config.external_labels.clone(),
         evaluation_interval_ms: config.evaluation_interval_ms,
+        otlp: config.otlp.clone(),
         at: machine::clock::now().wall,
         refused: None,
         pools: config.jobs.iter().map(loaded_pool).collect(),

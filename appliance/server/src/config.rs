@@ -42,7 +42,10 @@ pub mod alerting;
 pub mod remote;
 pub mod telemetry;
 
+pub mod rule_file;
+
 use self::storage::{Limits, StorageConfig};
+use ::remote::otlp::translate::OtlpSettings;
 use ::storage::compaction::Tier;
 use fault::{ConfigError, Fault};
 use fields::TOP;
@@ -70,6 +73,8 @@ pub struct Config {
     pub query_log: Option<PathBuf>,
     /// `scrape_configs`, in the order written.
     pub jobs: Vec<ScrapeConfig>,
+    /// `otlp`
+    pub otlp: OtlpSettings,
     /// `storage`
     pub storage: StorageConfig,
     /// `cresset`
@@ -129,6 +134,17 @@ pub fn load(text: &str, path: &Path) -> Result<Config, ConfigError> {
     }
 }
 
+/// The patterns of `rule_files` in the configuration `text`, whatever else is wrong with it;
+/// relative ones start at the directory of `path`.
+#[must_use]
+pub fn rule_patterns(text: &str, path: &Path) -> Vec<PathBuf> {
+    let directory = path.parent().unwrap_or(Path::new("."));
+    let Ok(root) = tree::parse(text) else { return Vec::new() };
+    let mut quiet = Findings::default();
+    let top = Section::open(&root, &TOP, &mut quiet);
+    top.texts("rule_files", &mut quiet).iter().map(|pattern| directory.join(pattern)).collect()
+}
+
 fn read(root: &Node, path: &Path, findings: &mut Findings) -> Config {
     let directory = path.parent().unwrap_or(Path::new("."));
     Form::Section(&TOP).check(root, findings);
@@ -145,6 +161,9 @@ fn read(root: &Node, path: &Path, findings: &mut Findings) -> Config {
         external_labels,
         query_log: job::path(&global, "query_log_file", directory, findings),
         jobs: Vec::new(),
+        otlp: top.get("otlp").map_or_else(OtlpSettings::default, |node| {
+            telemetry::read_otlp(node, defaults.name_scheme, findings)
+        }),
         storage: storage::read(&top, findings),
         own: own(&top, directory, findings),
         notices: Vec::new(),
@@ -171,9 +190,6 @@ fn check_unsupported(
     }
     if let Some(node) = top.get("tracing") {
         telemetry::check_tracing(node, &mut within);
-    }
-    if let Some(node) = top.get("otlp") {
-        telemetry::check_otlp(node, name_scheme, &mut within);
     }
     let written = top.list("remote_write", &mut within);
     remote::check_write(written, name_scheme, directory, &mut within);

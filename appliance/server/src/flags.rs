@@ -15,6 +15,7 @@ use model::regex::GoRegex;
 use tracing::Level;
 
 use crate::config::section::parse_size;
+use crate::tool_arguments::{self, ToolTask};
 use crate::tsdb_arguments::{self, TsdbTask};
 
 /// What a flag's value is.
@@ -154,6 +155,11 @@ pub static FLAGS: &[Flag] = &[
         "no-web.enable-remote-write-receiver",
         "Take samples by remote write at /api/v1/write.",
     ),
+    switch(
+        "web.enable-otlp-receiver",
+        "no-web.enable-otlp-receiver",
+        "Take metrics by OTLP over HTTP at /api/v1/otlp/v1/metrics.",
+    ),
     Flag {
         name: "web.remote-write-receiver.accepted-protobuf-messages",
         form: Form::Values("MESSAGE"),
@@ -211,40 +217,57 @@ pub static FLAGS: &[Flag] = &[
     value("log.format", "logfmt|json", "logfmt", "Form of the log."),
     unsupported("agent", NOT_YET),
     unsupported("storage.agent.path", NOT_YET),
-    unsupported("web.enable-otlp-receiver", NOT_YET),
+    unsupported("storage.agent.wal-segment-size", NOT_YET),
+    unsupported("storage.agent.wal-compression", NOT_YET),
+    unsupported("storage.agent.wal-compression-type", NOT_YET),
+    unsupported("storage.agent.wal-truncate-frequency", NOT_YET),
+    unsupported("storage.agent.retention.min-time", NOT_YET),
+    unsupported("storage.agent.retention.max-time", NOT_YET),
+    unsupported("storage.agent.no-lockfile", NOT_YET),
+    unsupported("storage.agent.checkpoint-batch-size", NOT_YET),
+    unsupported("storage.agent.checkpoint-from-in-memory-series", NOT_YET),
 ];
 
 /// Flags of Prometheus that are accepted, so that its unit files work, and do nothing here: what
-/// they tune is not there, or not evaluated. Whether each takes a value.
-pub static WITHOUT_EFFECT: &[(&str, bool)] = &[
-    ("alertmanager.drain-notification-queue-on-shutdown", false),
-    ("alertmanager.notification-batch-size", true),
-    ("alertmanager.notification-queue-capacity", true),
-    ("alertmanager.timeout", true),
-    ("auto-gomaxprocs", false),
-    ("auto-gomemlimit", false),
-    ("auto-gomemlimit.ratio", true),
-    ("rules.alert.for-grace-period", true),
-    ("rules.alert.for-outage-tolerance", true),
-    ("rules.alert.resend-delay", true),
-    ("rules.max-concurrent-evals", true),
-    ("scrape.adjust-timestamps", false),
-    ("scrape.discovery-reload-interval", true),
-    ("scrape.timestamp-tolerance", true),
-    ("storage.remote.flush-deadline", true),
-    ("storage.tsdb.allow-overlapping-blocks", false),
-    ("storage.tsdb.delay-compact-file.path", true),
-    ("storage.tsdb.head-chunks-write-queue-size", true),
-    ("storage.tsdb.max-block-chunk-segment-size", true),
-    ("storage.tsdb.max-block-duration", true),
-    ("storage.tsdb.no-lockfile", false),
-    ("storage.tsdb.samples-per-chunk", true),
-    ("storage.tsdb.wal-compression", false),
-    ("storage.tsdb.wal-compression-type", true),
-    ("storage.tsdb.wal-segment-size", true),
-    ("web.console.libraries", true),
-    ("web.console.templates", true),
-    ("web.user-assets", true),
+/// they tune is not there, or not evaluated. Those that take no value have a name that says not, as
+/// upstream's parser has it.
+pub static WITHOUT_EFFECT: &[(&str, &str)] = &[
+    (
+        "alertmanager.drain-notification-queue-on-shutdown",
+        "no-alertmanager.drain-notification-queue-on-shutdown",
+    ),
+    ("alertmanager.notification-batch-size", ""),
+    ("alertmanager.notification-queue-capacity", ""),
+    ("alertmanager.timeout", ""),
+    ("auto-gomaxprocs", "no-auto-gomaxprocs"),
+    ("auto-gomemlimit", "no-auto-gomemlimit"),
+    ("auto-gomemlimit.ratio", ""),
+    ("auto-gomemlimit.refresh-interval", ""),
+    ("rules.alert.for-grace-period", ""),
+    ("rules.alert.for-outage-tolerance", ""),
+    ("rules.alert.resend-delay", ""),
+    ("rules.max-concurrent-evals", ""),
+    ("scrape.adjust-timestamps", "no-scrape.adjust-timestamps"),
+    ("scrape.discovery-reload-interval", ""),
+    ("scrape.timestamp-tolerance", ""),
+    ("storage.remote.flush-deadline", ""),
+    ("storage.tsdb.allow-overlapping-blocks", "no-storage.tsdb.allow-overlapping-blocks"),
+    ("storage.tsdb.allow-overlapping-compaction", "no-storage.tsdb.allow-overlapping-compaction"),
+    ("storage.tsdb.block-reload-interval", ""),
+    ("storage.tsdb.delay-compact-file.path", ""),
+    ("storage.tsdb.delayed-compaction.max-percent", ""),
+    ("storage.tsdb.head-chunks-write-queue-size", ""),
+    ("storage.tsdb.max-block-chunk-segment-size", ""),
+    ("storage.tsdb.max-block-duration", ""),
+    ("storage.tsdb.no-lockfile", "no-storage.tsdb.no-lockfile"),
+    ("storage.tsdb.samples-per-chunk", ""),
+    ("storage.tsdb.wal-compression", "no-storage.tsdb.wal-compression"),
+    ("storage.tsdb.wal-compression-type", ""),
+    ("storage.tsdb.wal-segment-size", ""),
+    ("web.console.libraries", ""),
+    ("web.console.templates", ""),
+    ("web.search.max-limit", ""),
+    ("web.user-assets", ""),
 ];
 
 /// Names of `--enable-feature` that Prometheus knows, and whether they have an effect here; what
@@ -264,7 +287,7 @@ pub static FEATURES: &[(&str, bool)] = &[
     ("old-ui", false),
     ("ooo-native-histograms", false),
     ("otlp-deltatocumulative", false),
-    ("otlp-native-delta-ingestion", false),
+    ("otlp-native-delta-ingestion", true),
     ("promql-binop-fill-modifiers", true),
     ("promql-delayed-name-removal", true),
     ("promql-duration-expr", false),
@@ -285,10 +308,6 @@ pub static FEATURES: &[(&str, bool)] = &[
 pub enum Task {
     /// Run the server.
     Run(Box<Flags>),
-    /// Check configuration files.
-    CheckConfig(Vec<PathBuf>),
-    /// Check a file of `--web.config.file`.
-    CheckWebConfig(PathBuf),
     /// Write the schema of the configuration file.
     ConfigSchema,
     /// Look at the machine.
@@ -300,6 +319,8 @@ pub enum Task {
     },
     /// Look into data directories.
     Tsdb(TsdbTask),
+    /// Check files, ask servers and what else promtool does.
+    Tool(ToolTask),
 }
 
 /// Form of the log.
@@ -381,21 +402,7 @@ pub fn command() -> Command {
         .version(env!("CARGO_PKG_VERSION"))
         .about("Scrapes, stores and answers PromQL over Prometheus's HTTP API")
         .args_conflicts_with_subcommands(true)
-        .subcommand(
-            Command::new("check")
-                .about("Check files without running")
-                .subcommand_required(true)
-                .subcommand(
-                    Command::new("config")
-                        .about("Check configuration files; exit code 0 when all are valid")
-                        .arg(Arg::new("files").value_name("FILE").required(true).num_args(1..)),
-                )
-                .subcommand(
-                    Command::new("web-config")
-                        .about("Check a file of --web.config.file; exit code 0 when it is valid")
-                        .arg(Arg::new("file").value_name("FILE").required(true)),
-                ),
-        )
+        .subcommands(tool_arguments::commands())
         .subcommand(
             Command::new("config")
                 .about("What the configuration file may hold")
@@ -404,13 +411,14 @@ pub fn command() -> Command {
         )
         .subcommand(doctor())
         .subcommand(tsdb_arguments::command());
-    for (name, takes_value) in WITHOUT_EFFECT {
+    for (name, off) in WITHOUT_EFFECT {
         let argument = Arg::new(*name).long(*name).hide(true);
-        command = command.arg(if *takes_value {
-            argument.action(ArgAction::Append)
+        command = if off.is_empty() {
+            command.arg(argument.action(ArgAction::Append))
         } else {
-            argument.action(ArgAction::Count)
-        });
+            let off = Arg::new(*off).long(*off).hide(true).action(ArgAction::Count);
+            command.arg(argument.action(ArgAction::Count)).arg(off)
+        };
     }
     for flag in FLAGS {
         let argument = Arg::new(flag.name).long(flag.name).help(flag.doc);
@@ -454,17 +462,6 @@ fn doctor() -> Command {
 /// What clap prints and exits with: a fault, or the text of `--help` and `--version`.
 pub fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Task, clap::Error> {
     let matches = command().try_get_matches_from(arguments)?;
-    if let Some(("check", check)) = matches.subcommand()
-        && let Some(("config", config)) = check.subcommand()
-    {
-        let files = config.get_many::<String>("files").into_iter().flatten();
-        return Ok(Task::CheckConfig(files.map(PathBuf::from).collect()));
-    }
-    if let Some(("check", check)) = matches.subcommand()
-        && let Some(("web-config", config)) = check.subcommand()
-    {
-        return Ok(Task::CheckWebConfig(PathBuf::from(text(config, "file"))));
-    }
     if let Some(("config", _)) = matches.subcommand() {
         return Ok(Task::ConfigSchema);
     }
@@ -475,6 +472,9 @@ pub fn parse(arguments: impl IntoIterator<Item = String>) -> Result<Task, clap::
     let invalid = |text: String| command().error(clap::error::ErrorKind::ValueValidation, text);
     if let Some(("tsdb", tsdb)) = matches.subcommand() {
         return tsdb_arguments::task(tsdb).map(Task::Tsdb).map_err(invalid);
+    }
+    if let Some((name, tool)) = matches.subcommand() {
+        return tool_arguments::task(name, tool).map(Task::Tool).map_err(invalid);
     }
     refuse_unsupported(&matches).map_err(invalid)?;
     flags(&matches).map(|flags| Task::Run(Box::new(flags))).map_err(invalid)
@@ -613,6 +613,7 @@ fn receivers(matches: &ArgMatches) -> Result<Receivers, String> {
         write: matches.get_flag("web.enable-remote-write-receiver"),
         write_v1: messages.is_empty(),
         write_v2: messages.is_empty(),
+        otlp: matches.get_flag("web.enable-otlp-receiver"),
     };
     for message in &messages {
         match message.as_str() {
@@ -688,13 +689,9 @@ mod tests {
         let line = std::iter::once("cresset").chain(arguments.iter().copied());
         match parse(line.map(str::to_owned)) {
             Ok(Task::Run(flags)) => Ok(*flags),
-            Ok(
-                Task::CheckConfig(_)
-                | Task::CheckWebConfig(_)
-                | Task::ConfigSchema
-                | Task::Doctor { .. }
-                | Task::Tsdb(_),
-            ) => Err("check".to_owned()),
+            Ok(Task::ConfigSchema | Task::Doctor { .. } | Task::Tsdb(_) | Task::Tool(_)) => {
+                Err("check".to_owned())
+            }
             Err(error) => Err(error.to_string()),
         }
     }
@@ -747,6 +744,7 @@ mod tests {
             "--web.console.templates",
             "/etc/prometheus/consoles",
             "--storage.tsdb.wal-compression",
+            "--no-storage.tsdb.no-lockfile",
             "--rules.alert.resend-delay=1m",
             "--web.external-url=https://example.org/prom/",
             "--web.config.file=web.yml",
@@ -774,7 +772,13 @@ mod tests {
     #[test]
     fn files_to_check_are_a_task_of_their_own() {
         let line = ["cresset", "check", "config", "a.yml", "b.yml"].map(str::to_owned);
-        assert!(matches!(parse(line), Ok(Task::CheckConfig(files)) if files.len() == 2));
+        let Ok(Task::Tool(ToolTask::CheckConfig(options))) = parse(line) else { panic!("check") };
+        assert_eq!(options.files.len(), 2);
+        let line = ["cresset", "query", "instant", "-o", "json", "http://a", "-1"];
+        let Ok(Task::Tool(ToolTask::Query(options))) = parse(line.map(str::to_owned)) else {
+            panic!("query")
+        };
+        assert_eq!(options.form, crate::tool_arguments::Form::Json);
         let line = ["cresset", "config", "schema"].map(str::to_owned);
         assert!(matches!(parse(line), Ok(Task::ConfigSchema)));
     }

@@ -2,9 +2,12 @@
 //!
 //! Path: `api` → **inbound** → the machine's handle.
 
+use std::sync::Arc;
+
 use api::inbound::{Inbound, PushRefused, PushReply, Receivers};
 use machine::handle::AskError;
 use remote::batch::Batch;
+use remote::otlp::translate::OtlpSettings;
 use shard::effect::Answer;
 use shard::event::Question;
 
@@ -13,6 +16,15 @@ use crate::own_backend::OwnBackend;
 impl Inbound for OwnBackend {
     fn receivers(&self) -> Receivers {
         self.receivers
+    }
+
+    fn otlp_settings(&self) -> Arc<OtlpSettings> {
+        Arc::new(OtlpSettings {
+            takes_deltas: self.takes_deltas,
+            has_type_labels: self.engine.type_and_unit_labels,
+            lookback_ms: self.settings.lookback_ms,
+            ..self.state.loaded().otlp.clone()
+        })
     }
 
     fn shards(&self) -> usize {

@@ -4,6 +4,7 @@
 
 pub mod config;
 pub mod tsdb_arguments;
+pub mod tool_arguments;
 pub mod flags;
 pub mod reference;
 pub mod host;
@@ -32,8 +33,8 @@ pub mod request_id;
 pub mod web;
 pub mod target_thread;
 pub mod supervisor;
-pub mod check;
 pub mod auto_reload;
 pub mod tsdb_command;
+pub mod tool_command;
 pub mod scrape_log;
 pub mod boot;

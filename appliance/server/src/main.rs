@@ -5,12 +5,11 @@
 use std::process::ExitCode;
 
 use server::boot::{Refused, run};
-use server::check::check_config;
 use server::doctor::checkup::{self, Verdict};
 use server::doctor::examine;
 use server::flags::{Flags, LogFormat, Task, parse};
 use server::log::Logfmt;
-use server::tsdb_command;
+use server::{tool_command, tsdb_command};
 
 /// Upstream's exit code for a configuration that it refuses.
 const EXIT_REFUSED: u8 = 2;
@@ -20,30 +19,14 @@ fn main() -> ExitCode {
         Err(error) => {
             // Help and version go to standard output, faults to standard error.
             let _ = error.print();
-            ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(1))
-        }
-        Ok(Task::CheckWebConfig(file)) => match server::web_config::load(&file) {
-            Ok(_) => {
-                println!("{} SUCCESS", file.display());
-                ExitCode::SUCCESS
-            }
-            Err(reason) => {
-                eprintln!("FAILED: {reason}");
-                ExitCode::FAILURE
-            }
-        },
-        Ok(Task::CheckConfig(files)) => {
-            let mut are_valid = true;
-            for file in files {
-                let (report, is_valid) = check_config(&file);
-                if is_valid {
-                    print!("{report}");
-                } else {
-                    eprint!("{report}");
+            match error.exit_code() {
+                0 => ExitCode::SUCCESS,
+                // promtool's code, where its commands are asked; Prometheus's for the server.
+                _ if std::env::args().nth(1).is_some_and(|first| !first.starts_with('-')) => {
+                    ExitCode::FAILURE
                 }
-                are_valid &= is_valid;
+                _ => ExitCode::from(EXIT_REFUSED),
             }
-            if are_valid { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
         Ok(Task::ConfigSchema) => {
             println!("{:#}", server::config::schema::schema());
@@ -57,6 +40,7 @@ fn main() -> ExitCode {
             if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
         }
         Ok(Task::Tsdb(task)) => tsdb_command::run(&task),
+        Ok(Task::Tool(task)) => tool_command::run(&task),
         Ok(Task::Run(flags)) => serve(&flags),
     }
 }

@@ -82,9 +82,11 @@ impl Orders {
 pub struct OwnBackend {
     pub(crate) state: Arc<State>,
     pub(crate) receivers: Receivers,
+    /// `--enable-feature=otlp-native-delta-ingestion`
+    pub(crate) takes_deltas: bool,
     pub(crate) read_limits: ReadLimits,
-    settings: Settings,
-    engine: EngineOptions,
+    pub(crate) settings: Settings,
+    pub(crate) engine: EngineOptions,
     features: Features,
     flags: Vec<(String, String)>,
     external_host: String,
@@ -135,6 +137,7 @@ impl OwnBackend {
         OwnBackend {
             state,
             receivers: flags.receivers,
+            takes_deltas: has("otlp-native-delta-ingestion"),
             read_limits: flags.read_limits,
             settings,
             engine,

@@ -14,6 +14,7 @@ use machine::handle::Handle;
 use machine::open::Progress;
 use model::label_set::LabelSet;
 use model::time::{Now, Tick, TimestampMs};
+use remote::otlp::translate::OtlpSettings;
 use scrape::relabel::Rule;
 use tokio::sync::watch;
 
@@ -47,6 +48,8 @@ pub struct Loaded {
     pub external_labels: LabelSet,
     /// `global.evaluation_interval`.
     pub evaluation_interval_ms: u64,
+    /// `otlp`.
+    pub otlp: OtlpSettings,
     /// When it came into force.
     pub at: TimestampMs,
     /// Age of samples at which they go, milliseconds.

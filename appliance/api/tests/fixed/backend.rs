@@ -25,6 +25,7 @@ use model::time::{Now, Tick, TimestampMs};
 use query::evaluate::EngineOptions;
 use query::source::{Column, LabelQuery, Selection, Series, Source, SourceError};
 use remote::batch::Batch;
+use remote::otlp::translate::OtlpSettings;
 use remote::outcome::Pushed;
 use tokio::sync::watch;
 use tower::ServiceExt as _;
@@ -66,7 +67,7 @@ impl Default for Fixed {
             active: Arc::default(),
             notes: None,
             released: Arc::new(AtomicBool::new(true)),
-            receivers: Receivers { write: true, write_v1: true, write_v2: true },
+            receivers: Receivers { write: true, write_v1: true, write_v2: true, otlp: true },
             notifications: watch::Sender::default(),
         }
     }
@@ -365,6 +366,10 @@ impl Backend for Fixed {
 impl Inbound for Fixed {
     fn receivers(&self) -> Receivers {
         self.receivers
+    }
+
+    fn otlp_settings(&self) -> Arc<OtlpSettings> {
+        Arc::default()
     }
 
     fn shards(&self) -> usize {

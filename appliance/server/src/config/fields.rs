@@ -11,6 +11,7 @@ pub mod alerting;
 pub mod clouds;
 pub mod own;
 pub mod remote;
+pub mod rules;
 pub mod scrape;
 pub mod storage;
 pub mod telemetry;
@@ -25,6 +26,7 @@ use crate::config::fields::own::{CORES, CRESSET, LIMITS, OWNER_LIMIT, PACING, TI
 use crate::config::fields::remote::{
     AZURE_AD, AZURE_IDENTITY, GOOGLE_IAM, METADATA, QUEUE, REMOTE_READ, REMOTE_WRITE, SIGV4,
 };
+use crate::config::fields::rules::{RULE, RULE_FILE, RULE_GROUP};
 use crate::config::fields::scrape::{GLOBAL, RELABEL, RUNTIME, SCRAPE, SCRAPE_FILE};
 use crate::config::fields::storage::{CHUNK_ENCODING, EXEMPLARS, RETENTION, STORAGE, TSDB};
 use crate::config::fields::telemetry::{OTLP, TRACING};
@@ -60,7 +62,7 @@ pub static TOP: Table = Table {
         no("remote_write", "list of remote write", NO_REMOTE),
         no("remote_read", "list of remote read", NO_REMOTE),
         no("tracing", "tracing", "remove it: traces are not sent"),
-        no("otlp", "otlp", "remove it: OTLP is not received yet"),
+        yes("otlp", "otlp", "", "How received OTLP metrics become series."),
     ]],
 };
 
@@ -108,6 +110,9 @@ pub static TABLES: &[&Table] = &[
     &GOOGLE_IAM,
     &TRACING,
     &OTLP,
+    &RULE_FILE,
+    &RULE_GROUP,
+    &RULE,
     &CRESSET,
     &TIER,
     &LIMITS,

@@ -1,9 +1,10 @@
-//! Telemetry: `tracing` and `otlp`, checked as upstream checks them.
+//! Telemetry: `tracing` and `otlp`, read and checked as upstream has it.
 //!
 //! Source: `TracingConfig` and `OTLPConfig` of Prometheus's `config/config.go`.
-//! Traces are not sent and OTLP is not received yet, so that nothing is made of them; but what is
-//! wrong with them is told.
+//! Traces are not sent, so that nothing is made of that section; but what is wrong with it is told.
 
+use ::remote::otlp::naming::Naming;
+use ::remote::otlp::translate::OtlpSettings;
 use model::label_name::quote;
 use scrape::relabel::NameScheme;
 
@@ -40,10 +41,18 @@ pub fn check_tracing(node: &Node, findings: &mut Findings) {
     section.duration_ms("timeout", findings);
 }
 
-/// Checks the section `otlp` at `node`.
-pub fn check_otlp(node: &Node, name_scheme: NameScheme, findings: &mut Findings) {
+/// Reads the section `otlp` at `node`.
+pub fn read_otlp(node: &Node, name_scheme: NameScheme, findings: &mut Findings) -> OtlpSettings {
     let section = Section::open(node, &OTLP, findings);
-    let all = section.boolean("promote_all_resource_attributes", findings).unwrap_or(false);
+    let mut flag = |name, default| section.boolean(name, findings).unwrap_or(default);
+    let all = flag("promote_all_resource_attributes", false);
+    let (keeps_identifying, converts_histograms, promotes_scope) = (
+        flag("keep_identifying_resource_attributes", false),
+        flag("convert_histograms_to_nhcb", false),
+        flag("promote_scope_metadata", false),
+    );
+    let prefixes_underscore = flag("label_name_underscore_sanitization", true);
+    let keeps_underscores = flag("label_name_preserve_multiple_underscores", true);
     let promoted = section.texts("promote_resource_attributes", findings);
     let ignored = section.texts("ignore_resource_attributes", findings);
     let mut wrong = |field, text: &str| {
@@ -62,6 +71,25 @@ pub fn check_otlp(node: &Node, name_scheme: NameScheme, findings: &mut Findings)
     check_attributes(&section, "ignore_resource_attributes", &ignored, "ignored", findings);
     check_attributes(&section, "promote_resource_attributes", &promoted, "promoted", findings);
     check_strategy(&section, name_scheme, findings);
+    let strategy = section.text("translation_strategy", findings).unwrap_or("");
+    let attributes = if all { ignored } else { promoted };
+    OtlpSettings {
+        naming: Naming {
+            escapes: !matches!(strategy, "NoUTF8EscapingWithSuffixes" | "NoTranslation"),
+            has_suffixes: !matches!(
+                strategy,
+                "UnderscoreEscapingWithoutSuffixes" | "NoTranslation"
+            ),
+            prefixes_underscore,
+            keeps_underscores,
+        },
+        promotes_all: all,
+        promoted: attributes.iter().map(|attribute| attribute.trim().to_owned()).collect(),
+        keeps_identifying,
+        converts_histograms,
+        promotes_scope,
+        ..OtlpSettings::default()
+    }
 }
 
 fn check_attributes(
@@ -99,4 +127,27 @@ fn check_strategy(section: &Section<'_>, name_scheme: NameScheme, findings: &mut
         other => format!("unsupported OTLP translation strategy {}", quote(other)),
     };
     findings.push(Fault::wrong(section.place_of("translation_strategy"), text));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::tree::parse;
+
+    #[test]
+    fn strategies_say_how_names_are_made() {
+        let naming = |strategy: &str| {
+            let text = format!("translation_strategy: {strategy}");
+            let node = parse(&text).expect("YAML");
+            let mut findings = Findings::default();
+            let settings = read_otlp(&node, NameScheme::Utf8, &mut findings);
+            assert!(findings.faults.is_empty(), "{findings:?}");
+            (settings.naming.escapes, settings.naming.has_suffixes)
+        };
+        assert_eq!(naming(""), (true, true));
+        assert_eq!(naming("UnderscoreEscapingWithSuffixes"), (true, true));
+        assert_eq!(naming("UnderscoreEscapingWithoutSuffixes"), (true, false));
+        assert_eq!(naming("NoUTF8EscapingWithSuffixes"), (false, true));
+        assert_eq!(naming("NoTranslation"), (false, false));
+    }
 }

@@ -45,6 +45,14 @@ pub const HTTP: &[Field] = &[
     PROXY[3],
 ];
 
+/// A file of `--http.config.file`, by which the command line reaches a server.
+pub static HTTP_CLIENT: Table = Table {
+    title: "http config file",
+    type_name: "config.HTTPClientConfig",
+    doc: "How `cresset query` and others reach a server (`--http.config.file`).",
+    parts: &[HTTP],
+};
+
 /// `basic_auth`
 pub static BASIC_AUTH: Table = Table {
     title: "basic_auth",
