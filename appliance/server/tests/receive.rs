@@ -498,3 +498,61 @@ mod cases {
         println!("{} cases of remotewrite_receiver passed", cases.len());
     }
 }
+
+/// OTLP metrics as JSON and protobuf become series by upstream's names.
+#[test]
+fn otlp_metrics_become_series() {
+    let directory = tempfile::tempdir().expect("directory");
+    let server = Server::start(directory.path(), &["--web.enable-otlp-receiver"]);
+    let now_ns = machine::clock::now().wall.0 * 1_000_000;
+    let json = format!(
+        "{{\"resourceMetrics\": [{{\"resource\": {{\"attributes\": [{{\"key\": \"service.name\", \
+         \"value\": {{\"stringValue\": \"shop\"}}}}, {{\"key\": \"host.name\", \"value\": \
+         {{\"stringValue\": \"h\"}}}}]}}, \"scopeMetrics\": [{{\"metrics\": [{{\"name\": \
+         \"http.requests\", \"unit\": \"1\", \"sum\": {{\"aggregationTemporality\": 2, \
+         \"isMonotonic\": true, \"dataPoints\": [{{\"timeUnixNano\": \"{now_ns}\", \"asInt\": \
+         \"7\"}}]}}}}]}}]}}]}}"
+    );
+    let send = |address: SocketAddr, kind: &str, body: &[u8]| {
+        let headers = [("Content-Type", kind)];
+        let answer = post(address, "/api/v1/otlp/v1/metrics", &headers, body);
+        let (status, _, body) = answer.expect("an answer");
+        (status, body)
+    };
+    let (status, body) = send(server.address, "application/json", json.as_bytes());
+    assert_eq!((status, body.as_str()), (200, "{}"));
+    assert_eq!(server.values("http_requests_total{job=\"shop\"}"), Ok(vec![7.0]));
+    assert_eq!(server.values("target_info{host_name=\"h\"}"), Ok(vec![1.0]));
+    let mut request = Writer::default();
+    request.message(1, |resource| {
+        resource.message(1, |inner| {
+            inner.message(1, |attribute| {
+                attribute.text(1, "service.name");
+                attribute.message(2, |value| value.text(1, "shop"));
+            });
+        });
+        resource.message(2, |scope| {
+            scope.message(2, |metric| {
+                metric.text(1, "queue.size");
+                metric.message(5, |gauge| {
+                    gauge.message(1, |point| {
+                        // time_unix_nano and as_double are fixed64 on the wire.
+                        point.double_always(3, f64::from_bits(now_ns.cast_unsigned()));
+                        point.double_always(4, 2.5);
+                    });
+                });
+            });
+        });
+    });
+    let (status, _) = send(server.address, "application/x-protobuf", request.bytes());
+    assert_eq!(status, 200);
+    assert_eq!(server.values("queue_size{job=\"shop\"}"), Ok(vec![2.5]));
+    let (status, body) = send(server.address, "text/plain", b"x");
+    assert!(status == 400 && body.contains("unsupported content type"), "{status} {body}");
+    let delta = json.replace("Temporality\": 2", "Temporality\": 1");
+    let (status, body) = send(server.address, "application/json", delta.as_bytes());
+    assert!(status == 400 && body.contains("invalid temporality"), "{status} {body}");
+    let other = tempfile::tempdir().expect("directory");
+    let off = Server::start(other.path(), &[]);
+    assert_eq!(send(off.address, "application/json", b"{}").0, 404);
+}
