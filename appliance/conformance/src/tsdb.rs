@@ -248,13 +248,14 @@ fn as_windows(path: &Path, name: &str) -> Result<(), String> {
     Ok(())
 }
 
-/// How much each series rises from sample to sample.
+/// How much each series rises from sample to sample; one that falls has been reset.
 fn rises(found: &Found) -> Vec<(&String, Vec<(i64, f64)>)> {
     let of = |values: &Vec<(i64, u64)>| {
-        let pairs = values.windows(2);
-        pairs
-            .map(|pair| (pair[1].0, f64::from_bits(pair[1].1) - f64::from_bits(pair[0].1)))
-            .collect()
+        let pairs = values.windows(2).map(|pair| {
+            let (before, now) = (f64::from_bits(pair[0].1), f64::from_bits(pair[1].1));
+            (pair[1].0, if now < before { now } else { now - before })
+        });
+        pairs.collect()
     };
     found.iter().map(|(series, values)| (series, of(values))).collect()
 }

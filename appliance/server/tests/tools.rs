@@ -11,6 +11,7 @@ use rustix::process::Signal;
 use crate::server::Server;
 
 #[path = "process/server.rs"]
+#[expect(dead_code, reason = "other tests use more of it")]
 mod server;
 
 /// Runs a program with `input` on standard input.

@@ -220,13 +220,14 @@ mod tests {
         check(
             format,
             "GOOG,1.23,4.5,1583865146.5",
-            "ask{ticker=\"GOOG\"} 1.23 1583865146500, bid{ticker=\"GOOG\"} 4.5 1583865146500",
+            "{__name__=\"ask\", ticker=\"GOOG\"} 1.23 1583865146500, \
+             {__name__=\"bid\", ticker=\"GOOG\"} 4.5 1583865146500",
         );
-        check(format, "\"a,\"\"b\",,2,1", "bid{ticker=\"a,\\\"b\"} 2 1000");
-        check("1:metric:a", "5,x", "a 5 9");
-        check("1:metric:a,2:time:rfc3339", "5,1970-01-01T00:00:01Z", "a 5 1000");
-        check("1:metric:a,2:time:unix_ns", "5,7000000", "a 5 7");
-        check("1:metric:a,2:time:unix_ms", "NaN,7", "a NaN 7");
+        check(format, "\"a,\"\"b\",,2,1", "{__name__=\"bid\", ticker=\"a,\\\"b\"} 2 1000");
+        check("1:metric:a", "5,x", "{__name__=\"a\"} 5 9");
+        check("1:metric:a,2:time:rfc3339", "5,1970-01-01T00:00:01Z", "{__name__=\"a\"} 5 1000");
+        check("1:metric:a,2:time:unix_ns", "5,7000000", "{__name__=\"a\"} 5 7");
+        check("1:metric:a,2:time:unix_ms", "NaN,7", "{__name__=\"a\"} NaN 7");
     }
 
     #[test]

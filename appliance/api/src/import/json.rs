@@ -350,18 +350,20 @@ mod tests {
             "timestamps":[1,2]}"#
                 .replace('\n', "")
                 .as_str(),
-            "a{b=\"é🌍\\n\\\"é\", x=\"y\"} 1.5 1, a{b=\"é🌍\\n\\\"é\", x=\"y\"} -2000 2",
+            "{__name__=\"a\", b=\"é🌍\\n\\\"é\", x=\"y\"} 1.5 1, \
+             {__name__=\"a\", b=\"é🌍\\n\\\"é\", x=\"y\"} -2000 2",
         );
         check(
             r#" { "timestamps" : [ 7 ] , "z": {"q":[true,null,{}]}, "values" : [ null ] ,
             "metric" : { "__name__" : "a", "x": "z" } } "#
                 .replace('\n', "")
                 .as_str(),
-            "a{x=\"y\"} stale 7",
+            "{__name__=\"a\", x=\"y\"} stale 7",
         );
         check(
             r#"{"metric":{"__name__":"a"},"values":["NaN","-Infinity",0.1],"timestamps":[1,2,3]}"#,
-            "a{x=\"y\"} NaN 1, a{x=\"y\"} -inf 2, a{x=\"y\"} 0.1 3",
+            "{__name__=\"a\", x=\"y\"} NaN 1, {__name__=\"a\", x=\"y\"} -inf 2, \
+             {__name__=\"a\", x=\"y\"} 0.1 3",
         );
     }
 
@@ -388,6 +390,6 @@ mod tests {
         check(r#"{"metric":{"__name__":"a"},"values":[],"timestamps":[]}"#, "column 56: no values");
         check(r#"{"metric":{"__name__":"a"#, "column 24: a string without an end");
         let deep = format!("{{\"z\":{}", "[".repeat(100));
-        check(&deep, "column 69: too many levels");
+        check(&deep, "column 70: too many levels");
     }
 }

@@ -150,14 +150,22 @@ mod tests {
         let body = "# HELP a A.\na{b=\"c\"} 1 1000\na{b=} 2\na 3\n";
         let shown = shown(false, body);
         assert!(shown[0].contains("expected"), "{shown:?}");
-        assert_eq!(shown[1..], ["a{b=\"c\"} 1 1000", "a 3 9", "a \"A.\""]);
+        assert_eq!(
+            shown[1..],
+            ["{__name__=\"a\", b=\"c\"} 1 1000", "{__name__=\"a\"} 3 9", "a \"A.\""]
+        );
     }
 
     #[test]
     fn openmetrics_has_seconds_exemplars_and_an_end() {
         let body = "# TYPE a counter\na_total 1 1.5 # {t=\"x\"} 1 1.25\n# EOF\nb 1\n";
         let shown = shown(true, body);
-        let expected = ["there is more behind # EOF", "a_total 1 1500", "{t=\"x\"} 1250", "a \"\""];
+        let expected = [
+            "there is more behind # EOF",
+            "{__name__=\"a_total\"} 1 1500",
+            "{t=\"x\"} 1250",
+            "a \"\"",
+        ];
         assert_eq!(shown, expected);
     }
 }

@@ -96,7 +96,7 @@ mod tests {
     #[test]
     fn wrong_cores_and_bounds_are_refused_with_their_place() {
         for (text, part) in [
-            ("cresset: {cores: {shards: 3-1}}", "p.yml:1:26: cresset.cores.shards is \"3-1\""),
+            ("cresset: {cores: {shards: 3-1}}", "p.yml:1:27: cresset.cores.shards is \"3-1\""),
             ("cresset: {cores: {service: ''}}", "cresset.cores.service is \"\""),
             ("cresset: {cores: {service: 0-99999}}", "not a list as 0-3,8"),
             ("cresset: {pacing: {compaction_rate_min: 1KiB}}", "compaction_rate_min must be in"),
