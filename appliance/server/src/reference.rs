@@ -63,8 +63,8 @@ pub fn flags() -> String {
     let mut page = "# Command line\n\n".to_owned();
     page.push_str(
         "`cresset [FLAGS]` runs the server. `cresset check`, `query`, `promql`, `push`, `debug` \
-         and `tsdb` are the tools of\npromtool, each with its own `--help`. The names of the flags are \
-         Prometheus's. This page is written from the table in \
+         and `tsdb` are the tools of\npromtool, each with its own `--help`. The names of the \
+         flags are Prometheus's. This page is written from the table in \
          `appliance/server/src/flags.rs`.\n\n\
          | flag | value | default | |\n|---|---|---|---|\n",
     );

@@ -324,14 +324,12 @@ mod tests {
     /// What upstream's own tests accept and refuse.
     #[test]
     fn upstreams_files_are_judged_alike() {
-        let data = std::env::var("CRESSET_TESTDATA").unwrap_or_else(|_| {
-            concat!(env!("CARGO_MANIFEST_DIR"), "/../../../shared/testdata").to_owned()
-        });
-        let Ok(entries) = std::fs::read_dir(Path::new(&data).join("prometheus/rulefmt")) else {
-            println!("skipped: no test data at {data}");
+        let Some(data) = std::env::var_os("CRESSET_TESTDATA") else {
+            println!("skipped: CRESSET_TESTDATA names no test data");
             return;
         };
-        for entry in entries.flatten() {
+        let entries = std::fs::read_dir(Path::new(&data).join("prometheus/rulefmt"));
+        for entry in entries.expect("test data").flatten() {
             let path = entry.path();
             let name = path.file_name().expect("name").to_string_lossy().into_owned();
             let names = if name.contains("legacy") { NameScheme::Legacy } else { NameScheme::Utf8 };
