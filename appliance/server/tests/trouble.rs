@@ -349,15 +349,13 @@ fn files_of_a_newer_version_are_refused_and_untouched() {
         let Ok(bytes) = std::fs::read(&path) else { panic!("{kind} is gone: {}", path.display()) };
         std::fs::write(&path, newer(kind, &bytes)).expect("write");
         let before = files(&data);
-        let log = directory.path().join("log");
-        let mut command = command(directory.path(), &[]);
-        command.stderr(std::fs::File::create(&log).expect("a file"));
-        let mut child = command.spawn().expect("run the binary");
+        let mut child = command(directory.path(), &[]).spawn().expect("run the binary");
         let status = wait_for(kind, || match child.try_wait() {
             Ok(Some(status)) => Ok(status),
             other => Err(format!("{other:?}")),
         });
-        let text = std::fs::read_to_string(&log).expect("a file");
+        let output = child.wait_with_output().expect("its log");
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(status.code(), Some(1), "{kind}: {text}");
         let name = path.file_name().and_then(|name| name.to_str()).expect("text");
         let said = text.contains(name) && text.contains("version 2 is unknown");
