@@ -145,7 +145,9 @@ fn is_named(series: &str) -> bool {
     let first = std::fs::read_to_string("/proc/1/mounts").unwrap_or_default();
     let place = series.split("mountpoint=\"").nth(1).and_then(|rest| rest.split('"').next());
     let place = format!(" {} ", place.unwrap_or_default());
-    let elsewhere = name.starts_with("node_filesystem_") && !first.contains(&place);
+    // Debian's leaves out what lies below these.
+    let kept_out = ["/mnt", "/media", "/run"].iter().any(|root| place.trim().starts_with(root));
+    let elsewhere = name.starts_with("node_filesystem_") && (kept_out || !first.contains(&place));
     let families = ["node_disk_info", "node_time_zone_offset_seconds"].contains(&name);
     // Of these collectors we have what is named, and the rest is left out.
     let netclass = name.starts_with("node_network_")
