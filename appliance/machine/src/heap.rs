@@ -17,7 +17,7 @@ const GROWN_BYTES: u64 = 64 << 20;
 static BASE: AtomicU64 = AtomicU64::new(u64::MAX);
 static PASSES: AtomicU64 = AtomicU64::new(0);
 
-/// Gives back what is free, where the process has grown by [`GROWN_BYTES`] since the last time.
+/// Gives back what is free, where the process has grown by 64 MiB since the last time.
 pub fn give_back() {
     let Some(resident) = resident_bytes() else { return };
     let base = BASE.fetch_min(resident, Ordering::Relaxed).min(resident);

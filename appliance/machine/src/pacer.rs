@@ -1,8 +1,8 @@
 //! Pacer: reads what the machine feels, a window at a time, and tells compaction and shards how
 //! fast they may go.
 //!
-//! Path: `shard_loop` and `compactor` → [`Strain`], `pressure` → **pacer** → `shard::pace` →
-//! [`Strain`] → `compactor`; `mailbox` → event `Pace`.
+//! Path: `shard_loop` and `compactor` → `Strain`, `pressure` → **pacer** → `shard::pace` →
+//! `Strain` → `compactor`; `mailbox` → event `Pace`.
 //! Owns: the controller's state.
 //! Never: decides; the controller is `shard::pace`, which the simulation runs too.
 
