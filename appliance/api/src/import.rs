@@ -111,6 +111,8 @@ async fn import_all(
     context: &Arc<Context>,
     request: Request,
 ) -> Result<Pushed, Refused> {
+    let busy = |_| Refused::Overloaded("too many imports are under way".to_owned());
+    let _one_of_few = context.receiver.imports.try_acquire().map_err(busy)?;
     let parameters = Parameters::new(request.uri().query().unwrap_or(""), b"");
     let now_ms = context.backend.now().wall.0;
     let headers = request.headers();

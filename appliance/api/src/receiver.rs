@@ -10,6 +10,8 @@ use tokio::sync::Semaphore;
 const BODIES_BYTES_MAX: usize = 128 << 20;
 /// Bytes of all bodies under way after inflating, and of the batches that are made of them.
 const BATCHES_BYTES_MAX: usize = 512 << 20;
+/// Bodies of import under way: each holds a line of 16 MiB and what a few bytes inflate to.
+const IMPORTS_MAX: usize = 16;
 /// Permits are for so many bytes.
 pub const UNIT_BYTES: usize = 1 << 10;
 
@@ -20,6 +22,8 @@ pub struct Receiver {
     pub bodies: Arc<Semaphore>,
     /// Room for bodies after inflating, and what is made of them.
     pub batches: Arc<Semaphore>,
+    /// Room for bodies of import.
+    pub imports: Semaphore,
     /// Bodies that came.
     pub requests: AtomicU64,
     /// Their bytes.
@@ -41,6 +45,7 @@ impl Default for Receiver {
         Receiver {
             bodies: Arc::new(Semaphore::new(BODIES_BYTES_MAX / UNIT_BYTES)),
             batches: Arc::new(Semaphore::new(BATCHES_BYTES_MAX / UNIT_BYTES)),
+            imports: Semaphore::new(IMPORTS_MAX),
             requests: AtomicU64::new(0),
             body_bytes: AtomicU64::new(0),
             inflated_bytes: AtomicU64::new(0),

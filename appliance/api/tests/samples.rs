@@ -1,6 +1,6 @@
 //! Samples that come and go in bodies: import and export against the router over values.
 
-use std::io::Write as _;
+use std::io::{Read as _, Write as _};
 
 use api::inbound::Receivers;
 use axum::body::Body;
@@ -65,6 +65,10 @@ fn bodies_of_import_may_be_compressed_and_longer_than_memory_has_room() {
     let cut = send("gzip", whole);
     assert!(cut.starts_with("400 behind line "), "{cut}");
     assert!(cut.contains(" samples before it are stored"), "{cut}");
+    // Each few bytes of it are 128 KiB.
+    let bomb = zstd::encode_all(std::io::repeat(b'\n').take(256 << 20), 1).expect("it compresses");
+    let refused = send("zstd", bomb);
+    assert!(refused.contains("become more than 33554432 bytes"), "{refused}");
     let unknown = send("br", b"x".to_vec());
     let expected = "415 content encoding \"br\" is not read; gzip, deflate, zstd and none are\n";
     assert_eq!(unknown, expected);

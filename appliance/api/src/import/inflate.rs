@@ -1,25 +1,48 @@
 //! Inflate: bodies of import as they come, piece by piece.
 
-use std::io::Write as _;
+use std::io::{self, Write};
 
 use flate2::write::{GzDecoder, ZlibDecoder};
 use hyper::header::{self, HeaderMap};
 
 use crate::receive::text_of;
 
-/// Bytes that are inflated at once: gzip makes at most a thousand times as many of them, 16 MiB.
+/// Bytes that are inflated at once, and most that they may become: a thousand times as many is all
+/// that gzip can make, and zstd of text; a few bytes of zstd can be 128 KiB.
 pub const STEP_BYTES: usize = 16 << 10;
+const STEP_INFLATED_MAX: usize = 32 << 20;
+/// Logarithm of the bytes that a zstd stream may look back: 8 MiB, as its own levels up to 19 do.
+const WINDOW_LOG_MAX: u32 = 23;
+
+/// Inflated bytes, so many at most.
+#[derive(Debug, Default)]
+pub struct Inflated(Vec<u8>);
+
+impl Write for Inflated {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if STEP_INFLATED_MAX - self.0.len() < bytes.len() {
+            let text = format!("a few bytes become more than {STEP_INFLATED_MAX} bytes");
+            return Err(io::Error::other(text));
+        }
+        self.0.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
 
 /// How a body is coded, and what is inflated of it so far.
 pub enum Inflater {
     /// Not at all.
     Plain,
     /// gzip
-    Gzip(GzDecoder<Vec<u8>>),
+    Gzip(GzDecoder<Inflated>),
     /// zlib's frame around deflate
-    Deflate(ZlibDecoder<Vec<u8>>),
+    Deflate(ZlibDecoder<Inflated>),
     /// Zstandard
-    Zstd(Box<zstd::stream::write::Decoder<'static, Vec<u8>>>),
+    Zstd(Box<zstd::stream::write::Decoder<'static, Inflated>>),
 }
 
 impl Inflater {
@@ -30,11 +53,12 @@ impl Inflater {
     pub fn new(headers: &HeaderMap) -> Result<Inflater, String> {
         match text_of(headers, &header::CONTENT_ENCODING).to_ascii_lowercase().as_str() {
             "" | "identity" => Ok(Inflater::Plain),
-            "gzip" => Ok(Inflater::Gzip(GzDecoder::new(Vec::new()))),
-            "deflate" => Ok(Inflater::Deflate(ZlibDecoder::new(Vec::new()))),
+            "gzip" => Ok(Inflater::Gzip(GzDecoder::new(Inflated::default()))),
+            "deflate" => Ok(Inflater::Deflate(ZlibDecoder::new(Inflated::default()))),
             "zstd" => {
-                let decoder = zstd::stream::write::Decoder::new(Vec::new());
-                let decoder = decoder.map_err(|error| error.to_string())?;
+                let decoder = zstd::stream::write::Decoder::new(Inflated::default());
+                let mut decoder = decoder.map_err(|error| error.to_string())?;
+                decoder.window_log_max(WINDOW_LOG_MAX).map_err(|error| error.to_string())?;
                 Ok(Inflater::Zstd(Box::new(decoder)))
             }
             other => Err(format!(
@@ -58,7 +82,7 @@ impl Inflater {
             Inflater::Zstd(decoder) => decoder.write_all(bytes).map(|()| decoder.get_mut()),
         };
         let inflated = inflated.map_err(|error| format!("inflate the body: {error}"))?;
-        into.append(inflated);
+        into.append(&mut inflated.0);
         Ok(())
     }
 
@@ -75,6 +99,6 @@ impl Inflater {
                 decoder.flush().map(|()| std::mem::take(decoder.get_mut()))
             }
         };
-        rest.map_err(|error| format!("inflate the body: {error}"))
+        rest.map(|rest| rest.0).map_err(|error| format!("inflate the body: {error}"))
     }
 }
