@@ -36,10 +36,17 @@ struct Shared {
     rows: Vec<usize>,
     timestamps_ms: Arc<[i64]>,
     owner: u128,
+    /// See [`Rest`].
+    newest_ms: i64,
 }
 
 impl Shared {
-    fn new((shard, number): (u32, u32), group: &Group, after_ms: i64, until_ms: i64) -> Shared {
+    fn new(
+        (shard, number): (u32, u32),
+        group: &Group,
+        (after_ms, until_ms): (i64, i64),
+        newest_ms: i64,
+    ) -> Shared {
         let overlapping = group.tiles.iter().filter(|tile| tile.overlaps(after_ms, until_ms));
         let inside = |time: i64| after_ms < time && time <= until_ms;
         let rows: Vec<usize> =
@@ -50,6 +57,7 @@ impl Shared {
             tiles: overlapping.map(Arc::clone).collect(),
             timestamps_ms: rows.iter().map(|row| group.timestamps_ms[*row]).collect(),
             owner: gather(group.owner, &rows),
+            newest_ms,
             rows,
         }
     }
@@ -129,10 +137,12 @@ pub(crate) fn select(
         for place in places {
             let Some(group) = &groups[place.group as usize] else { continue };
             let shared = shared.entry(place.group).or_insert_with(|| {
-                Shared::new((shard, place.group), group, request.after.0, request.until.0)
+                let met = rest.newest_ms.get(&place.group).copied();
+                let newest_ms = met.or_else(|| group.newest_ms());
+                let range = (request.after.0, request.until.0);
+                Shared::new((shard, place.group), group, range, newest_ms.unwrap_or(i64::MAX))
             });
-            let newest = || group.newest_ms().unwrap_or(i64::MAX);
-            newest_ms = newest_ms.max(*rest.newest_ms.entry(place.group).or_insert_with(newest));
+            newest_ms = newest_ms.max(shared.newest_ms);
             shared.pieces(group, place.column, &mut pieces);
         }
         if pieces.is_empty() {
@@ -151,8 +161,11 @@ pub(crate) fn select(
         selected.push(SelectedSeries { labels, pieces, deleted });
     }
     rest.found.remove_smallest(page as u64);
-    let rest = (!rest.found.is_empty()).then_some(rest);
-    Ok((selected, rest))
+    if rest.found.is_empty() {
+        return Ok((selected, None));
+    }
+    rest.newest_ms.extend(shared.iter().map(|(group, shared)| (*group, shared.newest_ms)));
+    Ok((selected, Some(rest)))
 }
 
 /// Series that fulfil all of any one set; no set means every series.
