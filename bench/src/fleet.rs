@@ -5,6 +5,7 @@
 
 /// Series in one family.
 const FAMILY_SERIES: usize = 20;
+const HOUR_MS: u64 = 3_600_000;
 
 /// A fleet of equal-sized targets.
 #[derive(Clone, Copy, Debug)]
@@ -13,6 +14,8 @@ pub(crate) struct Fleet {
     pub(crate) series: usize,
     /// What its families are.
     pub(crate) corpus: Corpus,
+    /// Percent of the series that give way to new ones in an hour, one after the other.
+    pub(crate) churn: u64,
 }
 
 /// Families of one kind, or of all as real exporters mix them.
@@ -49,7 +52,13 @@ impl Corpus {
 impl Fleet {
     /// Targets of `series` series of all kinds.
     pub(crate) fn mixed(series: usize) -> Fleet {
-        Fleet { series, corpus: Corpus::Mixed }
+        Fleet { series, corpus: Corpus::Mixed, churn: 0 }
+    }
+
+    /// How often series `index` of `target` has given way to a new one until `now_ms`.
+    fn generation(self, target: u64, index: usize, now_ms: u64) -> Option<u64> {
+        let lifetime_ms = HOUR_MS.checked_mul(100)?.checked_div(self.churn)?;
+        Some((now_ms + mix(target, index as u64) % lifetime_ms) / lifetime_ms)
     }
 
     /// Appends the page of `target` at `now_ms`.
@@ -83,6 +92,10 @@ impl Fleet {
             page.extend_from_slice(number.format(member / 4).as_bytes());
             page.extend_from_slice(b"\",mode=\"");
             page.extend_from_slice(MODES[member % 4].as_bytes());
+            if let Some(generation) = self.generation(target, index, now_ms) {
+                page.extend_from_slice(b"\",pod=\"");
+                page.extend_from_slice(number.format(generation).as_bytes());
+            }
             page.extend_from_slice(b"\"} ");
             write_value(kind, mix(target, index as u64), now_ms, page);
             page.push(b'\n');
@@ -203,6 +216,18 @@ mod tests {
         assert_eq!(page(1, 5_000), page(1, 5_000));
         assert_ne!(page(1, 5_000), page(2, 5_000));
         assert_ne!(page(1, 5_000), page(1, 9_000));
+    }
+
+    #[test]
+    fn series_give_way_to_new_ones_as_fast_as_asked() {
+        let fleet = Fleet { churn: 100, ..Fleet::mixed(2_000) };
+        let replaced = |minutes: u64| {
+            let pod = |index, at| fleet.generation(7, index, at);
+            (0..2_000).filter(|index| pod(*index, 0) != pod(*index, minutes * 60_000)).count()
+        };
+        assert!((900..1_100).contains(&replaced(30)), "{}", replaced(30));
+        assert_eq!(replaced(60), 2_000);
+        assert_eq!(Fleet::mixed(10).generation(7, 3, 5_000), None);
     }
 
     #[test]

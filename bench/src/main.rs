@@ -1,4 +1,4 @@
-//! Whole-process measurements: `bench list`, `bench run SCENARIO`.
+//! Whole-process measurements: `bench list`, `bench run SCENARIO`, `bench report`.
 //!
 //! A scenario starts the release binary of the daemon (and, where it compares, Debian's programs)
 //! on loopback, drives it with a fleet of made-up targets, prints figures as ratios and fails on a
@@ -22,6 +22,7 @@ mod lateness;
 mod fleet;
 mod process;
 mod peers;
+mod report;
 mod remote_write;
 mod past;
 mod serve;
@@ -38,8 +39,19 @@ const SCENARIOS: &[Entry] = &[
     Entry {
         name: "scrape",
         what: "CPU, memory, disk of scraping 100 x 1,000 series, and a kill -9, beside peers \
-               (--targets N --series N --interval N --seconds N)",
+               (--targets N --series N --interval N --seconds N --churn PERCENT)",
         run: scenario::scrape::run,
+    },
+    Entry {
+        name: "start",
+        what: "an empty server beside its peers: until ready, and what it uses while it idles \
+               (--seconds N)",
+        run: scenario::start::run,
+    },
+    Entry {
+        name: "growth",
+        what: "cost as targets, series and range grow tenfold (--series N --seconds N)",
+        run: scenario::growth::run,
     },
     Entry {
         name: "slots",
@@ -129,8 +141,15 @@ fn main() -> ExitCode {
             ExitCode::SUCCESS
         }
         ["run", name, ref flags @ ..] => run(name, flags),
+        ["report", ref pages @ ..] => match report::run(pages) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => {
+                eprintln!("report: {error:#}");
+                ExitCode::FAILURE
+            }
+        },
         _ => {
-            eprintln!("usage: bench list | run SCENARIO [--FLAG VALUE]...");
+            eprintln!("usage: bench list | run SCENARIO [--FLAG VALUE]... | report [PAGE]...");
             ExitCode::from(2)
         }
     }

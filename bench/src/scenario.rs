@@ -15,3 +15,5 @@ pub(crate) mod hostile_queries;
 pub(crate) mod queries;
 pub(crate) mod disk;
 pub(crate) mod punctual;
+pub(crate) mod start;
+pub(crate) mod growth;

@@ -13,9 +13,24 @@ use exposition::metrics::Collected;
 /// Growth of the resident memory that is worth a pass over the arenas, which takes milliseconds.
 const GROWN_BYTES: u64 = 64 << 20;
 
+/// Allocations from here on have pages of their own, which go back when they are freed.
+const OWN_PAGES_BYTES: libc::c_int = 4 << 20;
+/// What an arena may keep free at its end. glibc raises both bounds by itself, to 64 MiB an arena.
+const ARENA_FREE_BYTES: libc::c_int = 8 << 20;
+
 /// The least that was resident since the last pass, or right after it.
 static BASE: AtomicU64 = AtomicU64::new(u64::MAX);
 static PASSES: AtomicU64 = AtomicU64::new(0);
+
+/// Bounds what arenas keep; once, before there are threads.
+pub fn bound_arenas() {
+    // SAFETY: it sets two numbers of the allocator, which takes any.
+    #[expect(unsafe_code, reason = "no crate wraps it")]
+    unsafe {
+        libc::mallopt(libc::M_MMAP_THRESHOLD, OWN_PAGES_BYTES);
+        libc::mallopt(libc::M_TRIM_THRESHOLD, ARENA_FREE_BYTES);
+    }
+}
 
 /// Gives back what is free, where the process has grown by 64 MiB since the last time.
 pub fn give_back() {
@@ -24,13 +39,20 @@ pub fn give_back() {
     if resident - base < GROWN_BYTES {
         return;
     }
+    trim();
+}
+
+/// Gives back what is free: after work that is done once and leaves much behind.
+pub fn trim() {
     // SAFETY: it takes the arenas' own locks and touches free memory alone.
     #[expect(unsafe_code, reason = "no crate wraps it")]
     unsafe {
         libc::malloc_trim(0);
     }
     PASSES.fetch_add(1, Ordering::Relaxed);
-    BASE.store(resident_bytes().unwrap_or(resident), Ordering::Relaxed);
+    if let Some(resident) = resident_bytes() {
+        BASE.store(resident, Ordering::Relaxed);
+    }
 }
 
 /// Adds how often memory was given back.

@@ -26,6 +26,10 @@ use crate::pressure::{Counter, Pressure, Source, Watched};
 use crate::wal_thread::Ages;
 use crate::worker::spawn;
 
+/// Windows until the next look while nothing is written and nothing moved: an idle machine is not
+/// woken five times a second.
+const QUIET_WINDOWS: u32 = 5;
+
 /// Held by what the pacer serves: it ends with the last one.
 pub(crate) type Lease = Sender<()>;
 
@@ -196,20 +200,22 @@ impl Pacer {
 
     fn run(mut self, leases: &Receiver<()>) {
         loop {
-            let output = self.window();
+            let (output, quiet) = self.window();
             self.strain.rate.store(output.rate, Ordering::Relaxed);
             if output.commit != self.told {
                 self.told = output.commit;
                 self.postboxes.iter().for_each(|postbox| postbox.set_pace(output.commit));
             }
-            match leases.recv_timeout(Duration::from_nanos(WINDOW_NANOS)) {
+            let window = Duration::from_nanos(WINDOW_NANOS);
+            match leases.recv_timeout(if quiet { window * QUIET_WINDOWS } else { window }) {
                 Err(RecvTimeoutError::Timeout) | Ok(()) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }
         }
     }
 
-    fn window(&mut self) -> Output {
+    /// What is decided, and whether there was nothing to decide about.
+    fn window(&mut self) -> (Output, bool) {
         let next = Pressure::read(self.source.as_ref(), Path::new("/proc"), &self.watched);
         let now = clock::tick();
         let [_, device, run_queue, interrupts] = rates(&self.last, &next, now.since(self.at));
@@ -221,7 +227,7 @@ impl Pacer {
         (self.at, self.last) = (now, next);
         let output = self.pace.step(&reading);
         self.counters.note(&reading, &output);
-        output
+        (output, commit.is_none() && !moving)
     }
 }
 

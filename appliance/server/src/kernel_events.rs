@@ -85,6 +85,8 @@ impl KernelEvents {
 
 fn run(collectors: &[Collector], asked: &Receiver<Question>) {
     let mut loaded = Loaded::new(collectors);
+    // The kernel's types were parsed for it, some 25 MB, and are gone.
+    machine::heap::trim();
     give_up_capabilities();
     report(&loaded);
     loop {

@@ -46,6 +46,7 @@ fn main() -> ExitCode {
 }
 
 fn serve(flags: &Flags) -> ExitCode {
+    machine::heap::bound_arenas();
     let log = tracing_subscriber::fmt().with_max_level(flags.log_level);
     let log = log.with_writer(std::io::stderr).with_target(false);
     match flags.log_format {

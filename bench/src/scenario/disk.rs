@@ -42,7 +42,7 @@ pub(crate) fn run(flags: &Flags) -> anyhow::Result<()> {
     let end_ms = now_ms() / STEP_MS * STEP_MS;
     for (name, corpus) in CORPORA {
         let past = Past {
-            fleet: Fleet { series, corpus },
+            fleet: Fleet { series, corpus, churn: 0 },
             targets,
             start_ms: end_ms - hours * HOUR_MS,
             end_ms,

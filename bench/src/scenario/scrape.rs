@@ -19,37 +19,47 @@ use crate::serve::{Targets, now_ms};
 const ANSWER_WITHIN: Duration = Duration::from_secs(300);
 const POLL_EVERY: Duration = Duration::from_millis(10);
 
-struct Figures {
+/// What a server used for its work.
+pub(crate) struct Figures {
     name: &'static str,
-    samples: f64,
-    cpu_seconds: f64,
+    /// In the window.
+    pub(crate) samples: f64,
+    /// In the window.
+    pub(crate) cpu_seconds: f64,
     written_bytes: f64,
-    resident_bytes: f64,
+    /// At the end of the window.
+    pub(crate) resident_bytes: f64,
     /// Since the start, so with the creation of all series.
     peak_bytes: f64,
-    disk_bytes: f64,
-    restart: Restart,
+    /// At the end, log included.
+    pub(crate) disk_bytes: f64,
+    /// After a kill -9.
+    pub(crate) restart: Restart,
 }
 
 /// After a kill -9.
-struct Restart {
+pub(crate) struct Restart {
     ready_seconds: f64,
-    answer_seconds: f64,
+    /// Until the right answer.
+    pub(crate) answer_seconds: f64,
     /// Until the answer.
-    peak_bytes: f64,
+    pub(crate) peak_bytes: f64,
 }
 
 /// Runs Cresset, then its peers where they are installed, on equal work.
 pub(crate) fn run(flags: &Flags) -> anyhow::Result<()> {
-    flags.only(&["targets", "series", "interval", "seconds"])?;
+    flags.only(&["targets", "series", "interval", "seconds", "churn"])?;
     let series = usize::try_from(flags.number("series", 1_000)).context("--series is too much")?;
     let work = Work {
-        fleet: Fleet::mixed(series),
+        fleet: Fleet { churn: flags.number("churn", 0), ..Fleet::mixed(series) },
         targets: flags.number("targets", 100),
         interval: flags.number("interval", 5),
         window: Duration::from_secs(flags.number("seconds", 60)),
     };
-    println!("{} targets of {series} series every {} s", work.targets, work.interval);
+    println!(
+        "{} targets of {series} series every {} s; {} % of the series are new ones in an hour",
+        work.targets, work.interval, work.fleet.churn
+    );
     let mut all = Vec::new();
     for peer in peers::all()? {
         all.push(work.measure(&peer)?);
@@ -74,17 +84,20 @@ pub(crate) fn run(flags: &Flags) -> anyhow::Result<()> {
 }
 
 /// What every server is given to do.
-struct Work {
-    fleet: Fleet,
-    targets: u64,
+pub(crate) struct Work {
+    /// What targets show.
+    pub(crate) fleet: Fleet,
+    /// How many targets.
+    pub(crate) targets: u64,
     /// Seconds between two scrapes of a target.
-    interval: u64,
+    pub(crate) interval: u64,
     /// Length of the measured window.
-    window: Duration,
+    pub(crate) window: Duration,
 }
 
 impl Work {
-    fn measure(&self, peer: &Peer) -> anyhow::Result<Figures> {
+    /// Has `peer` do it, and kills it at the end.
+    pub(crate) fn measure(&self, peer: &Peer) -> anyhow::Result<Figures> {
         let targets = Targets::start(self.fleet)?;
         let folder = tempfile::tempdir().context("make a folder")?;
         let address = targets.address.to_string();
