@@ -48,7 +48,9 @@ impl Past {
     /// `WriteRequest` of one target's pages within a range, and its samples.
     fn request(&self, target: u64, from_ms: u64, to_ms: u64) -> anyhow::Result<(Vec<u8>, u64)> {
         let mut page = Vec::new();
-        let mut series: Vec<Vec<u8>> = Vec::new();
+        let mut series: Vec<(String, Vec<u8>)> = Vec::new();
+        // The series of each line of a page; a line's series gives way to another now and then.
+        let mut shown: Vec<usize> = Vec::new();
         let mut samples = 0;
         let mut now_ms = from_ms;
         while now_ms < to_ms {
@@ -58,21 +60,25 @@ impl Past {
             let lines = text.lines().filter(|line| !line.starts_with('#'));
             for (at, line) in lines.enumerate() {
                 let (name, value) = line.rsplit_once(' ').context("a line has a value")?;
-                if series.len() <= at {
-                    series.push(labels(name, target)?);
+                if shown.get(at).is_none_or(|of| series[*of].0 != name) {
+                    match shown.get_mut(at) {
+                        Some(of) => *of = series.len(),
+                        None => shown.push(series.len()),
+                    }
+                    series.push((name.to_owned(), labels(name, target)?));
                 }
                 let value: f64 = value.parse().context("a value is a number")?;
                 let mut sample = vec![1 << 3 | 1];
                 sample.extend_from_slice(&value.to_le_bytes());
                 sample.push(2 << 3);
                 put_varint(&mut sample, now_ms);
-                put_bytes(&mut series[at], 2, &sample);
+                put_bytes(&mut series[shown[at]].1, 2, &sample);
                 samples += 1;
             }
             now_ms += self.step_ms;
         }
         let mut request = Vec::new();
-        for one in &series {
+        for (_, one) in &series {
             put_bytes(&mut request, 1, one);
         }
         Ok((request, samples))

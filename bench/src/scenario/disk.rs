@@ -22,13 +22,15 @@ use crate::serve::now_ms;
 const STEP_MS: u64 = 15_000;
 const HOUR_MS: u64 = 3_600_000;
 const REST_WITHIN: Duration = Duration::from_secs(300);
-const CORPORA: [(&str, Corpus); 6] = [
-    ("mixed", Corpus::Mixed),
-    ("idle", Corpus::Idle),
-    ("counters", Corpus::Counters),
-    ("two decimals", Corpus::Decimals),
-    ("seventeen digits", Corpus::Floats),
-    ("classic histograms", Corpus::Histograms),
+/// Name, kind, and percent of the series that are new ones in an hour.
+const CORPORA: [(&str, Corpus, u64); 7] = [
+    ("mixed", Corpus::Mixed, 0),
+    ("mixed, 5 % new in an hour", Corpus::Mixed, 5),
+    ("idle", Corpus::Idle, 0),
+    ("counters", Corpus::Counters, 0),
+    ("two decimals", Corpus::Decimals, 0),
+    ("seventeen digits", Corpus::Floats, 0),
+    ("classic histograms", Corpus::Histograms, 0),
 ];
 
 /// Runs the scenario.
@@ -40,9 +42,9 @@ pub(crate) fn run(flags: &Flags) -> anyhow::Result<()> {
     let peers = peers::all()?;
     let mut table = Table::new(peers.iter().map(|peer| peer.name).collect());
     let end_ms = now_ms() / STEP_MS * STEP_MS;
-    for (name, corpus) in CORPORA {
+    for (name, corpus, churn) in CORPORA {
         let past = Past {
-            fleet: Fleet { series, corpus, churn: 0 },
+            fleet: Fleet { series, corpus, churn },
             targets,
             start_ms: end_ms - hours * HOUR_MS,
             end_ms,

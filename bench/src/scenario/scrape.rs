@@ -29,6 +29,8 @@ pub(crate) struct Figures {
     written_bytes: f64,
     /// At the end of the window.
     pub(crate) resident_bytes: f64,
+    /// Sum of its own account by purpose, beside what is resident; Cresset's alone.
+    accounted: Option<f64>,
     /// Since the start, so with the creation of all series.
     peak_bytes: f64,
     /// At the end, log included.
@@ -79,6 +81,8 @@ pub(crate) fn run(flags: &Flags) -> anyhow::Result<()> {
     row("s until ready after kill -9", 2, &|of| of.restart.ready_seconds);
     row("s until the right answer", 2, &|of| of.restart.answer_seconds);
     row("memory until then / before", 2, &|of| of.restart.peak_bytes / of.resident_bytes);
+    let accounted: Vec<_> = all.iter().map(|figures| figures.accounted).collect();
+    table.row("memory accounted / resident", 2, &accounted);
     table.print();
     Ok(())
 }
@@ -119,6 +123,8 @@ impl Work {
         let (after, served_after) = (server.usage()?, targets.served());
         let samples = (served_after - served_before) as f64 * self.fleet.series as f64;
         ensure!(0.0 < samples, "{} scraped nothing", peer.name);
+        let purposes = client::metric(&server.address, "cresset_memory_bytes")?;
+        let resident = client::metric(&server.address, "process_resident_memory_bytes")?;
         let restart = self.restart(peer, server, &config, &directory)?;
         Ok(Figures {
             name: peer.name,
@@ -126,6 +132,7 @@ impl Work {
             cpu_seconds: after.cpu_seconds - before.cpu_seconds,
             written_bytes: (after.written_bytes - before.written_bytes) as f64,
             resident_bytes: after.resident_bytes as f64,
+            accounted: purposes.zip(resident).map(|(purposes, resident)| purposes / resident),
             peak_bytes: after.peak_bytes as f64,
             disk_bytes: process::disk_bytes(&directory) as f64,
             restart,
