@@ -1,7 +1,8 @@
 //! The fleet: what a target shows, as a pure function of its number and the time.
 //!
 //! Three in ten series stand still; the others are counters that grow unevenly, gauges with two
-//! decimals, sizes in bytes and full-precision floats, about as real exporters mix them.
+//! decimals, sizes in bytes and full-precision floats, about as real exporters mix them. The label
+//! `family` keeps series apart whose names a function drops.
 
 /// Series in one family.
 const FAMILY_SERIES: usize = 20;
@@ -90,6 +91,8 @@ impl Fleet {
             }
             page.extend_from_slice(b"{device=\"disk");
             page.extend_from_slice(number.format(member / 4).as_bytes());
+            page.extend_from_slice(b"\",family=\"");
+            page.extend_from_slice(number.format(family).as_bytes());
             page.extend_from_slice(b"\",mode=\"");
             page.extend_from_slice(MODES[member % 4].as_bytes());
             if let Some(generation) = self.generation(target, index, now_ms) {
@@ -110,7 +113,9 @@ fn write_bucket(target: u64, family: usize, member: usize, now_ms: u64, page: &m
     let (device, bound) = (member / BOUNDS.len(), member % BOUNDS.len());
     let seed = mix(target, (family * FAMILY_SERIES + device) as u64) | 1;
     let count = counter(seed, now_ms / 1000) / 5 * (bound as u64 + 1);
-    let line = format!("_bucket{{device=\"disk{device}\",le=\"{}\"}} {count}\n", BOUNDS[bound]);
+    let bound = BOUNDS[bound];
+    let line =
+        format!("_bucket{{device=\"disk{device}\",family=\"{family}\",le=\"{bound}\"}} {count}\n");
     page.extend_from_slice(line.as_bytes());
 }
 

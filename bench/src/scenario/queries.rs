@@ -70,7 +70,7 @@ const QUERIES: &[(&str, Kind, &str)] = &[
     ),
     ("raw gauge", Kind::Range(6, 15), "bench_load_7{mode=\"idle\"}"),
     ("subquery", Kind::Range(6, 60), "max_over_time(sum(rate(bench_events_total_3[5m]))[30m:1m])"),
-    ("ratio", Kind::Range(24, 60), "bench_load_7 / (bench_size_bytes_8 + 1)"),
+    ("ratio", Kind::Range(24, 60), "bench_load_7 / ignoring (family) (bench_size_bytes_8 + 1)"),
     ("sum by (rate)", Kind::Range(24, 60), "sum by (device) (rate(bench_events_total_3[5m]))"),
     ("histogram_quantile by", Kind::Range(24, 60), HISTOGRAMS),
     (
