@@ -2,22 +2,24 @@
 //!
 //! Path: `drill_plan` decides → **drill** runs a store on a `disk` → `ledger` says what is right.
 //! Where `world` has whole shards and cuts now and then, this has one store that is given rows
-//! (floats, native histograms, staleness markers), late rows, deletions, compactions, time that
-//! passes retention and clocks that jump. After each disk operation a copy of the disk loses its
-//! power, with what was under way done in part, and is opened: it must hold exactly the rows up to
-//! a position of the log that is not below what was acknowledged, and every deletion that was.
+//! (floats, native histograms, staleness markers), late rows, pushes, metadata, exemplars,
+//! deletions, compactions, time and bytes that pass retention, snapshots and clocks that jump.
+//! After each disk operation a copy of the disk loses its power, with what was under way done in
+//! part, and is opened: it must hold exactly the rows up to a position of the log that is not below
+//! what was acknowledged, and every deletion that was.
 //!
 //! | zone | faults |
 //! |---|---|
 //! | every write, creation, rename, deletion | power cut around it; EIO and ENOSPC, done in part |
 //! | reads of compaction and of queries | EIO |
 //! | any file at rest | bits that flip: refused or found, never given as samples |
-//! | clock | wall clock set back and ahead; deadlines served minutes late |
+//! | clock | wall clock set back and ahead, also by a year; deadlines served minutes late |
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use model::time::{Now, Tick, TimestampMs};
+use exposition::metrics::Collected;
+use model::time::{NANOS_PER_MS, Now, Tick, TimestampMs};
 use storage::compact::job::{Job, Step as JobStep};
 use storage::compaction::{CompactionPlan, Outcome as JobOutcome};
 use storage::effect::{Effect, Event, FileError, LogPosition};
@@ -27,7 +29,10 @@ use storage::store::Store;
 
 use crate::contents::{Broken, Names, decode, select};
 use crate::disk::{Disk, Failing};
+use crate::drill_copy::{Copied, Copying};
+use crate::drill_notes::Notes;
 use crate::drill_plan::{Action, Plan, START_MS};
+use crate::drill_pushes::Pushers;
 use crate::drill_rows::Herd;
 use crate::ledger::{Extent, Ledger};
 use crate::operation::{DiskOp, Fault, recover};
@@ -70,6 +75,23 @@ struct Held {
     until: Tick,
 }
 
+/// What retention by bytes has done.
+#[derive(Debug, Default)]
+struct ByBytes {
+    /// First the oldest; newest time of each.
+    blocks: Vec<i64>,
+    expired: u64,
+}
+
+impl ByBytes {
+    fn of(store: &Store) -> ByBytes {
+        let blocks = select(store).map(|all| all.blocks).unwrap_or_default();
+        let mut blocks: Vec<i64> = blocks.iter().map(|block| block.summary().max_time_ms).collect();
+        blocks.sort_unstable();
+        ByBytes { blocks, expired: expired_by_size(store) }
+    }
+}
+
 struct Drill {
     plan: Plan,
     store: Store,
@@ -77,7 +99,14 @@ struct Drill {
     ledger: Ledger,
     names: Names,
     herd: Herd,
+    pushers: Pushers,
+    notes: Notes,
+    copying: Option<Copying>,
+    /// Blocks that live and those that went because of their bytes, as last seen.
+    sized: ByBytes,
     now: Now,
+    /// Wall time at tick 0, by tick, of the last hour.
+    offsets: VecDeque<(Tick, i64)>,
     flights: Vec<Flight>,
     /// What was acknowledged: it must survive everything.
     acknowledged: Extent,
@@ -85,6 +114,8 @@ struct Drill {
     given: Extent,
     held: Option<Held>,
     operations: u64,
+    /// Draws of what not every seed does.
+    more: Prng,
     chance: Prng,
     /// Draws of the copies that lose their power: the run itself does not depend on them.
     cuts: Prng,
@@ -118,6 +149,12 @@ impl Drill {
             ledger: Ledger::default(),
             names: Names::default(),
             herd,
+            pushers: Pushers::new(seed),
+            notes: Notes::new(seed),
+            copying: None,
+            sized: ByBytes::default(),
+            offsets: VecDeque::new(),
+            more: Prng::new(seed, "drill more actions"),
             now: Now { tick: Tick(5_000_000_000), wall: TimestampMs(START_MS) },
             flights: Vec::new(),
             acknowledged: Extent { position: LogPosition(0), deletion: 0 },
@@ -136,6 +173,9 @@ impl Drill {
         self.give(Event::Due);
         for _ in 0..self.plan.steps {
             self.act()?;
+            for action in self.plan.more(&mut self.more) {
+                self.do_more(action);
+            }
             let ms = self.plan.pace(&mut self.chance);
             self.pass(ms);
             for _ in 0..self.chance.below(self.plan.operations_a_step) {
@@ -186,8 +226,58 @@ impl Drill {
             }
             Action::Ask => self.check_live("asked")?,
             Action::Hold => self.hold()?,
+            action @ (Action::Push | Action::Annotate | Action::Copy) => self.do_more(action),
         }
         Ok(())
+    }
+
+    /// One thing more that somebody asks of the store.
+    fn do_more(&mut self, action: Action) {
+        match action {
+            Action::Push => {
+                let back = self.more.one_of(&[0, 0, 0, 1, 2, 40]);
+                let slot = self.now.wall.0.div_euclid(15_000) * 15_000 - back * 15_000;
+                self.push(slot);
+            }
+            Action::Annotate => {
+                let (store, names) = (&mut self.store, &mut self.names);
+                let position = self.notes.give(store, names, self.now, self.plan.groups);
+                self.given.position = self.given.position.max(position);
+                self.note(&format!("annotated, position {position}"));
+                self.count("annotations");
+            }
+            Action::Copy if self.copying.is_none() => {
+                self.note("snapshot begins");
+                self.copying = Some(Copying::new(&self.disk, self.acknowledged));
+            }
+            Action::Jump(ms) => {
+                self.note(&format!("clock set by {ms} ms"));
+                self.count("clock set by a year");
+                self.now.wall.0 += ms;
+            }
+            _ => {}
+        }
+    }
+
+    /// Some cells of a slot for each group that is pushed to.
+    fn push(&mut self, slot: i64) {
+        for group in 0..self.plan.groups {
+            let mut effects = Vec::new();
+            let (store, names) = (&mut self.store, &mut self.names);
+            let at = (group, slot);
+            let taken = self.pushers.push(store, names, self.now, at, &mut effects);
+            match taken {
+                Ok(Some(row)) => {
+                    self.note(&format!("pushed {group} {slot} at {}", row.position));
+                    self.count("pushes");
+                    self.given.position = self.given.position.max(row.position);
+                    self.ledger.take(row);
+                }
+                Ok(None) => self.count("pushes of nothing new"),
+                Err(refused) => self.count(format!("push refused: {}", kind_of(&refused))),
+            }
+            self.take(effects);
+        }
     }
 
     /// A row of each group at `slot`.
@@ -249,14 +339,57 @@ impl Drill {
 
     fn forget(&mut self) {
         let kept_ms = i64::try_from(self.plan.options.retention_ms).unwrap_or(i64::MAX);
-        self.ledger.forget(self.now.wall.0.saturating_sub(kept_ms));
+        let trusted_ms = self.trusted_ms();
+        self.ledger.forget(trusted_ms.saturating_sub(kept_ms));
+    }
+
+    /// A wall time that the store may act on at most: the clock's, but where it was more than an
+    /// hour ahead of what it was within the last hour.
+    fn trusted_ms(&mut self) -> i64 {
+        const HOUR_MS: i64 = 3_600_000;
+        let tick_ms = i64::try_from(self.now.tick.0 / NANOS_PER_MS).unwrap_or(i64::MAX);
+        self.offsets.push_back((self.now.tick, self.now.wall.0 - tick_ms));
+        let hour_nanos = HOUR_MS.unsigned_abs() * NANOS_PER_MS;
+        // One that is older says what held at the beginning of the hour.
+        while self.offsets.get(1).is_some_and(|(at, _)| hour_nanos <= self.now.tick.since(*at)) {
+            self.offsets.pop_front();
+        }
+        let least = self.offsets.iter().map(|(_, offset)| *offset).min();
+        let least = least.map_or(self.now.wall.0, |offset| offset + tick_ms + HOUR_MS);
+        least.min(self.now.wall.0)
     }
 
     fn give(&mut self, event: Event) {
         self.note(&format!("{event:?}"));
         let mut effects = Vec::new();
         self.store.on_event(self.now, event, &mut effects);
+        if 0 < self.plan.options.retention_bytes {
+            self.watch_bytes();
+        }
         self.take(effects);
+    }
+
+    /// What retention by bytes takes is the oldest, and only where there is too much.
+    fn watch_bytes(&mut self) {
+        let expired = expired_by_size(&self.store);
+        let went = expired.saturating_sub(self.sized.expired);
+        if went != 0 {
+            let is_kept = |file: &FileName| matches!(file, FileName::Tile(_) | FileName::Block(_));
+            let listing = self.disk.listing();
+            let held: u64 = listing.iter().filter(|(f, _)| is_kept(f)).map(|(_, b)| *b).sum();
+            let most = self.plan.options.retention_bytes;
+            assert!(most < held, "blocks went though {held} of {most} bytes are held");
+            // Those that a job reads stay, and younger ones go in their place.
+            let jobs =
+                self.flights.iter().filter(|flight| matches!(flight, Flight::Job(_))).count();
+            let inputs = if jobs == 0 { 0 } else { self.sized.blocks.len() };
+            let went = usize::try_from(went).unwrap_or(usize::MAX).saturating_add(inputs);
+            if let Some(newest) = self.sized.blocks.iter().take(went).next_back() {
+                self.ledger.forget(newest + 1);
+            }
+            self.count("blocks gone by size");
+        }
+        self.sized = ByBytes::of(&self.store);
     }
 
     fn take(&mut self, effects: Vec<Effect>) {
@@ -305,6 +438,7 @@ impl Drill {
             Flight::Job(flight) => self.turn(flight, fault),
         }
         self.check_cut(false)?;
+        self.copy_on()?;
         if faults && self.chance.happens(self.plan.crashes) {
             self.crash()?;
         }
@@ -392,6 +526,31 @@ impl Drill {
         disk
     }
 
+    /// Copies the next file of a snapshot; one that is whole opens, with all that was acknowledged
+    /// when it began.
+    fn copy_on(&mut self) -> Result<(), String> {
+        let Some(copying) = self.copying.take() else { return Ok(()) };
+        match copying.step(&self.disk) {
+            Copied::Part(copying) => self.copying = Some(copying),
+            Copied::Torn => self.count("snapshots of the directory torn"),
+            Copied::Whole(copy, least) => {
+                self.count("snapshots of the directory");
+                let checked = self.check_copy(&copy, least);
+                checked.map_err(|text| format!("snapshot of the directory: {text}"))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check_copy(&self, copy: &Disk, least: Extent) -> Result<(), String> {
+        let opened = recover(copy, &self.plan.options, None);
+        let opened = opened.map_err(|error| format!("does not open: {error}"))?;
+        let (store, _) = opened.ok_or("recovery was not to be cut short")?;
+        let found = select(&store).and_then(|all| decode(&all, copy, &self.names));
+        let found = found.map_err(|broken| broken.to_string())?;
+        self.ledger.check_between(&found, least, self.given)
+    }
+
     fn check_cut(&mut self, must: bool) -> Result<(), String> {
         if !must && !self.cuts.happens(self.plan.cuts) {
             return Ok(());
@@ -415,6 +574,8 @@ impl Drill {
         let found =
             found.map_err(|broken| format!("opened at {extent:?}: {broken}; {report:?}"))?;
         let checked = self.ledger.check(&found, extent);
+        let checked =
+            checked.and_then(|()| self.notes.check(&store, extent.position, self.plan.expires()));
         checked.map_err(|text| format!("opened at {extent:?}: {text}; {report:?}"))?;
         Ok((store, extent))
     }
@@ -428,6 +589,12 @@ impl Drill {
         self.note(&format!("opened at {extent:?}"));
         self.flights.clear();
         self.held = None;
+        self.copying = None;
+        // The wall clock is believed anew: what is old by it may go at once.
+        self.offsets.clear();
+        self.forget();
+        self.sized = ByBytes::of(&store);
+        self.notes.cut(extent.position);
         (self.store, self.disk) = (store, disk);
         self.ledger.cut(extent);
         (self.given, self.acknowledged) = (extent, extent);
@@ -440,7 +607,11 @@ impl Drill {
         self.count("answers");
         let found = select(&self.store).and_then(|all| decode(&all, &self.disk, &self.names));
         let found = found.map_err(|broken| format!("{when}: {broken}"))?;
-        self.ledger.check(&found, self.given).map_err(|text| format!("{when}: {text}"))
+        let checked = self
+            .ledger
+            .check(&found, self.given)
+            .and_then(|()| self.notes.check(&self.store, self.given.position, self.plan.expires()));
+        checked.map_err(|text| format!("{when}: {text}"))
     }
 
     /// Keeps a selection for a while, or decodes the one that is kept: it must not have changed.
@@ -526,6 +697,16 @@ impl Drill {
         }
         Ok(())
     }
+}
+
+/// Blocks that went because of their bytes.
+fn expired_by_size(store: &Store) -> u64 {
+    let mut collected = Collected::default();
+    store.collect(&mut collected);
+    let text = collected.to_text();
+    let line =
+        text.lines().find_map(|line| line.strip_prefix("prometheus_tsdb_size_retentions_total "));
+    line.and_then(|value| value.parse().ok()).unwrap_or(0)
 }
 
 /// The refusal without its numbers.

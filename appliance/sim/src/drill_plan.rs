@@ -29,7 +29,17 @@ pub enum Action {
     Ask,
     /// A selection is made that is decoded later, or such a one is decoded.
     Hold,
+    /// Some cells are pushed to each group that is pushed to.
+    Push,
+    /// Metadata and an exemplar are given.
+    Annotate,
+    /// A snapshot of the directory begins.
+    Copy,
 }
+
+/// Seeds from here on do more: those below that once failed do what they did.
+pub const MORE_FROM: u64 = 400;
+const YEAR_MS: i64 = 365 * 24 * HOUR_MS;
 
 /// When operations fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +71,10 @@ pub struct Plan {
     pace_ms: u64,
     deletes: bool,
     jumps: bool,
+    /// Parts in a million of each action beyond those of every seed, and whether the clock may jump
+    /// by a year.
+    more: [(Action, u64); 3],
+    years: bool,
 }
 
 impl Plan {
@@ -79,8 +93,26 @@ impl Plan {
             Faults::Sporadic(200_000),
             Faults::Window(from, from + 30),
         ]);
+        let mut options = options(&mut chance);
+        let mut more = Prng::new(seed, "drill more");
+        // Half of the seeds that do more do each.
+        let often = |more: &mut Prng, parts: u64| {
+            let parts = more.one_of(&[0, parts]);
+            if MORE_FROM <= seed { parts } else { 0 }
+        };
+        let pushes = often(&mut more, 500_000);
+        let notes = often(&mut more, 150_000);
+        let copies = often(&mut more, 60_000);
+        let years = 0 < often(&mut more, 1);
+        if 0 < often(&mut more, 1) {
+            options.retention_bytes = more.one_of(&[20 << 10, 60 << 10, 200 << 10]);
+        }
+        if MORE_FROM <= seed {
+            options.exemplars_max = more.one_of(&[0, 3, 100_000]);
+        }
+        let more = [(Action::Push, pushes), (Action::Annotate, notes), (Action::Copy, copies)];
         Plan {
-            options: options(&mut chance),
+            options,
             groups: u32::try_from(chance.between(1, 3)).unwrap_or(1),
             steps,
             operations_a_step: chance.one_of(&[3, 5, 12]),
@@ -90,6 +122,8 @@ impl Plan {
             pace_ms: chance.one_of(&[1_000, 15_000, 15_000, MINUTE_MS]),
             deletes: chance.happens(500_000),
             jumps: chance.happens(200_000),
+            more,
+            years,
         }
     }
 
@@ -116,6 +150,20 @@ impl Plan {
         }
     }
 
+    /// What else is asked.
+    pub fn more(&self, chance: &mut Prng) -> Vec<Action> {
+        let mut asked: Vec<Action> = Vec::new();
+        for (action, parts) in self.more {
+            if 0 < parts && chance.happens(parts) {
+                asked.push(action);
+            }
+        }
+        if self.years && chance.happens(20_000) {
+            asked.push(Action::Jump(chance.one_of(&[-YEAR_MS, YEAR_MS])));
+        }
+        asked
+    }
+
     /// Whether operation number `at` fails, and how.
     pub fn fault(&self, at: u64, chance: &mut Prng) -> Option<Fault> {
         let fails = match self.faults {
@@ -130,6 +178,8 @@ impl Plan {
     #[must_use]
     pub fn expires(&self) -> bool {
         self.options.retention_ms < 24 * HOUR_MS.unsigned_abs()
+            || 0 < self.options.retention_bytes
+            || self.years
     }
 }
 

@@ -166,6 +166,34 @@ impl Ledger {
         Ok(())
     }
 
+    /// Whether `found` is what a copy holds that was made while a store came from `least` to
+    /// `most`: all that it had and has still, and nothing that it never had.
+    ///
+    /// # Errors
+    /// Names the first cell that is not as it must be.
+    pub fn check_between(
+        &self,
+        found: &Contents,
+        least: Extent,
+        most: Extent,
+    ) -> Result<(), String> {
+        self.check_made(found)?;
+        let none = BTreeMap::new();
+        for (series, cells) in self.cells.iter().enumerate() {
+            let there = found.get(series).unwrap_or(&none);
+            for (time, rows) in cells.iter().filter(|(time, _)| !there.contains_key(time)) {
+                let is_sure = |extent: Extent| {
+                    let parts = self.parts(series, rows, extent);
+                    parts.iter().any(|(_, part)| *part == Part::Sure)
+                };
+                if is_sure(least) && is_sure(most) {
+                    return Err(format!("series {series} at {time} is missing"));
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Whether everything in `found` may be there.
     ///
     /// # Errors

@@ -22,4 +22,7 @@ pub mod ledger;
 pub mod contents;
 pub mod drill_plan;
 pub mod drill_rows;
+pub mod drill_pushes;
+pub mod drill_notes;
+pub mod drill_copy;
 pub mod drill;

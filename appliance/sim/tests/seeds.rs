@@ -1,6 +1,7 @@
 //! Two hundred seeds, those that once failed first, and one seed twice; the same of drills.
 
 use sim::drill;
+use sim::drill_plan::MORE_FROM;
 use sim::pacing;
 use sim::world::run;
 
@@ -64,7 +65,8 @@ fn every_seed_holds() {
 #[test]
 fn every_drill_holds() {
     let failed = once_failed(include_str!("../drill_seeds.txt"));
-    each(&failed.into_iter().chain(1..=DRILLS).collect::<Vec<_>>(), check_drill);
+    let more = MORE_FROM..MORE_FROM + DRILLS;
+    each(&failed.into_iter().chain(1..=DRILLS).chain(more).collect::<Vec<_>>(), check_drill);
 }
 
 /// The same of a paced world.
@@ -85,7 +87,7 @@ fn a_slow_device_is_left_to_commits_and_compaction_goes_on() {
 #[test]
 fn drills_meet_every_fault() {
     let mut counts = std::collections::BTreeMap::new();
-    for seed in 1..=60 {
+    for seed in (1..=60).chain(MORE_FROM..MORE_FROM + 40) {
         for (what, count) in drill::run(seed, false).counts {
             *counts.entry(what).or_insert(0) += count;
         }
@@ -95,7 +97,14 @@ fn drills_meet_every_fault() {
     let faults = operations.iter().chain(&more).map(|operation| format!("{operation}, Broken"));
     let rest =
         ["log write, Full", "tile write, Full", "block of level 2", "deletions", "rows late"];
-    for what in faults.chain(rest.map(str::to_owned)) {
+    let more = [
+        "pushes",
+        "annotations",
+        "snapshots of the directory",
+        "blocks gone by size",
+        "clock set by a year",
+    ];
+    for what in faults.chain(rest.into_iter().chain(more).map(str::to_owned)) {
         assert!(counts.contains_key(&what), "no {what} in {counts:?}");
     }
     assert!(10_000 < counts["power cuts"], "{counts:?}");
