@@ -75,7 +75,11 @@ pub fn load(path: &Path) -> Result<Access, String> {
     read(&text, directory).map_err(|reason| format!("{shown}: {reason}"))
 }
 
-fn read(text: &str, directory: &Path) -> Result<Access, String> {
+/// Reads and checks the text of the file; names of files in it are relative to `directory`.
+///
+/// # Errors
+/// What is wrong.
+pub fn read(text: &str, directory: &Path) -> Result<Access, String> {
     let file: File = if text.trim().is_empty() {
         File::default()
     } else {
