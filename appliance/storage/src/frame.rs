@@ -19,6 +19,10 @@ pub(crate) const HEADER_BYTES: usize = size_of::<Header>();
 
 const CHECKED_FROM: usize = 8;
 
+/// Largest position of a record, so that those behind it can be counted: a thousand million records
+/// a second take 146 years to it.
+const POSITION_MAX: u64 = 1 << 62;
+
 /// What kind of file the frame belongs to. The numbers are on disk: never reuse one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
@@ -137,7 +141,7 @@ pub(crate) fn read(bytes: &[u8], kind: Kind, generation: u64, payload_max: usize
     let Some(payload) = bytes.get(HEADER_BYTES..end) else {
         return Found::Short { bytes: end };
     };
-    if checksum(&header, payload) != header.crc.get() {
+    if checksum(&header, payload) != header.crc.get() || POSITION_MAX < header.first.get() {
         return Found::Nothing;
     }
     let envelope = Envelope {
@@ -157,17 +161,15 @@ mod tests {
     use super::*;
 
     fn sample() -> Vec<u8> {
+        at_position(100)
+    }
+
+    fn at_position(first: u64) -> Vec<u8> {
         let mut bytes = Vec::new();
         open(&mut bytes);
         bytes.extend_from_slice(b"records");
-        let envelope = Envelope {
-            kind: Kind::Log,
-            generation: 7,
-            first: 100,
-            needed: 5,
-            records: 3,
-            flags: 0,
-        };
+        let envelope =
+            Envelope { kind: Kind::Log, generation: 7, first, needed: 5, records: 3, flags: 0 };
         seal(&mut bytes, &envelope);
         bytes
     }
@@ -189,6 +191,15 @@ mod tests {
         assert_eq!(read(&bytes, Kind::Log, 8, 100), Found::Nothing);
         assert_eq!(read(&bytes, Kind::Catalog, 7, 100), Found::Nothing);
         assert_eq!(read(&bytes, Kind::Log, 7, 6), Found::Nothing);
+    }
+
+    #[test]
+    fn positions_that_cannot_be_counted_on_from_are_refused() {
+        let whole = at_position(POSITION_MAX);
+        assert!(matches!(read(&whole, Kind::Log, 7, 100), Found::Frame { .. }));
+        for first in [POSITION_MAX + 1, u64::MAX - 1, u64::MAX] {
+            assert_eq!(read(&at_position(first), Kind::Log, 7, 100), Found::Nothing);
+        }
     }
 
     #[test]
