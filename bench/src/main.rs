@@ -124,6 +124,13 @@ const SCENARIOS: &[Entry] = &[
         run: scenario::punctual::run,
     },
     Entry {
+        name: "push",
+        what: "remote write at 100 k and 1 M series beside peers, answers about them, and 64 \
+               writers and readers through a kill -9: acknowledged is stored \
+               (--series N --large N --rounds N --writers N --readers N; 0 leaves a size out)",
+        run: scenario::push::run,
+    },
+    Entry {
         name: "hostile_queries",
         what: "queries that ask for everything: refused within their budget while scraping keeps \
                its slots (--targets N --series N)",

@@ -46,7 +46,12 @@ impl Past {
     }
 
     /// `WriteRequest` of one target's pages within a range, and its samples.
-    fn request(&self, target: u64, from_ms: u64, to_ms: u64) -> anyhow::Result<(Vec<u8>, u64)> {
+    pub(crate) fn request(
+        &self,
+        target: u64,
+        from_ms: u64,
+        to_ms: u64,
+    ) -> anyhow::Result<(Vec<u8>, u64)> {
         let mut page = Vec::new();
         let mut series: Vec<(String, Vec<u8>)> = Vec::new();
         // The series of each line of a page; a line's series gives way to another now and then.

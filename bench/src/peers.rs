@@ -47,6 +47,14 @@ impl Peer {
         Server::spawn(command, address, directory)
     }
 
+    /// Lets what was written be seen by queries: VictoriaMetrics shows it after a while only.
+    pub(crate) fn show(&self, server: &Server) -> anyhow::Result<()> {
+        if self.name == "victoria-metrics" {
+            client::get(&server.address, "/internal/force_flush")?;
+        }
+        Ok(())
+    }
+
     /// Waits until `server` has done what it does after writes, at most for `within`.
     pub(crate) fn rest(&self, server: &Server, within: Duration) -> anyhow::Result<()> {
         if self.name == "victoria-metrics" {

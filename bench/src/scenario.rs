@@ -17,3 +17,4 @@ pub(crate) mod disk;
 pub(crate) mod punctual;
 pub(crate) mod start;
 pub(crate) mod growth;
+pub(crate) mod push;
