@@ -227,6 +227,8 @@ pub struct Settings {
     pub path_prefix: String,
     /// Connections that may hear of notifications at once. Default 16.
     pub subscribers_max: usize,
+    /// Exports, federations and remote reads that are answered at once: half of the query threads.
+    pub streams_max: usize,
 }
 
 /// Where the process is in its life.

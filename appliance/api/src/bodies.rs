@@ -8,7 +8,7 @@ use axum::response::Response;
 use crate::call::Context;
 use crate::import::{Form, import};
 use crate::routes::Methods;
-use crate::{otlp_write, remote_write};
+use crate::{otlp_write, push, remote_write};
 
 /// What a path takes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub enum Body {
     Import(Form),
     /// OTLP metrics.
     Otlp,
+    /// Groups of batch jobs.
+    Push,
 }
 
 /// One path.
@@ -47,6 +49,8 @@ pub const BODY_ROUTES: &[BodyRoute] = &[
         body: Body::Import(Form::Text),
     },
     BodyRoute { path: "/api/v1/otlp/v1/metrics", methods: Methods::Post, body: Body::Otlp },
+    BodyRoute { path: "/metrics/job/{*group}", methods: Methods::Push, body: Body::Push },
+    BodyRoute { path: "/metrics/job@base64/{*group}", methods: Methods::Push, body: Body::Push },
 ];
 
 /// Answers a request to one of them.
@@ -55,5 +59,6 @@ pub async fn answer(body: Body, context: Arc<Context>, request: Request) -> Resp
         Body::Write => remote_write::write(context, request).await,
         Body::Import(form) => import(form, context, request).await,
         Body::Otlp => otlp_write::write(context, request).await,
+        Body::Push => push::push(context, request).await,
     }
 }

@@ -15,11 +15,13 @@ use crate::answer::Answer;
 use crate::backend::{Alive, Backend};
 use crate::failure::{Failure, Kind};
 use crate::parameters::Parameters;
+use crate::push_gateway::PushGateway;
 use crate::query_stats::{PartClock, Timings};
 use crate::receiver::Receiver;
 use crate::requests::Requests;
 use crate::selector::parse_selector;
 use crate::stream::Cancel;
+use crate::streams::Streams;
 use crate::subscribers::Subscribers;
 use crate::timestamp::{TIME_MAX, TIME_MIN};
 
@@ -33,6 +35,10 @@ pub struct Context {
     pub receiver: Receiver,
     /// Who hears of notifications.
     pub subscribers: Subscribers,
+    /// Groups of batch jobs.
+    pub pushed: PushGateway,
+    /// Answers that last as long as their readers.
+    pub streams: Streams,
 }
 
 /// One request.

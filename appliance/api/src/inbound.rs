@@ -31,6 +31,8 @@ pub struct Receivers {
     pub write_v2: bool,
     /// OTLP metrics.
     pub otlp: bool,
+    /// Groups of batch jobs.
+    pub push: bool,
 }
 
 /// The part of a backend that takes samples in.
@@ -40,6 +42,9 @@ pub trait Inbound: Send + Sync {
 
     /// How OTLP metrics become series.
     fn otlp_settings(&self) -> Arc<OtlpSettings>;
+
+    /// How often groups of batch jobs are stored again, milliseconds.
+    fn restamp_ms(&self) -> u64;
 
     /// Number of shards: a batch goes to one of them.
     fn shards(&self) -> usize;

@@ -99,7 +99,7 @@ async fn take_counted(
     request: Request,
     decode: impl Decode,
 ) -> Result<Pushed, Refused> {
-    let (body, room) = read(&context.receiver, request).await?;
+    let (body, room) = read_body(&context.receiver, request).await?;
     let bytes = decode.inflated_bytes(&body)?;
     if INFLATED_BYTES_MAX < bytes {
         let text = format!("body of {bytes} bytes after inflating, at most {INFLATED_BYTES_MAX}");
@@ -122,7 +122,10 @@ async fn take_counted(
 }
 
 /// The whole body, and its share of the room for bodies.
-async fn read(
+///
+/// # Errors
+/// It is too large, does not come in time, or there is no room.
+pub async fn read_body(
     receiver: &Receiver,
     request: Request,
 ) -> Result<(hyper::body::Bytes, OwnedSemaphorePermit), Refused> {

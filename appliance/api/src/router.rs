@@ -19,7 +19,7 @@ use hyper::body::Body as _;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, StatusCode};
 use model::time::Tick;
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
 
 use crate::active::{ActiveQuery, Activity, Admitted, Described};
 use crate::answer::{Answer, TEXT_PLAIN, write_failure, write_success};
@@ -31,11 +31,13 @@ use crate::failure::{Failure, Kind};
 use crate::json::{Sink as _, Writer};
 use crate::live::live;
 use crate::parameters::{Parameters, decode_segment};
-use crate::receive::text_of;
+use crate::push_gateway::PushGateway;
+use crate::receive::{self, text_of};
 use crate::receiver::Receiver;
 use crate::requests::Requests;
 use crate::routes::{Methods, Place, ROUTES, Route};
 use crate::stream::{Cancel, Delivery, Head};
+use crate::streams::Streams;
 use crate::subscribers::Subscribers;
 
 /// Most bytes of a request's body. Queries of dashboards stay below a tenth of it; with every
@@ -58,7 +60,9 @@ pub fn router(backend: Arc<dyn Backend>) -> Router {
     let bodies = BODY_ROUTES.iter().map(|route| route.path);
     let requests = Requests::new(handlers.chain(bodies).chain([LIVE_PATH]).collect());
     let (receiver, subscribers) = (Receiver::default(), Subscribers::default());
-    let context = Arc::new(Context { backend, requests, receiver, subscribers });
+    let streams = Streams::new(backend.settings().streams_max);
+    let pushed = PushGateway::default();
+    let context = Arc::new(Context { backend, requests, receiver, subscribers, pushed, streams });
     let mut router = Router::new();
     for (index, route) in ROUTES.iter().enumerate() {
         let context = Arc::clone(&context);
@@ -163,6 +167,14 @@ async fn respond(context: &Arc<Context>, route: &'static Route, request: Request
         Some(part) => part,
         None => return plain(StatusCode::NOT_FOUND, "404 page not found\n"),
     };
+    let mut turn = None;
+    if route.place == Place::Stream {
+        turn = context.streams.turn().await;
+        if turn.is_none() {
+            let text = "too many exports, federations and remote reads at once";
+            return receive::plain(StatusCode::SERVICE_UNAVAILABLE, text);
+        }
+    }
     let received = context.backend.now();
     let cancel = Cancel::default();
     let guard = cancel.guard();
@@ -182,7 +194,7 @@ async fn respond(context: &Arc<Context>, route: &'static Route, request: Request
                 enlist(context, route, &described)
             };
             let call = Call { parameters, path_part, accept, body, received, cancel, active };
-            dispatch(context, route, call, listed, delivery);
+            dispatch(context, route, call, (listed, turn), delivery);
         }
     }
     match receiver.await {
@@ -200,19 +212,19 @@ fn enlist(
     route: &Route,
     described: &Described<'_>,
 ) -> (Arc<ActiveQuery>, Option<Admitted>) {
-    if route.place != Place::Query {
+    if !matches!(route.place, Place::Query | Place::Stream) {
         return (ActiveQuery::unlisted(described), None);
     }
     let admitted = context.backend.active().admit(described);
     (Arc::clone(&admitted.query), Some(admitted))
 }
 
-/// Runs the endpoint in its place.
+/// Runs the endpoint in its place; what is held is let go when the answer is written.
 fn dispatch(
     context: &Arc<Context>,
     route: &'static Route,
     call: Call,
-    listed: Option<Admitted>,
+    held: (Option<Admitted>, Option<OwnedSemaphorePermit>),
     delivery: Delivery,
 ) {
     let shared = Arc::clone(context);
@@ -224,12 +236,12 @@ fn dispatch(
         };
         call.active.set_activity(Activity::Answering);
         deliver(delivery, result, &call.cancel);
-        drop(listed);
+        drop(held);
     };
     match route.place {
         Place::Service => work(Turn::Run),
         Place::Ask => drop(tokio::task::spawn_blocking(move || work(Turn::Run))),
-        Place::Query => {
+        Place::Query | Place::Stream => {
             if let Err(refused) = context.backend.run(Box::new(work)) {
                 refused(Turn::Refused);
             }

@@ -24,6 +24,8 @@ pub enum Methods {
     Change,
     /// DELETE
     Delete,
+    /// DELETE, POST and PUT
+    Push,
 }
 
 impl Methods {
@@ -38,6 +40,7 @@ impl Methods {
             Methods::PostPut => "POST, PUT",
             Methods::Change => "OPTIONS, POST, PUT",
             Methods::Delete => "DELETE, OPTIONS",
+            Methods::Push => "DELETE, OPTIONS, POST, PUT",
         }
     }
 
@@ -51,6 +54,7 @@ impl Methods {
             Methods::Post => method == "POST",
             Methods::PostPut | Methods::Change => matches!(method, "POST" | "PUT"),
             Methods::Delete => method == "DELETE",
+            Methods::Push => matches!(method, "DELETE" | "POST" | "PUT"),
         }
     }
 }
@@ -64,6 +68,8 @@ pub enum Place {
     Ask,
     /// On a query thread, after its turn in the queue.
     Query,
+    /// The same, after its turn among those that last as long as their readers.
+    Stream,
 }
 
 /// One path.
@@ -143,17 +149,17 @@ pub const ROUTES: &[Route] = &[
         metadata_endpoints::query_exemplars,
     ),
     route("/api/v1/series", Methods::GetPost, true, Place::Query, series_endpoints::series),
-    route(READ_PATH, Methods::Post, true, Place::Query, read_endpoint::read),
-    route("/api/v1/export", Methods::GetPost, true, Place::Query, export_endpoints::json),
-    route("/api/v1/export/csv", Methods::GetPost, true, Place::Query, export_endpoints::csv),
+    route(READ_PATH, Methods::Post, true, Place::Stream, read_endpoint::read),
+    route("/api/v1/export", Methods::GetPost, true, Place::Stream, export_endpoints::json),
+    route("/api/v1/export/csv", Methods::GetPost, true, Place::Stream, export_endpoints::csv),
     route(
         "/api/v1/export/openmetrics",
         Methods::GetPost,
         true,
-        Place::Query,
+        Place::Stream,
         export_endpoints::openmetrics,
     ),
-    route("/federate", Methods::Get, true, Place::Query, federate_endpoint::federate),
+    route("/federate", Methods::Get, true, Place::Stream, federate_endpoint::federate),
     route("/api/v1/labels", Methods::GetPost, true, Place::Query, series_endpoints::labels),
     Route {
         path: "/api/v1/label/{name}/values",

@@ -147,6 +147,8 @@ fn own_metrics(context: &Context) -> Collected {
     context.receiver.collect(&mut collected);
     crate::read_endpoint::collect(&mut collected);
     context.subscribers.collect(&mut collected);
+    context.pushed.collect(&mut collected);
+    context.streams.collect(&mut collected);
     collected
 }
 

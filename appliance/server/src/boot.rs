@@ -231,6 +231,7 @@ fn loaded(config: &Config, options: &MachineOptions) -> Loaded {
     Loaded {
         yaml: config.yaml.clone(),
         external_labels: config.external_labels.clone(),
+        scrape_interval_ms: config.scrape_interval_ms,
         evaluation_interval_ms: config.evaluation_interval_ms,
         otlp: config.otlp.clone(),
         at: machine::clock::now().wall,

@@ -65,6 +65,8 @@ const MIB: u64 = 1 << 20;
 /// A configuration that holds.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// `global.scrape_interval`.
+    pub scrape_interval_ms: u64,
     /// `global.evaluation_interval`, milliseconds.
     pub evaluation_interval_ms: u64,
     /// `global.external_labels`, variables replaced.
@@ -156,6 +158,7 @@ fn read(root: &Node, path: &Path, findings: &mut Findings) -> Config {
     check_globs(&top, findings);
     check_unsupported(&top, defaults.name_scheme, directory, findings);
     let mut config = Config {
+        scrape_interval_ms: defaults.interval_ms,
         evaluation_interval_ms: job::positive(&global, "evaluation_interval", findings)
             .unwrap_or(EVALUATION_MS_DEFAULT),
         external_labels,

@@ -61,7 +61,8 @@ const fn unsupported(name: &'static str, remedy: &'static str) -> Flag {
     Flag { name, form: Form::Unsupported(remedy), default: "", doc: "" }
 }
 
-const NOT_YET: &str = "leave it out: it is not done yet";
+/// An agent keeps nothing and forwards all that it scrapes.
+const NO_AGENT: &str = "leave it out: an agent forwards by remote_write, which is not sent yet";
 
 /// Every flag, in the order of the reference page.
 pub static FLAGS: &[Flag] = &[
@@ -160,6 +161,11 @@ pub static FLAGS: &[Flag] = &[
         "no-web.enable-otlp-receiver",
         "Take metrics by OTLP over HTTP at /api/v1/otlp/v1/metrics.",
     ),
+    switch(
+        "web.enable-push-receiver",
+        "no-web.enable-push-receiver",
+        "Take groups of batch jobs at /metrics/job/, as Pushgateway does.",
+    ),
     Flag {
         name: "web.remote-write-receiver.accepted-protobuf-messages",
         form: Form::Values("MESSAGE"),
@@ -215,17 +221,17 @@ pub static FLAGS: &[Flag] = &[
     ),
     value("log.level", "debug|info|warn|error", "info", "Least level that is logged."),
     value("log.format", "logfmt|json", "logfmt", "Form of the log."),
-    unsupported("agent", NOT_YET),
-    unsupported("storage.agent.path", NOT_YET),
-    unsupported("storage.agent.wal-segment-size", NOT_YET),
-    unsupported("storage.agent.wal-compression", NOT_YET),
-    unsupported("storage.agent.wal-compression-type", NOT_YET),
-    unsupported("storage.agent.wal-truncate-frequency", NOT_YET),
-    unsupported("storage.agent.retention.min-time", NOT_YET),
-    unsupported("storage.agent.retention.max-time", NOT_YET),
-    unsupported("storage.agent.no-lockfile", NOT_YET),
-    unsupported("storage.agent.checkpoint-batch-size", NOT_YET),
-    unsupported("storage.agent.checkpoint-from-in-memory-series", NOT_YET),
+    unsupported("agent", NO_AGENT),
+    unsupported("storage.agent.path", NO_AGENT),
+    unsupported("storage.agent.wal-segment-size", NO_AGENT),
+    unsupported("storage.agent.wal-compression", NO_AGENT),
+    unsupported("storage.agent.wal-compression-type", NO_AGENT),
+    unsupported("storage.agent.wal-truncate-frequency", NO_AGENT),
+    unsupported("storage.agent.retention.min-time", NO_AGENT),
+    unsupported("storage.agent.retention.max-time", NO_AGENT),
+    unsupported("storage.agent.no-lockfile", NO_AGENT),
+    unsupported("storage.agent.checkpoint-batch-size", NO_AGENT),
+    unsupported("storage.agent.checkpoint-from-in-memory-series", NO_AGENT),
 ];
 
 /// Flags of Prometheus that are accepted, so that its unit files work, and do nothing here: what
@@ -614,6 +620,7 @@ fn receivers(matches: &ArgMatches) -> Result<Receivers, String> {
         write_v1: messages.is_empty(),
         write_v2: messages.is_empty(),
         otlp: matches.get_flag("web.enable-otlp-receiver"),
+        push: matches.get_flag("web.enable-push-receiver"),
     };
     for message in &messages {
         match message.as_str() {
@@ -732,7 +739,7 @@ mod tests {
         check_refused(&["--config.fil=x"], "--config.file");
         check_refused(&["--query.timeout=1x"], "not a valid duration string");
         check_refused(&["--query.max-samples=0"], "must be a count above 0");
-        check_refused(&["--agent"], "unsupported flag --agent");
+        check_refused(&["--agent"], "an agent forwards by remote_write");
     }
 
     #[test]

@@ -13,6 +13,9 @@ use shard::event::Question;
 
 use crate::own_backend::OwnBackend;
 
+/// Groups of batch jobs are stored again no more often.
+const RESTAMP_MS_MIN: u64 = 1_000;
+
 impl Inbound for OwnBackend {
     fn receivers(&self) -> Receivers {
         self.receivers
@@ -25,6 +28,12 @@ impl Inbound for OwnBackend {
             lookback_ms: self.settings.lookback_ms,
             ..self.state.loaded().otlp.clone()
         })
+    }
+
+    fn restamp_ms(&self) -> u64 {
+        // A group is never longer without a sample than selectors look back.
+        let lookback_ms = u64::try_from(self.settings.lookback_ms).unwrap_or(0);
+        self.state.loaded().scrape_interval_ms.min(lookback_ms / 2).max(RESTAMP_MS_MIN)
     }
 
     fn shards(&self) -> usize {

@@ -133,6 +133,7 @@ impl OwnBackend {
             page_title: flags.page_title.clone(),
             path_prefix: flags.route_prefix.clone(),
             subscribers_max: flags.subscribers_max,
+            streams_max: (flags.query_concurrency / 2).max(1),
         };
         OwnBackend {
             state,

@@ -46,6 +46,8 @@ pub struct Loaded {
     pub yaml: String,
     /// `global.external_labels`.
     pub external_labels: LabelSet,
+    /// `global.scrape_interval`.
+    pub scrape_interval_ms: u64,
     /// `global.evaluation_interval`.
     pub evaluation_interval_ms: u64,
     /// `otlp`.

@@ -46,8 +46,10 @@ const BUFFER_BYTES_MAX: usize = 256 * 1024;
 /// minute at which most scrape, so that they keep their connection.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(90);
 /// Time that a client may take to make room for the next bytes of an answer, during which a query
-/// thread waits for it.
+/// thread waits for it; and how many bytes these are, unless there are fewer. Two kilobytes a
+/// second are less than any link gives.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+const WRITE_BYTES_MIN: usize = 64 << 10;
 /// Time for the answers under way when the process ends.
 const GRACE: Duration = Duration::from_secs(5);
 /// Bytes of the first line that are read at once.
@@ -334,6 +336,8 @@ struct Patient<S> {
     silence_max: Duration,
     read: Pin<Box<Sleep>>,
     write: Option<Pin<Box<Sleep>>>,
+    /// Bytes taken since the peer had to be waited for.
+    taken: usize,
     line: RequestLine,
     /// Encoded bytes of the first line that found no room yet.
     waiting: Vec<u8>,
@@ -343,7 +347,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Patient<S> {
     fn new(stream: S, silence_max: Duration) -> Patient<S> {
         let read = Box::pin(tokio::time::sleep_until(Instant::now() + silence_max));
         let (line, waiting) = (RequestLine::default(), Vec::new());
-        Patient { stream, silence_max, read, write: None, line, waiting }
+        Patient { stream, silence_max, read, write: None, taken: 0, line, waiting }
     }
 
     /// Reads as the stream does, the first line encoded.
@@ -367,15 +371,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Patient<S> {
         Poll::Ready(Ok(()))
     }
 
-    /// What a write came to; one that waits too long is an error.
-    fn settle_write<T>(
+    /// What a write came to; one that waits too long, or gets on too slowly, is an error.
+    fn settle_write(
         &mut self,
         context: &mut Context<'_>,
-        written: Poll<io::Result<T>>,
-    ) -> Poll<io::Result<T>> {
-        if written.is_ready() {
-            self.write = None;
+        written: Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        if let Poll::Ready(Ok(bytes)) = &written {
+            self.taken += bytes;
+            if WRITE_BYTES_MIN <= self.taken {
+                self.all_taken();
+            }
             self.read.as_mut().reset(Instant::now() + self.silence_max);
+        }
+        if written.is_ready() {
             return written;
         }
         let wait = self.write.get_or_insert_with(|| {
@@ -383,6 +392,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Patient<S> {
         });
         ready!(wait.as_mut().poll(context));
         Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes no more")))
+    }
+
+    /// The peer need not be waited for.
+    fn all_taken(&mut self) {
+        (self.write, self.taken) = (None, 0);
     }
 }
 
@@ -426,10 +440,46 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Patient<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        ready!(Pin::new(&mut self.stream).poll_flush(context))?;
+        self.all_taken();
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
+
+    use super::*;
+
+    /// What becomes of a megabyte whose reader takes `bytes` every ten seconds.
+    async fn write_to_reader_of(bytes: usize) -> io::Result<()> {
+        let (ours, mut theirs) = duplex(1024);
+        let reader = tokio::spawn(async move {
+            let mut piece = vec![0; bytes];
+            let mut tick = tokio::time::interval(Duration::from_secs(10));
+            loop {
+                tick.tick().await;
+                if theirs.read_exact(&mut piece).await.is_err() {
+                    return;
+                }
+            }
+        });
+        let mut patient = Patient::new(ours, Duration::from_secs(300));
+        let written = patient.write_all(&vec![b'x'; 1 << 20]).await;
+        reader.abort();
+        written
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn readers_that_trickle_are_cut_and_slow_ones_get_all() {
+        let cut = write_to_reader_of(512).await.map_err(|error| error.kind());
+        assert_eq!(cut, Err(io::ErrorKind::TimedOut));
+        let whole = write_to_reader_of(WRITE_BYTES_MIN).await;
+        assert!(whole.is_ok(), "{whole:?}");
     }
 }

@@ -1,10 +1,11 @@
 //! What comes from outside: no text makes reading a configuration panic, and whatever is accepted
-//! is written back as something that is accepted too.
+//! is written back as something that is accepted too. And what comes from Prometheus: its flags.
 
 use std::path::Path;
 
 use proptest::prelude::*;
 use server::config::load;
+use server::flags::{Task, parse};
 
 const GOOD: &str = "global: {scrape_interval: 5s, external_labels: {a: $B}}
 scrape_configs:
@@ -18,6 +19,70 @@ scrape_configs:
     static_configs: *x
 cresset: {shards: 2, segment_size: 4MiB}
 ";
+
+/// What unit files, charts and operators of Prometheus 3 give it.
+const FLAGS: &[&str] = &[
+    "--config.file=a.yml",
+    "--config.auto-reload",
+    "--config.auto-reload-interval=30s",
+    "--storage.tsdb.path=data",
+    "--storage.tsdb.retention.time=15d",
+    "--storage.tsdb.retention.size=512MB",
+    "--storage.tsdb.no-lockfile",
+    "--storage.tsdb.min-block-duration=2h",
+    "--storage.tsdb.max-block-duration=2h",
+    "--storage.tsdb.delay-compact-file.path=meta.json",
+    "--storage.tsdb.wal-compression",
+    "--storage.remote.flush-deadline=1m",
+    "--storage.remote.read-sample-limit=50000000",
+    "--storage.remote.read-concurrent-limit=10",
+    "--storage.remote.read-max-bytes-in-frame=1048576",
+    "--web.listen-address=127.0.0.1:9090",
+    "--web.listen-address=[::1]:9090",
+    "--web.external-url=http://a/b",
+    "--web.route-prefix=/",
+    "--web.config.file=web.yml",
+    "--web.read-timeout=5m",
+    "--web.max-connections=512",
+    "--web.cors.origin=.*",
+    "--web.page-title=A",
+    "--web.console.templates=consoles",
+    "--web.console.libraries=console_libraries",
+    "--web.enable-lifecycle",
+    "--web.enable-admin-api",
+    "--web.enable-remote-write-receiver",
+    "--web.enable-otlp-receiver",
+    "--web.remote-write-receiver.accepted-protobuf-messages=prometheus.WriteRequest",
+    "--query.timeout=2m",
+    "--query.max-concurrency=20",
+    "--query.max-samples=50000000",
+    "--query.lookback-delta=5m",
+    "--rules.alert.for-outage-tolerance=1h",
+    "--rules.alert.for-grace-period=10m",
+    "--rules.alert.resend-delay=1m",
+    "--rules.max-concurrent-evals=4",
+    "--alertmanager.notification-queue-capacity=10000",
+    "--alertmanager.notification-batch-size=256",
+    "--alertmanager.drain-notification-queue-on-shutdown",
+    "--enable-feature=exemplar-storage,native-histograms",
+    "--log.level=info",
+    "--log.format=logfmt",
+];
+
+#[test]
+fn every_flag_that_operators_rely_on_is_accepted() {
+    let accepted = |flags: &[&str]| {
+        let line = std::iter::once("cresset").chain(flags.iter().copied()).map(str::to_owned);
+        match parse(line) {
+            Ok(Task::Run(flags)) => Ok(flags.listen.len()),
+            other => Err(format!("{other:?}")),
+        }
+    };
+    assert_eq!(accepted(FLAGS), Ok(2));
+    for flag in FLAGS {
+        assert_eq!(accepted(&[flag]), Ok(1));
+    }
+}
 
 /// The file with some bytes replaced, dropped or doubled.
 fn damaged(edits: &[(usize, u8, u8)]) -> String {

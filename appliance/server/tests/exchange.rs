@@ -204,3 +204,56 @@ fn grafana_gets_what_it_asks_for() {
     let _ = line_with(&server.lines, "ready");
     assert_eq!(server.end(Signal::TERM).code(), Some(0));
 }
+
+/// Answers to exports are as long as what was stored: far more than sockets hold.
+fn bulk(now_ms: i64) -> String {
+    let mut lines = String::new();
+    let times: Vec<i64> = (0..8000).map(|at| now_ms - 3_300_000 + at * 400).collect();
+    for number in 0..50 {
+        let values: Vec<i64> = (0..8000).map(|at| 1_000_000 + number * 8000 + at).collect();
+        let metric = serde_json::json!({"__name__": "bulk", "number": number.to_string()});
+        let line = serde_json::json!({"metric": metric, "values": values, "timestamps": times});
+        lines.push_str(&format!("{line}\n"));
+    }
+    lines
+}
+
+/// Asks for an export and reads no more than its first byte.
+fn slow_reader(address: SocketAddr) -> TcpStream {
+    let mut stream = TcpStream::connect(address).expect("connect");
+    let head = format!("GET /api/v1/export?match[]=bulk HTTP/1.0\r\nHost: {address}\r\n\r\n");
+    stream.write_all(head.as_bytes()).expect("ask");
+    let mut first = [0];
+    stream.read_exact(&mut first).expect("the answer begins");
+    stream
+}
+
+/// Readers that do not read hold no more than their share of the query threads.
+#[test]
+fn slow_readers_of_exports_keep_no_query_waiting() {
+    let directory = tempfile::tempdir().expect("directory");
+    let server = Server::start(directory.path(), &[ON, "--query.max-concurrency=4"]);
+    let lines = bulk(machine::clock::now().wall.0);
+    let imported = send(server.address, ("POST", "/api/v1/import"), &[], &lines);
+    assert_eq!(imported.expect("an answer"), (204, String::new()));
+    let slow = [slow_reader(server.address), slow_reader(server.address)];
+    for path in ["/api/v1/export?match[]=bulk", "/federate?match[]=bulk"] {
+        let (status, body) = send(server.address, ("GET", path), &[], "").expect("an answer");
+        assert_eq!((status, body.contains("at once")), (503, true), "{body}");
+    }
+    assert_eq!(server.values("count(bulk)"), Ok(vec![50.0]));
+    for mut stream in slow {
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("the whole answer");
+        assert_eq!(answer.matches(r#"{"metric":"#).count(), 50);
+        assert!(answer.ends_with("]}\n"));
+    }
+    let (status, body) = wait_for("a turn", || {
+        let (status, body) = send(server.address, ("GET", "/federate?match[]=bulk"), &[], "")?;
+        if status == 200 { Ok((status, body)) } else { Err(body) }
+    });
+    assert_eq!((status, body.matches("\nbulk{").count()), (200, 50), "{body}");
+    let (_, metrics) = server.get("/metrics").expect("an answer");
+    assert!(metrics.contains("\ncresset_http_streams_refused_total 2\n"), "{metrics}");
+    assert!(metrics.contains("\ncresset_http_streams_max 2\n"), "{metrics}");
+}

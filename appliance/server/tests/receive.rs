@@ -2,6 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use remote::protobuf_write::Writer;
@@ -555,4 +556,125 @@ fn otlp_metrics_become_series() {
     let other = tempfile::tempdir().expect("directory");
     let off = Server::start(other.path(), &[]);
     assert_eq!(send(off.address, "application/json", b"{}").0, 404);
+}
+
+/// Writers, each of so many series, and readers of the load below.
+const WRITERS: i64 = 64;
+const READERS: usize = 64;
+const WRITER_SERIES: i64 = 10;
+/// Requests that are acknowledged before the kill.
+const ACKNOWLEDGED: u64 = 2_000;
+
+/// The request of a number of a writer: one sample of each of its series.
+fn numbered(writer: i64, number: i64, base_ms: i64) -> Vec<u8> {
+    let series: Vec<_> = (0..WRITER_SERIES)
+        .map(|at| {
+            let labels = [
+                ("__name__", "load"),
+                ("instance", &format!("w{writer}")),
+                ("job", "load"),
+                ("series", &at.to_string()),
+            ];
+            let value = number * WRITER_SERIES + at;
+            (pairs(&labels), value as f64, base_ms + number * 10)
+        })
+        .collect();
+    plain(&series)
+}
+
+/// Sends numbers until the server is gone; gives how many were acknowledged.
+fn write_numbers(address: SocketAddr, writer: i64, base_ms: i64, all: &AtomicU64) -> i64 {
+    let mut number = 0;
+    loop {
+        match post(address, "/api/v1/write", V1, &numbered(writer, number, base_ms)) {
+            Ok((204, ..)) => {
+                number += 1;
+                all.fetch_add(1, Ordering::Relaxed);
+            }
+            Ok((503, ..)) => {}
+            Ok(other) => panic!("{other:?}"),
+            Err(_) => return number,
+        }
+    }
+}
+
+/// Asks until the server is gone, which it may be when it is `over`; gives the answers.
+fn read_until(over: &AtomicBool, address: SocketAddr, at: usize) -> u64 {
+    let paths = [
+        "/api/v1/query?query=count(load)",
+        "/api/v1/query?query=sum(count_over_time(load[1h]))",
+        "/api/v1/series?match[]=load{series=%220%22}",
+        "/api/v1/label/instance/values",
+    ];
+    let mut answers = 0;
+    while let Ok((status, body)) = request(address, "GET", paths[at % paths.len()]) {
+        assert_eq!(status, 200, "{body}");
+        answers += 1;
+    }
+    assert!(over.load(Ordering::Relaxed), "a reader was cut off");
+    answers
+}
+
+/// Samples held of each writer, which its series agree about.
+fn numbers_held(server: &Server) -> Result<Vec<i64>, String> {
+    let by = |function: &str| {
+        server.values(&format!("sort({function} by (instance) (count_over_time(load[1h])))"))
+    };
+    let (least, most) = (by("min")?, by("max")?);
+    if least != most {
+        return Err(format!("series of one request differ: {least:?}, {most:?}"));
+    }
+    let whole = |count: f64| count.to_string().parse().map_err(|_| format!("{count}"));
+    least.into_iter().map(whole).collect()
+}
+
+#[test]
+fn what_64_writers_were_told_is_stored_through_a_kill_while_64_read() {
+    let directory = tempfile::tempdir().expect("directory");
+    let server = Server::start(directory.path(), &[ON]);
+    let (address, base_ms) = (server.address, now_ms() - 1_800_000);
+    let (all, over) = (AtomicU64::new(0), AtomicBool::new(false));
+    let (acknowledged, read) = std::thread::scope(|scope| {
+        let all = &all;
+        let writers: Vec<_> = (0..WRITERS)
+            .map(|writer| scope.spawn(move || write_numbers(address, writer, base_ms, all)))
+            .collect();
+        let over = &over;
+        let readers: Vec<_> =
+            (0..READERS).map(|at| scope.spawn(move || read_until(over, address, at))).collect();
+        wait_for("acknowledged requests", || {
+            let done = all.load(Ordering::Relaxed);
+            if ACKNOWLEDGED <= done { Ok(()) } else { Err(done.to_string()) }
+        });
+        over.store(true, Ordering::Relaxed);
+        server.end(Signal::KILL);
+        let join = |writer: std::thread::ScopedJoinHandle<'_, i64>| writer.join().expect("writer");
+        let acknowledged: Vec<i64> = writers.into_iter().map(join).collect();
+        let read: u64 = readers.into_iter().map(|reader| reader.join().expect("reader")).sum();
+        (acknowledged, read)
+    });
+    assert!(u64::try_from(READERS).expect("few") <= read, "{read} answers");
+    let again = Server::start(directory.path(), &[ON]);
+    let held = numbers_held(&again).expect("counts");
+    let mut told = acknowledged.clone();
+    told.sort_unstable();
+    assert_eq!(held.len(), told.len());
+    // What was under way at the kill, one request a writer, may be there or not.
+    let (least, most): (i64, i64) = (told.iter().sum(), told.iter().map(|count| count + 1).sum());
+    let sum_held: i64 = held.iter().sum();
+    let is_right = (least..=most).contains(&sum_held);
+    assert!(is_right, "{sum_held} requests stored, {least} acknowledged");
+    // Each sends again what it was not told of: now there is each number once.
+    for (writer, number) in (0..WRITERS).zip(&acknowledged) {
+        let sent = post(again.address, "/api/v1/write", V1, &numbered(writer, *number, base_ms));
+        assert_eq!(sent.map(|answer| answer.0), Ok(204));
+    }
+    told.iter_mut().for_each(|count| *count += 1);
+    assert_eq!(numbers_held(&again), Ok(told.clone()));
+    // And with its value: the sum over numbers of ten consecutive values each.
+    let numbers = told.iter().map(|count| count * WRITER_SERIES);
+    let expected: i64 = numbers.map(|count| count * (count - 1) / 2).sum();
+    let sum = again.values("sum(sum_over_time(load[1h]))").expect("a sum")[0];
+    assert_eq!(sum.to_string(), expected.to_string());
+    println!("{least} requests acknowledged, {} more were stored", sum_held - least);
 }

@@ -60,6 +60,7 @@ impl Default for Fixed {
                 page_title: "Cresset <1>".to_owned(),
                 path_prefix: String::new(),
                 subscribers_max: 1,
+                streams_max: 1,
             },
             phase: Phase::Ready,
             full: AtomicBool::new(false),
@@ -67,7 +68,13 @@ impl Default for Fixed {
             active: Arc::default(),
             notes: None,
             released: Arc::new(AtomicBool::new(true)),
-            receivers: Receivers { write: true, write_v1: true, write_v2: true, otlp: true },
+            receivers: Receivers {
+                write: true,
+                write_v1: true,
+                write_v2: true,
+                otlp: true,
+                push: true,
+            },
             notifications: watch::Sender::default(),
         }
     }
@@ -370,6 +377,10 @@ impl Inbound for Fixed {
 
     fn otlp_settings(&self) -> Arc<OtlpSettings> {
         Arc::default()
+    }
+
+    fn restamp_ms(&self) -> u64 {
+        60_000
     }
 
     fn shards(&self) -> usize {
