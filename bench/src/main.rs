@@ -25,6 +25,7 @@ mod peers;
 mod report;
 mod remote_write;
 mod past;
+mod exporters;
 mod serve;
 mod scenario;
 
@@ -80,7 +81,7 @@ const SCENARIOS: &[Entry] = &[
     },
     Entry {
         name: "agree",
-        what: "the same node_exporter scraped by Prometheus: same label sets, same values",
+        what: "the same exporters scraped by Prometheus: same series, staleness, scrape_* values",
         run: |flags| flags.none().and_then(|()| scenario::agree::run()),
     },
     Entry {

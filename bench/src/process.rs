@@ -53,8 +53,27 @@ impl Server {
         directory: &Path,
         flags: &[&str],
     ) -> anyhow::Result<Server> {
-        let port = free_port()?;
-        let address = format!("127.0.0.1:{port}");
+        let address = format!("127.0.0.1:{}", free_port()?);
+        Server::start_at_with(program, config, directory, &address, flags)
+    }
+
+    /// As [`Server::start`], at an address that is free.
+    pub(crate) fn start_at(
+        program: &Path,
+        config: &Path,
+        directory: &Path,
+        address: &str,
+    ) -> anyhow::Result<Server> {
+        Server::start_at_with(program, config, directory, address, &[])
+    }
+
+    fn start_at_with(
+        program: &Path,
+        config: &Path,
+        directory: &Path,
+        address: &str,
+        flags: &[&str],
+    ) -> anyhow::Result<Server> {
         let mut command = Command::new(program);
         command
             .arg(format!("--config.file={}", config.display()))
@@ -62,7 +81,7 @@ impl Server {
             .arg(format!("--web.listen-address={address}"))
             .arg("--log.level=warn")
             .args(flags);
-        Server::spawn(command, address, directory)
+        Server::spawn(command, address.to_owned(), directory)
     }
 
     /// Starts a server that listens at `address` and waits until it is ready; its log lies beside

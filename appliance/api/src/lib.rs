@@ -40,6 +40,7 @@ pub mod federate_endpoint;
 pub mod openapi;
 pub mod self_metrics;
 pub mod read_endpoint;
+pub mod metrics_page;
 pub mod status_endpoints;
 pub mod rule_endpoints;
 pub mod target_endpoints;

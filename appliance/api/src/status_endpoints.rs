@@ -5,15 +5,12 @@ use std::sync::Arc;
 
 use exposition::metrics::Collected;
 use model::regex::GoRegex;
-use remote::collected_page;
-use remote::federation_page::Format;
 
-use crate::answer::{Answer, Content, Streamed};
+use crate::answer::{Answer, Content};
 use crate::backend::Phase;
 use crate::call::{Call, Context};
 use crate::failure::{Failure, Kind};
-use crate::federate_endpoint::negotiate;
-use crate::json::Sink;
+use crate::metrics_page::answer;
 use crate::{openapi, self_metrics};
 
 /// Version of Prometheus whose API this is; clients read features off it.
@@ -22,8 +19,6 @@ const PROMETHEUS_VERSION: &str = "3.14.0";
 /// Rows of a table of `status/tsdb` unless `limit` says otherwise, and the most it can say.
 const TSDB_ROWS: usize = 10;
 const TSDB_ROWS_MAX: usize = 10_000;
-
-const TEXT_FORMAT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 fn build(context: &Context) -> BTreeMap<&'static str, String> {
     let own = format!("cresset-{}", context.backend.settings().version);
@@ -136,8 +131,8 @@ pub fn alertmanagers(_context: &Context, _call: &Call) -> Result<Answer, Failure
 }
 
 /// `/metrics`
-pub fn metrics(context: &Context, _call: &Call) -> Result<Answer, Failure> {
-    Ok(exposition(&own_metrics(context)))
+pub fn metrics(context: &Context, call: &Call) -> Result<Answer, Failure> {
+    Ok(answer(&own_metrics(context), &call.accept))
 }
 
 fn own_metrics(context: &Context) -> Collected {
@@ -153,26 +148,10 @@ fn own_metrics(context: &Context) -> Collected {
 }
 
 /// `/metrics/host`
-///
-/// Native histograms have a place in protocol buffers alone: who asks for those gets them.
 pub fn metrics_host(context: &Context, call: &Call) -> Result<Answer, Failure> {
     let mut collected = Collected::default();
     context.backend.collect_host(&mut collected);
-    match negotiate(&call.accept) {
-        (Format::Protobuf, _, content_type) => {
-            let write = move |sink: &mut dyn Sink| sink.take(&collected_page::write(&collected));
-            Ok(Answer::Streamed(Streamed { content_type, coding: None, write: Box::new(write) }))
-        }
-        (Format::Text | Format::OpenMetrics, ..) => Ok(exposition(&collected)),
-    }
-}
-
-fn exposition(collected: &Collected) -> Answer {
-    Answer::Text(crate::answer::Text {
-        status: 200,
-        content_type: TEXT_FORMAT,
-        body: collected.to_text(),
-    })
+    Ok(answer(&collected, &call.accept))
 }
 
 /// `/-/healthy`

@@ -20,6 +20,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use crate::address::{escaped, join, sanitized};
 use crate::api::{Api, header, read};
 use crate::group::{ADDRESS, Group};
+use crate::metrics::observe;
 use crate::outlet::Outlet;
 
 /// Time that Consul may hold a question back, and what it may add to it by chance.
@@ -195,7 +196,7 @@ impl Consul {
             let query = self.options.query(&datacenter, index, &self.options.filter);
             let began = Instant::now();
             let answered = self.api.get(&format!("/v1/catalog/services{query}")).await;
-            self.outlet.metrics.consul_catalog.observe(began.elapsed());
+            observe(&self.outlet.metrics.consul_catalog, began.elapsed());
             let services = answered.and_then(|response| {
                 let services: BTreeMap<String, Option<Vec<String>>> = read(&response.body)?;
                 Ok((services, next_index(index, &response)))
@@ -274,7 +275,7 @@ impl Service {
             let path = format!("/v1/health/service/{}{query}", escaped(&self.name));
             let began = Instant::now();
             let answered = self.consul.api.get(&path).await;
-            self.consul.outlet.metrics.consul_service.observe(began.elapsed());
+            observe(&self.consul.outlet.metrics.consul_service, began.elapsed());
             let entries = answered.and_then(|response| {
                 let entries: Vec<Entry> = read(&response.body)?;
                 Ok((entries, next_index(index, &response)))

@@ -12,6 +12,7 @@ pub mod outlet;
 pub mod refresh;
 pub mod api;
 
+pub mod glob;
 pub mod file;
 pub mod dns;
 pub mod http;

@@ -1,51 +1,39 @@
 //! Metrics: what discovery counts, under upstream's names where it has one.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::Duration;
 
+use exposition::durations::{Durations, QUANTILES};
 use exposition::metrics::Collected;
+use model::time::Tick;
 use tokio::sync::watch;
+use tokio::time::Instant;
 
-/// Upper bounds of the histogram of refreshes, seconds: upstream's.
-const BOUNDS: [f64; 4] = [0.01, 0.1, 1.0, 10.0];
 /// The one user of discovery: upstream tells scraping and notifying apart by it.
 const NAME: (&str, &str) = ("name", "scrape");
-const NANOS_PER_SECOND: f64 = 1e9;
 
-/// How long something took.
-#[derive(Debug, Default)]
-pub struct Durations {
-    below: [AtomicU64; BOUNDS.len()],
-    nanos: AtomicU64,
-    count: AtomicU64,
+/// Counts how long something took that has ended.
+pub fn observe(durations: &Durations, took: Duration) {
+    durations.observe(tick(), u64::try_from(took.as_nanos()).unwrap_or(u64::MAX));
 }
 
-impl Durations {
-    /// Counts one.
-    pub fn observe(&self, took: Duration) {
-        let nanos = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
-        self.nanos.fetch_add(nanos, Ordering::Relaxed);
-        self.count.fetch_add(1, Ordering::Relaxed);
-        if let Some(at) = BOUNDS.iter().position(|bound| took.as_secs_f64() <= *bound) {
-            self.below[at].fetch_add(1, Ordering::Relaxed);
-        }
-    }
+/// The time since this was first asked; quantiles forget by it.
+fn tick() -> Tick {
+    static ORIGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
+    Tick(u64::try_from(ORIGIN.elapsed().as_nanos()).unwrap_or(u64::MAX))
+}
 
-    fn sum_and_count(&self) -> (f64, u64) {
-        let count = self.count.load(Ordering::Relaxed);
-        (float(self.nanos.load(Ordering::Relaxed)) / NANOS_PER_SECOND, count)
-    }
-
-    fn buckets(&self) -> Vec<(f64, u64)> {
-        let mut total = 0;
-        let cumulative = BOUNDS.iter().zip(&self.below).map(|(bound, below)| {
-            total += below.load(Ordering::Relaxed);
-            (*bound, total)
-        });
-        cumulative.collect()
-    }
+fn summary(
+    into: &mut Collected,
+    name: &'static str,
+    help: &'static str,
+    labels: &[(&str, &str)],
+    durations: &Durations,
+) {
+    let (sum, count) = durations.totals();
+    into.summary(name, help, labels, &durations.quantiles(tick(), QUANTILES), sum, count);
 }
 
 /// What one running mechanism counts.
@@ -235,18 +223,16 @@ impl Metrics {
         for (call, calls) in [("services", &self.consul_catalog), ("service", &self.consul_service)]
         {
             let labels = [("call", call), ("endpoint", "catalog")];
-            let (sum, count) = calls.sum_and_count();
-            let name = "prometheus_sd_consul_rpc_duration_seconds";
-            into.summary(name, help, &labels, &[], sum, count);
+            summary(into, "prometheus_sd_consul_rpc_duration_seconds", help, &labels, calls);
         }
         let help = "The duration of the File-SD scan in seconds.";
-        let (sum, count) = self.file_scans.sum_and_count();
-        into.summary("prometheus_sd_file_scan_duration_seconds", help, &[], &[], sum, count);
+        let name = "prometheus_sd_file_scan_duration_seconds";
+        summary(into, name, help, &[], &self.file_scans);
     }
 }
 
 fn collect_provider(provider: &ProviderMetrics, into: &mut Collected) {
-    let (sum, count) = provider.refreshes.sum_and_count();
+    let (sum, count) = provider.refreshes.totals();
     let failures = load(&provider.refresh_failures);
     // As upstream, what never refreshes shows nothing.
     if count == 0 && failures == 0.0 {
@@ -256,7 +242,8 @@ fn collect_provider(provider: &ProviderMetrics, into: &mut Collected) {
     let help = "Number of refresh failures for the given SD mechanism.";
     into.counter("prometheus_sd_refresh_failures_total", help, &labels, failures);
     let help = "The duration of a refresh in seconds for the given SD mechanism.";
-    into.summary("prometheus_sd_refresh_duration_seconds", help, &labels, &[], sum, count);
+    let name = "prometheus_sd_refresh_duration_seconds";
+    summary(into, name, help, &labels, &provider.refreshes);
     let help = "The duration of a refresh for the given SD mechanism.";
     let name = "prometheus_sd_refresh_duration_histogram_seconds";
     let buckets = provider.refreshes.buckets();
@@ -310,13 +297,17 @@ mod tests {
             collected.to_text()
         };
         assert!(!text().contains("prometheus_sd_refresh"), "{}", text());
-        provider.refreshes.observe(Duration::from_millis(50));
+        observe(&provider.refreshes, Duration::from_millis(50));
         provider.refresh_failures.fetch_add(1, Ordering::Relaxed);
         for line in [
             r#"discovered_targets{config="node",name="scrape"} 3"#,
             r#"refresh_failures_total{config="node",mechanism="http"} 1"#,
             r#"refresh_duration_histogram_seconds_bucket{mechanism="http",le="0.1"} 1"#,
             r#"refresh_duration_seconds_count{config="node",mechanism="http"} 1"#,
+            concat!(
+                r#"refresh_duration_seconds{config="node",mechanism="http","#,
+                r#"quantile="0.9"} 0.048234496"#
+            ),
         ] {
             let line = format!("prometheus_sd_{line}");
             assert!(text().lines().any(|shown| shown == line), "{line} in {}", text());

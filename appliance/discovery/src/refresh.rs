@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 use crate::group::Group;
+use crate::metrics::observe;
 use crate::outlet::Outlet;
 
 /// A mechanism that answers with everything it knows.
@@ -31,7 +32,7 @@ pub async fn run(mut mechanism: impl Refresh, period: Duration, outlet: Outlet) 
         let found = timeout(period, mechanism.refresh()).await;
         let late = |_| format!("no answer within {} s", period.as_secs_f64());
         let found = found.map_err(late).and_then(|found| found);
-        outlet.own.refreshes.observe(began.elapsed());
+        observe(&outlet.own.refreshes, began.elapsed());
         match found {
             Ok(groups) => outlet.replace(groups).await,
             Err(reason) => {

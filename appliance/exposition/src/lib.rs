@@ -11,6 +11,8 @@
 pub mod error;
 pub mod metric_type;
 pub mod number;
+pub mod durations;
+pub mod recorder;
 pub mod metrics;
 pub mod simd;
 pub mod entry;

@@ -15,6 +15,7 @@ use model::native_histogram::NativeHistogram;
 
 use crate::metric_type::MetricType;
 use crate::number::format_shortest;
+use crate::recorder;
 
 /// Label pairs in order of name.
 pub type Labels = Vec<(String, String)>;
@@ -165,7 +166,7 @@ impl Collected {
     }
 
     /// As [`Collected::histogram`], with the buckets of `native` for formats that have a place for
-    /// them; sum and count are its own. Two of the same labels do not add up: the first stays.
+    /// them; sum and count are its own.
     pub fn native_histogram(
         &mut self,
         name: &'static str,
@@ -300,12 +301,20 @@ impl Value {
             (Value::Least(least), Value::Least(other)) => *least = least.min(*other),
             (Value::Largest(largest), Value::Largest(other)) => *largest = largest.max(*other),
             (
-                Value::Histogram { buckets, sum, count, .. },
-                Value::Histogram { buckets: more, sum: more_sum, count: more_count, .. },
+                Value::Histogram { buckets, sum, count, native },
+                Value::Histogram {
+                    buckets: more,
+                    sum: more_sum,
+                    count: more_count,
+                    native: more_native,
+                },
             ) => {
                 assert_eq!(keys(buckets), keys(more), "M2: {name} has one set of buckets");
                 for ((_, number), (_, more)) in buckets.iter_mut().zip(more) {
                     *number += more;
+                }
+                if let Some((native, more)) = native.as_mut().zip(more_native.as_ref()) {
+                    recorder::add(name, native, more);
                 }
                 *sum += more_sum;
                 *count += more_count;

@@ -24,6 +24,7 @@ use crate::clock;
 use crate::handle::{Gauges, Worker};
 use crate::http::inflate::Inflate;
 use crate::mailbox::{Done, Elsewhere, Postbox, Prepared};
+use crate::own::Own;
 use crate::worker::spawn;
 
 /// Requests that may wait for the thread, and for each of its tasks.
@@ -42,6 +43,9 @@ const FAILED_MS: u64 = 1_000;
 /// What makes pools of connections the same: TLS, options, socket.
 type TransportKey = (u64, Arc<HttpOptions>, Option<String>);
 
+/// Scrapes of this process by itself that may wait.
+const OWN_MAX: usize = 64;
+
 /// What the thread is asked.
 enum Ask {
     Prepare { options: Arc<HttpOptions>, postbox: Postbox },
@@ -59,8 +63,8 @@ pub struct Errand {
     pub url: String,
     /// Whether credentials go along.
     pub with_secrets: bool,
-    /// By which means.
-    pub access: Arc<Access>,
+    /// By which means; none for a page of this process.
+    pub access: Option<Arc<Access>>,
     /// Milliseconds left.
     pub timeout_ms: u64,
 }
@@ -69,6 +73,8 @@ pub struct Errand {
 #[derive(Clone)]
 pub struct Office {
     asks: Sender<Ask>,
+    own_asks: Sender<(Errand, Postbox)>,
+    own: Own,
     counters: Arc<Counters>,
 }
 
@@ -77,6 +83,7 @@ struct Counters {
     prepared: AtomicU64,
     failed: AtomicU64,
     fetched: AtomicU64,
+    own: AtomicU64,
     refused: AtomicU64,
 }
 
@@ -102,6 +109,12 @@ impl Gauges for Counters {
             value(&self.fetched),
         );
         into.counter(
+            "cresset_access_own_pages_total",
+            "Scrapes of this process by itself, answered without a socket.",
+            &[],
+            value(&self.own),
+        );
+        into.counter(
             "cresset_access_refused_total",
             "Requests refused because too many waited.",
             &[],
@@ -114,14 +127,19 @@ impl Gauges for Counters {
 ///
 /// # Errors
 /// The system has no thread left.
-pub fn start() -> io::Result<(Office, Worker, Arc<dyn Gauges>)> {
+pub fn start(own: Own) -> io::Result<(Office, Worker, Arc<dyn Gauges>)> {
     let (sender, receiver) = channel(WAITING_MAX);
+    let (own_asks, own_errands) = channel(OWN_MAX);
+    let pages = own.clone();
     let counters = Arc::new(Counters::default());
     let shared = Arc::clone(&counters);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
-    let worker = spawn("access", move || runtime.block_on(serve(receiver, shared)))?;
+    let worker = spawn("access", move || {
+        runtime.spawn(serve_own(own_errands, pages, Arc::clone(&shared)));
+        runtime.block_on(serve(receiver, shared));
+    })?;
     let gauges: Arc<dyn Gauges> = Arc::clone(&counters) as Arc<dyn Gauges>;
-    Ok((Office { asks: sender, counters }, worker, gauges))
+    Ok((Office { asks: sender, own_asks, own, counters }, worker, gauges))
 }
 
 impl Office {
@@ -135,7 +153,16 @@ impl Office {
     /// Fetches; the outcome comes as [`Done::Elsewhere`]. False when too many wait.
     #[must_use]
     pub fn fetch(&self, errand: Errand, postbox: &Postbox) -> bool {
+        if errand.access.is_none() {
+            return self.own_asks.try_send((errand, postbox.clone())).is_ok();
+        }
         self.ask(Ask::Fetch { errand: Box::new(errand), postbox: postbox.clone() })
+    }
+
+    /// Whether `request` asks for a page of this process.
+    #[must_use]
+    pub fn has_own(&self, request: &FetchRequest) -> bool {
+        self.own.of(request).is_some()
     }
 
     fn ask(&self, ask: Ask) -> bool {
@@ -144,6 +171,20 @@ impl Office {
             self.counters.refused.fetch_add(1, Ordering::Relaxed);
         }
         taken
+    }
+}
+
+async fn serve_own(mut errands: Receiver<(Errand, Postbox)>, own: Own, counters: Arc<Counters>) {
+    while let Some((errand, postbox)) = errands.recv().await {
+        counters.own.fetch_add(1, Ordering::Relaxed);
+        let Errand { token, request, timeout_ms, .. } = errand;
+        let Some(pages) = own.of(&request) else { continue };
+        let page = pages.page(request);
+        tokio::spawn(async move {
+            let given = timeout(Duration::from_millis(timeout_ms), page).await;
+            let outcome = given.unwrap_or(Err(FetchFault::Deadline));
+            postbox.done(Done::Elsewhere { token, outcome });
+        });
     }
 }
 
@@ -175,22 +216,23 @@ async fn serve(mut asks: Receiver<Ask>, counters: Arc<Counters>) {
                 }
             }
             Ask::Fetch { errand, postbox } => {
+                let Some(access) = errand.access.clone() else { continue };
                 counters.fetched.fetch_add(1, Ordering::Relaxed);
                 if TRANSPORTS_MAX <= transports.len() {
                     transports.clear();
                 }
                 let options = &errand.request.http;
                 let socket = errand.request.socket.clone();
-                let key = (errand.access.tls.id, Arc::clone(options), socket);
+                let key = (access.tls.id, Arc::clone(options), socket);
                 let transport = transports.entry(key).or_insert_with(|| {
                     Transport::new(Route {
-                        tls: Arc::clone(&errand.access.tls),
-                        proxies: Arc::clone(&errand.access.proxies),
+                        tls: Arc::clone(&access.tls),
+                        proxies: Arc::clone(&access.proxies),
                         http2: options.http2,
                         socket: errand.request.socket.as_ref().map(Into::into),
                     })
                 });
-                tokio::spawn(run(*errand, transport.clone(), postbox));
+                tokio::spawn(run(*errand, access, transport.clone(), postbox));
             }
         }
     }
@@ -218,21 +260,25 @@ async fn keep(mut keeper: Keeper, mut asks: Receiver<Postbox>, counters: Arc<Cou
     }
 }
 
-async fn run(errand: Errand, transport: Transport, postbox: Postbox) {
+async fn run(errand: Errand, access: Arc<Access>, transport: Transport, postbox: Postbox) {
     let token = errand.token;
     let left = Duration::from_millis(errand.timeout_ms);
-    let outcome = timeout(left, fetch(errand, transport)).await;
+    let outcome = timeout(left, fetch(errand, &access, transport)).await;
     let outcome = outcome.unwrap_or(Err(FetchFault::Deadline));
     postbox.done(Done::Elsewhere { token, outcome });
 }
 
-async fn fetch(errand: Errand, transport: Transport) -> Result<Elsewhere, FetchFault> {
+async fn fetch(
+    errand: Errand,
+    access: &Access,
+    transport: Transport,
+) -> Result<Elsewhere, FetchFault> {
     let left = Duration::from_millis(errand.timeout_ms);
     let deadline = Instant::now() + left;
     let request = &errand.request;
     let mut ask = HttpAsk::get(&errand.url, left);
     ask.headers.clone_from(&request.headers);
-    let mut access = (*errand.access).clone();
+    let mut access = access.clone();
     if !errand.with_secrets {
         access.headers.secret.clear();
     }

@@ -270,6 +270,9 @@ impl Client {
     /// Sends the request of the current place over a kept connection or a new one.
     fn begin_hop(&mut self, now: Now, key: Key, reactor: &mut Reactor) {
         let Some(active) = self.active.get_mut(key) else { return };
+        if self.office.has_own(&active.fetch.request) {
+            return self.send_elsewhere(now, key, reactor);
+        }
         if active.needs_access() && active.access.is_none() {
             return self.find_access(now, key, reactor);
         }
@@ -335,12 +338,13 @@ impl Client {
         }
     }
 
-    /// Lets the library's client fetch, for a server that speaks HTTP/2 only.
+    /// Lets the library's client fetch, for a server that speaks HTTP/2 only, or for a page of this
+    /// process.
     fn send_elsewhere(&mut self, now: Now, key: Key, reactor: &mut Reactor) {
         let Some(active) = self.active.get_mut(key) else { return };
-        let Some(access) = active.access.clone() else { return };
+        let access = active.access.clone();
         active.elsewhere = true;
-        self.counters.elsewhere += 1;
+        self.counters.elsewhere += u64::from(access.is_some());
         let errand = Errand {
             token: key.to_u64(),
             request: Arc::clone(&active.fetch.request),
@@ -350,7 +354,7 @@ impl Client {
             timeout_ms: active.fetch.deadline.since(now.tick) / NANOS_PER_MS,
         };
         if !self.office.fetch(errand, &self.postbox) {
-            let text = "too many fetches over HTTP/2 wait";
+            let text = "too many fetches by other means wait";
             self.fail(now, key, FetchFault::Cause(text.to_owned()), reactor);
         }
     }

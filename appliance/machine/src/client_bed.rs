@@ -15,6 +15,7 @@ use crate::client::{Client, Counters, connections};
 use crate::clock;
 use crate::fault::Faults;
 use crate::mailbox::{Bounds, Done, Mailbox, mailbox};
+use crate::own::Own;
 use crate::reactor::{IoKind, Reactor};
 use crate::resolve;
 use crate::ring::{Flavor, Sizes};
@@ -45,7 +46,7 @@ impl Driver {
         let bounds = Bounds { questions_max: 8, done_max: 8 };
         let (mailbox, postbox) = mailbox(reactor.waker(), bounds);
         let (resolver, _, _) = resolve::start().unwrap();
-        let (office, _, _) = access::start().unwrap();
+        let (office, _, _) = access::start(Own::default()).unwrap();
         let client = Client::new(connections_max, 1 << 22, resolver, office, postbox);
         Some(Driver { reactor, client, mailbox })
     }

@@ -21,6 +21,8 @@ use thiserror::Error;
 
 use crate::clock;
 use crate::mailbox::{Ask, PostError, Postbox};
+use crate::own::{Own, OwnPages};
+use crate::placement::Placement;
 use crate::plan::Plan;
 use crate::reactor::IoKind;
 
@@ -63,6 +65,8 @@ pub struct Beat {
     pub turns: AtomicU64,
     /// Longest turn so far, nanoseconds, without the wait in the kernel.
     pub longest_nanos: AtomicU64,
+    /// Nanoseconds of all turns so far, without the waits in the kernel.
+    pub worked_nanos: AtomicU64,
 }
 
 /// A thread that ends when it is told to, or when those it serves have gone.
@@ -88,6 +92,7 @@ pub struct Handle {
     pub(crate) io: IoKind,
     pub(crate) plan: Plan,
     pub(crate) notes: Vec<String>,
+    pub(crate) own: Own,
     /// Keeps other processes out of the data directory.
     pub(crate) lock: OwnedFd,
 }
@@ -116,6 +121,13 @@ impl Handle {
     #[must_use]
     pub fn turns(&self) -> Vec<u64> {
         self.shards.iter().map(|shard| shard.beat.turns.load(Ordering::Relaxed)).collect()
+    }
+
+    /// Nanoseconds that each shard has worked so far, without its waits in the kernel.
+    #[must_use]
+    pub fn worked_nanos(&self) -> Vec<u64> {
+        let worked = |shard: &ShardEnd| shard.beat.worked_nanos.load(Ordering::Relaxed);
+        self.shards.iter().map(worked).collect()
     }
 
     /// The plan of cores and what is missing on this machine, a line each, for the log and the
@@ -194,13 +206,13 @@ impl Handle {
         Ok(receiver)
     }
 
-    /// Gives each shard its share of `targets`, by identity. These, and no others, are scraped
-    /// from then on.
-    pub fn set_targets(&self, targets: Vec<Arc<TargetSpec>>) {
+    /// Gives each shard its share of `targets`, as `placement` says. These, and no others, are
+    /// scraped from then on. A question that is asked after this is met after it.
+    pub fn set_targets(&self, targets: Vec<Arc<TargetSpec>>, placement: &Placement) {
         let count = self.shards.len();
         let mut shares: Vec<Vec<Arc<TargetSpec>>> = (0..count).map(|_| Vec::new()).collect();
         for target in targets {
-            shares[shard_of(target.identity().0, count)].push(target);
+            shares[placement.shard_of(target.identity().0, count)].push(target);
         }
         for (shard, share) in self.shards.iter().zip(shares) {
             shard.postbox.set_targets(share);
@@ -236,6 +248,11 @@ impl Handle {
             wait(shard, &receiver, timeout)?;
         }
         Ok(())
+    }
+
+    /// Has `own` answer scrapes of this process by itself, without a socket.
+    pub fn serve_own(&self, own: Arc<dyn OwnPages>) {
+        self.own.serve(own);
     }
 
     /// Reads the tile files of one shard, from any thread.
@@ -285,23 +302,4 @@ fn wait(shard: usize, receiver: &Receiver<Answer>, timeout: Duration) -> Result<
         RecvTimeoutError::Timeout => AskError::Deadline(shard),
         RecvTimeoutError::Disconnected => AskError::Gone(shard),
     })
-}
-
-/// Shard of an identity: its high bits scaled, so that no remainder favours low shards.
-fn shard_of(identity: u128, count: usize) -> usize {
-    let scaled = ((identity >> 64) * count as u128) >> 64;
-    usize::try_from(scaled).expect("less than the count of shards")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn identities_spread_over_all_shards() {
-        for count in [1, 2, 3, 7] {
-            let ends = [0, u128::MAX];
-            assert_eq!(ends.map(|identity| shard_of(identity, count)), [0, count - 1]);
-        }
-    }
 }

@@ -22,6 +22,8 @@ pub mod http;
 pub mod mailbox;
 pub mod pressure;
 pub mod options;
+pub mod placement;
+pub mod own;
 pub mod handle;
 pub mod worker;
 pub mod buffers;

@@ -130,6 +130,7 @@ impl ShardLoop {
             self.links.beat.turns.fetch_add(1, Ordering::Relaxed);
             let nanos = now.tick.since(began.tick);
             self.links.beat.longest_nanos.fetch_max(nanos, Ordering::Relaxed);
+            self.links.beat.worked_nanos.fetch_add(nanos, Ordering::Relaxed);
         }
     }
 
@@ -158,9 +159,7 @@ impl ShardLoop {
         }
         self.links.client.expire(now, &mut self.reactor);
         self.take_ended(now);
-        if let Some(targets) = self.links.mailbox.take_targets() {
-            self.give(now, Event::Targets(targets));
-        }
+        self.take_targets(now);
         if let Some(pace) = self.links.mailbox.take_pace() {
             self.give(now, Event::Pace(pace));
         }
@@ -223,6 +222,12 @@ impl ShardLoop {
         }
     }
 
+    fn take_targets(&mut self, now: Now) {
+        if let Some(targets) = self.links.mailbox.take_targets() {
+            self.give(now, Event::Targets(targets));
+        }
+    }
+
     fn take_asks(&mut self, now: Now) {
         let began = clock::tick();
         for _ in 0..ASKS_MAX {
@@ -230,6 +235,8 @@ impl ShardLoop {
                 return;
             }
             let Some(ask) = self.links.mailbox.take_ask() else { return };
+            // A list that was given before the question is met before it: moves count on it.
+            self.take_targets(now);
             self.requests += 1;
             let request = RequestId(self.requests);
             self.replies.insert(request, ask.reply);

@@ -26,6 +26,7 @@ use crate::open::{
     shard_directory, system,
 };
 use crate::options::Options;
+use crate::own::Own;
 use crate::pacer::{self, Lease, Strain};
 use crate::plan::{Plan, bind, plan, raise};
 use crate::pressure::Watched;
@@ -183,9 +184,10 @@ impl Boot {
         StorageOptions { shard: number, block_bytes, ..share }
     }
 
-    fn shard_options(&self) -> ShardOptions {
+    fn shard_options(&self, number: u32) -> ShardOptions {
         let shards = usize::try_from(self.description.shards).unwrap_or(1).max(1);
         let mut options = self.options.shard.clone();
+        options.scrape.shard = number;
         options.scrape.exemplars_max = self.options.exemplars_max.div_ceil(shards);
         options
     }
@@ -218,7 +220,7 @@ impl Boot {
         let cpu = self.options.pin.then(|| cpus[number as usize % cpus.len()]);
         // What the ring cannot do at once is done elsewhere, not on the shard's core.
         let workers = if self.options.pin { self.plan.service.clone() } else { Vec::new() };
-        let (storage, shard) = (self.storage_options(number), self.shard_options());
+        let (storage, shard) = (self.storage_options(number), self.shard_options(number));
         let (io, faults, progress) = (self.io, self.faults.clone(), Arc::clone(progress));
         let sizes = self.sizes();
         let path = directory.clone();
@@ -301,7 +303,8 @@ impl Boot {
         let directories: Vec<PathBuf> = shards.iter().map(|s| s.directory.clone()).collect();
         let tiles: Vec<Arc<TileFiles>> =
             directories.iter().map(|path| Arc::new(TileFiles::new(path.clone()))).collect();
-        let service = Service::start(&self, &postboxes, &directories, &tiles)?;
+        let own = Own::default();
+        let service = Service::start(&self, &own, &postboxes, &directories, &tiles)?;
         let damages = tiles.iter().map(|tiles| Arc::clone(&tiles.damages) as Arc<dyn Gauges>);
         let damages: Vec<Arc<dyn Gauges>> = damages.collect();
         let mut workers = Vec::new();
@@ -339,7 +342,7 @@ impl Boot {
         let mut gauges = service.gauges;
         gauges.extend(damages);
         let Boot { io, plan, lock, .. } = self;
-        Ok(Handle { shards: ends, workers, gauges, io, plan, notes, lock })
+        Ok(Handle { shards: ends, workers, gauges, io, plan, notes, own, lock })
     }
 }
 
@@ -360,6 +363,7 @@ struct Service {
 impl Service {
     fn start(
         boot: &Boot,
+        own: &Own,
         postboxes: &[Postbox],
         directories: &[PathBuf],
         tiles: &[Arc<TileFiles>],
@@ -403,7 +407,7 @@ impl Service {
         let (resolver, resolve_worker, resolve_gauges) =
             resolve::start().map_err(system("start the resolver's thread"))?;
         let (office, access_worker, access_gauges) =
-            access::start().map_err(system("start the thread of credentials"))?;
+            access::start(own.clone()).map_err(system("start the thread of credentials"))?;
         // The log's thread ends when that of segments has gone.
         let mut workers =
             vec![segments_worker, log_worker, files_worker, compactor_worker, resolve_worker];

@@ -29,6 +29,7 @@ use crate::handle::Handle;
 use crate::open::{Progress, StartError};
 use crate::operation::Kind;
 use crate::options::Options;
+use crate::placement::Placement;
 use crate::probe::probe;
 use crate::reactor::IoChoice;
 use crate::start::{start, start_with};
@@ -112,6 +113,7 @@ fn target(host: &str, port: u16) -> Arc<TargetSpec> {
         metric_relabel: Arc::from([]),
         limits: Limits::default(),
         extra_scrape_metrics: false,
+        start_zeros: false,
         failure_log: false,
         http: HttpOptions::default().shared(),
         socket: None,
@@ -135,12 +137,15 @@ fn targets_are_scraped_and_their_faults_named() {
         let handle = begin(options(directory.path(), io));
         let good = serve();
         let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        handle.set_targets(vec![
-            target("127.0.0.1", good.port()),
-            target("localhost", good.port()),
-            target("127.0.0.1", free),
-            target("no-such-host.invalid", 80),
-        ]);
+        handle.set_targets(
+            vec![
+                target("127.0.0.1", good.port()),
+                target("localhost", good.port()),
+                target("127.0.0.1", free),
+                target("no-such-host.invalid", 80),
+            ],
+            &Placement::default(),
+        );
         let deadline = clock::tick().after_ms(20_000);
         let seen = loop {
             let seen = statuses(&handle);
@@ -215,7 +220,8 @@ fn what_was_durable_survives_a_power_cut() {
         });
         let progress = Arc::new(Progress::default());
         let handle = start_with(options(directory.path(), io), &progress, &faults).unwrap();
-        handle.set_targets(vec![target("127.0.0.1", serve().port())]);
+        let targets = vec![target("127.0.0.1", serve().port())];
+        handle.set_targets(targets, &Placement::default());
         let deadline = clock::tick().after_ms(20_000);
         let commits = |handle: &Handle| {
             let mut collected = exposition::metrics::Collected::default();

@@ -11,26 +11,29 @@ use std::sync::Arc;
 
 use exposition::body::Format;
 use model::bitmap::Bitmap;
-use model::time::{Tick, TimestampMs};
+use model::time::TimestampMs;
 use storage::cells::{Cell, Cells};
-use storage::row::{GroupId, GroupKey, Rank, Row, Slot};
-use storage::store::RowError;
+use storage::row::{ColumnIndex, GroupId, GroupKey, Rank, Row, Slot};
+use storage::store::{LimitError, RowError, Store};
 
 use crate::error::ScrapeError;
 use crate::fetch::{FetchFault, FetchRequest, Fetched, HEAD_BYTES_MAX, REDIRECTS_MAX, Timings};
 use crate::former::{Former, group_key, is_outgrown, mark};
+use crate::handover::{HandedSeries, Handover, Past};
 use crate::ingest::{Bench, Counts, Source};
-use crate::memory::Memory;
+use crate::memory::{Memory, Place};
 use crate::metrics::{number, seconds};
 use crate::notice::{Notice, What};
 use crate::options::Options;
 use crate::pass::Pass;
+use crate::recount::{LastGood, recount};
 use crate::report::{Home, Report};
 use crate::response;
 use crate::slots::Schedule;
 use crate::status::{Health, TargetStatus};
 use crate::target::{Compression, TargetSpec};
 use crate::timed::{Timed, TimedRows};
+use crate::zeros::{self, Zero};
 
 /// What a target waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,21 +61,14 @@ pub struct Active {
     /// What it waits for.
     pub turn: Turn,
     home: Option<Home>,
-    /// Groups that it outgrew.
-    epoch: u32,
     /// The group that it outgrew with its last good scrape.
     former: Option<Former>,
     memory: Memory,
     timed: Timed,
     /// Columns that the last good scrape had, report series left out.
     known: Bitmap,
-    /// Whether the last row had the columns of `known`, so that they can end.
-    alive: bool,
-    health: Health,
-    last_error: String,
-    last_scrape: Option<TimestampMs>,
-    last_began: Option<Tick>,
-    last_duration_ns: u64,
+    /// What its scrapes came to, wherever they were.
+    past: Past,
 }
 
 /// How a scrape ended, for the status and the counters.
@@ -89,18 +85,69 @@ impl Active {
             spec,
             turn: Turn::Idle,
             home: None,
-            epoch: 0,
             former: None,
             memory: Memory::default(),
             timed: Timed::default(),
             known: Bitmap::default(),
-            alive: false,
-            health: Health::Unknown,
-            last_error: String::new(),
-            last_scrape: None,
-            last_began: None,
-            last_duration_ns: 0,
+            past: Past::default(),
         }
+    }
+
+    /// A target that another shard handed over.
+    ///
+    /// # Errors
+    /// Storage takes no more groups or series.
+    pub fn adopt(
+        handover: &Handover,
+        options: &Options,
+        store: &mut Store,
+    ) -> Result<Active, LimitError> {
+        let mut active = Active::new(Arc::clone(&handover.spec), options);
+        active.past = handover.past.clone();
+        if handover.series.is_empty() {
+            return Ok(active);
+        }
+        let key = group_key(active.identity, active.past.epoch);
+        let home = Home::new(&active.spec, key, store)?;
+        let mut columns = Vec::with_capacity(handover.series.len());
+        for HandedSeries { hash, labels, kind } in &handover.series {
+            let column = store.column(home.group, labels, *kind)?.0;
+            active.memory.remember_stray(*hash, Place::Column(column));
+            columns.push(column);
+        }
+        active.known = Bitmap::new(store.columns(home.group));
+        for column in columns {
+            active.known.set(column as usize);
+        }
+        active.home = Some(home);
+        Ok(active)
+    }
+
+    /// Whether another shard can go on with it: see `handover`.
+    #[must_use]
+    pub fn is_movable(&self) -> bool {
+        self.timed.is_empty() && self.former.is_none()
+    }
+
+    /// Series that the last good scrape had, report series left out.
+    #[must_use]
+    pub fn series(&self) -> usize {
+        self.known.count_ones()
+    }
+
+    /// What another shard needs to go on with it at `slot`.
+    #[must_use]
+    pub fn hand_over(&self, slot: Slot, store: &Store) -> Handover {
+        let mut series = Vec::new();
+        if let Some(home) = &self.home {
+            for (hash, column) in self.memory.series_of(&self.known) {
+                let column = ColumnIndex(column);
+                let labels = store.labels_of(home.group, column);
+                let found = labels.zip(store.kind_of(home.group, column));
+                series.extend(found.map(|(labels, kind)| HandedSeries { hash, labels, kind }));
+            }
+        }
+        Handover { spec: Arc::clone(&self.spec), slot, series, past: self.past.clone() }
     }
 
     /// Takes a changed specification of the same identity. What was resolved under other rules is
@@ -138,9 +185,10 @@ impl Active {
             pass.counters.body_bytes += fetched.body.len() as u64;
             pass.counters.wire_bytes += fetched.wire_bytes;
         }
-        if let Some(before) = self.last_began.replace(timings.began.tick) {
+        if let Some(before) = self.past.last_began.replace(timings.began.tick) {
             let apart = timings.began.tick.since(before);
-            pass.counters.intervals.observe(self.spec.interval_ms, apart);
+            let now = timings.began.tick;
+            pass.counters.observe_interval(now, self.spec.interval_ms, apart);
         }
         let stamp = self.schedule.stamp(slot, timings.began.wall);
         let url = || self.spec.url.to_string();
@@ -202,19 +250,19 @@ impl Active {
         }
         pass.counters.scrapes += 1;
         pass.counters.duration.observe(seconds(timings.total_ns));
-        self.last_scrape = Some(timings.began.wall);
-        self.last_duration_ns = timings.total_ns;
+        self.past.last_scrape = Some(timings.began.wall);
+        self.past.last_duration_ns = timings.total_ns;
         match ended {
             Ok(()) => {
-                self.health = Health::Up;
-                self.last_error.clear();
+                self.past.health = Health::Up;
+                self.past.last_error.clear();
             }
             Err(error) => {
                 pass.counters.count_failure(&error);
-                self.health = Health::Down;
-                self.last_error = error.to_string();
+                self.past.health = Health::Down;
+                self.past.last_error = error.to_string();
                 if self.spec.failure_log {
-                    self.tell(What::Failed(self.last_error.clone()), timings, pass);
+                    self.tell(What::Failed(self.past.last_error.clone()), timings, pass);
                 }
             }
         }
@@ -230,13 +278,26 @@ impl Active {
         bench: &mut Bench,
         pass: &mut Pass<'_>,
     ) -> Ended {
-        match self.try_body(slot, stamp, (format, body), timings, bench, pass) {
+        let ended = match self.try_body(slot, stamp, (format, body), timings, bench, pass) {
             Err(error) if is_forgotten(&error) => {
                 self.forget_places();
                 self.try_body(slot, stamp, (format, body), timings, bench, pass)
             }
             ended => ended,
+        };
+        let failed = ended.as_ref().is_err_and(ScrapeError::is_of_body);
+        if failed {
+            let options = bench.options(&self.spec);
+            let former = self.former.as_ref();
+            let last = LastGood { memory: &self.memory, known: &self.known, former };
+            bench.counts = recount(&self.spec, last, (format, options), body);
+            if self.past.body_failed {
+                // They were counted when it failed first.
+                bench.counts.added = 0;
+            }
         }
+        self.past.body_failed = failed;
+        ended
     }
 
     fn try_body(
@@ -253,15 +314,17 @@ impl Active {
             spec: &self.spec,
             identity: self.identity,
             group: home.group,
+            stamp,
             memory: &mut self.memory,
             timed: &mut self.timed,
         };
         let timed = bench.read(&mut source, format, body, pass)?;
+        self.store_zeros(&home, &mut bench.zeros, pass);
         let present = bench.cells.present.clone();
         let moved = self.former.as_ref().map(|former| former.moved(&self.memory, &present));
         let fresh = || count_fresh(&present, &self.known);
         bench.counts.added += moved.as_ref().map_or_else(fresh, |moved| moved.added);
-        if self.alive {
+        if self.past.alive {
             mark_gone(&self.known, &mut bench.cells);
         }
         let report = Report {
@@ -277,17 +340,32 @@ impl Active {
             return Err(error);
         }
         pass.counters.samples += present.count_ones() as u64;
-        let ended = match self.former.take().zip(moved).filter(|_| self.alive) {
+        self.past.last_row = stamp;
+        let ended = match self.former.take().zip(moved).filter(|_| self.past.alive) {
             Some((former, moved)) => {
                 end_former(former.group, &moved.gone, slot, stamp, bench, pass)
             }
             None => Ok(()),
         };
         self.known = present;
-        self.alive = true;
+        self.past.alive = true;
         self.leave_outgrown(&home, pass);
         ended?;
         self.store_timed(slot, stamp, &timed, bench, pass)
+    }
+
+    /// Stores a 0 where the counting of a series began since its last sample.
+    fn store_zeros(&self, home: &Home, zeros: &mut Vec<Zero>, pass: &mut Pass<'_>) {
+        // Most began to count before the last scrape.
+        zeros.retain(|zero| {
+            let column = zero.from.1 as usize;
+            let of_last = self.past.alive
+                && zero.from.0 == home.group
+                && column < self.known.len()
+                && self.known.get(column);
+            !of_last || self.past.last_row < zero.start
+        });
+        zeros::store(pass, self.identity, zeros);
     }
 
     /// Leaves a group whose rows are far wider than what the target exposes.
@@ -297,7 +375,7 @@ impl Active {
             return;
         }
         self.former = Some(Former::new(home.group, &self.memory, &self.known));
-        self.epoch = self.epoch.wrapping_add(1);
+        self.past.epoch = self.past.epoch.wrapping_add(1);
         self.home = None;
         self.memory.forget();
         self.known = Bitmap::default();
@@ -312,7 +390,7 @@ impl Active {
         bench: &mut Bench,
         pass: &mut Pass<'_>,
     ) -> Ended {
-        match self.former.as_ref().filter(|_| self.alive) {
+        match self.former.as_ref().filter(|_| self.past.alive) {
             Some(former) => end_former(former.group, &former.all(), slot, stamp, bench, pass),
             None => Ok(()),
         }
@@ -374,7 +452,7 @@ impl Active {
             body_too_large: matches!(error, ScrapeError::Fetch { fault: f, .. } if fault(f)),
         };
         // Markers are written once, however long the target is down.
-        let ends = self.alive;
+        let ends = self.past.alive;
         let home = self.home(pass)?;
         self.start_end_row(&home, bench, pass);
         home.tell(&self.spec, &report, &mut bench.cells);
@@ -389,7 +467,7 @@ impl Active {
             ended => ended?,
         }
         let former = self.end_all_former(slot, stamp, bench, pass);
-        self.alive = false;
+        self.past.alive = false;
         former?;
         if ends && self.spec.track_timestamps_staleness {
             self.end_timed(slot, stamp, true, bench, pass)?;
@@ -414,7 +492,7 @@ impl Active {
         home.end(&mut bench.cells);
         // A refusal leaves the series to end by themselves, five minutes later.
         let ended = append(home.group, slot, stamp, &bench.cells, pass);
-        let ends = std::mem::replace(&mut self.alive, false);
+        let ends = std::mem::replace(&mut self.past.alive, false);
         if ends && ended.is_ok() && self.spec.track_timestamps_staleness {
             let _ = self.end_timed(slot, stamp, true, bench, pass);
         }
@@ -423,7 +501,7 @@ impl Active {
     /// Makes the cells those of a row that ends what the last row had.
     fn start_end_row(&self, home: &Home, bench: &mut Bench, pass: &Pass<'_>) {
         bench.cells.reset(pass.store.columns(home.group));
-        if self.alive {
+        if self.past.alive {
             mark_gone(&self.known, &mut bench.cells);
         }
     }
@@ -432,7 +510,7 @@ impl Active {
         if let Some(home) = &self.home {
             return Ok(home.clone());
         }
-        let key = group_key(self.identity, self.epoch);
+        let key = group_key(self.identity, self.past.epoch);
         let home = Home::new(&self.spec, key, pass.store)?;
         self.home = Some(home.clone());
         Ok(home)
@@ -443,7 +521,7 @@ impl Active {
         self.former = None;
         self.memory.forget();
         self.known = Bitmap::default();
-        self.alive = false;
+        self.past.alive = false;
     }
 
     /// Its state for the API.
@@ -451,11 +529,11 @@ impl Active {
     pub fn status(&self) -> TargetStatus {
         TargetStatus {
             spec: self.spec.clone(),
-            health: self.health,
-            last_error: self.last_error.clone(),
-            last_scrape: self.last_scrape,
+            health: self.past.health,
+            last_error: self.past.last_error.clone(),
+            last_scrape: self.past.last_scrape,
             layout: self.memory.layout().cloned(),
-            last_scrape_duration_seconds: seconds(self.last_duration_ns),
+            last_scrape_duration_seconds: seconds(self.past.last_duration_ns),
         }
     }
 

@@ -139,6 +139,34 @@ pub enum ScrapeError {
     Row(#[from] RowError),
 }
 
+impl ScrapeError {
+    /// Whether it is what the body held that fails the scrape.
+    #[must_use]
+    pub fn is_of_body(&self) -> bool {
+        match self {
+            ScrapeError::Body(_)
+            | ScrapeError::Text(_)
+            | ScrapeError::NameMissing
+            | ScrapeError::Name(_)
+            | ScrapeError::SampleLimit
+            | ScrapeError::Native(_)
+            | ScrapeError::BucketLimit
+            | ScrapeError::LabelLimit { .. }
+            | ScrapeError::NameLength { .. }
+            | ScrapeError::ValueLength { .. } => true,
+            ScrapeError::Forced(_)
+            | ScrapeError::Fetch { .. }
+            | ScrapeError::Status { .. }
+            | ScrapeError::ContentTypeBlank
+            | ScrapeError::ContentTypeMalformed(_)
+            | ScrapeError::ContentTypeUnsupported(_)
+            | ScrapeError::TimedCells { .. }
+            | ScrapeError::Series(_)
+            | ScrapeError::Row(_) => false,
+        }
+    }
+}
+
 fn fetch_text(url: &str, fault: &FetchFault) -> String {
     if fault.is_before_response() {
         format!("Get {}: {fault}", quote(url))

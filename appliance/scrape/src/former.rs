@@ -52,6 +52,12 @@ impl Former {
         Moved { added: came.len().saturating_sub(again), gone }
     }
 
+    /// Whether it had the series whose text hashes to `hash`.
+    #[must_use]
+    pub fn has(&self, hash: u128) -> bool {
+        self.series.iter().any(|(series, _)| *series == hash)
+    }
+
     /// Columns of all its series.
     #[must_use]
     pub fn all(&self) -> Vec<u32> {

@@ -24,6 +24,7 @@ use crate::pass::Pass;
 use crate::series::{passes, resolve};
 use crate::target::TargetSpec;
 use crate::timed::{Timed, TimedRows, TimedSample};
+use crate::zeros::Zero;
 
 /// Different layouts that a shard keeps shared.
 const LAYOUTS_MAX: usize = 65_536;
@@ -36,6 +37,8 @@ pub struct Bench {
     pub cells: Cells,
     /// What the body held.
     pub counts: Counts,
+    /// Where the counting of its samples began, where that is asked for.
+    pub zeros: Vec<Zero>,
     scan: Scan,
     fresh: Vec<Fresh>,
     timed: Vec<TimedSample>,
@@ -47,6 +50,7 @@ struct Fresh {
     hash: u128,
     labels: LabelSet,
     value: Value,
+    start: Option<TimestampMs>,
 }
 
 /// A sample that is not among the values of the scan.
@@ -56,6 +60,7 @@ struct Other<'a> {
     value: Value,
     timestamp: Option<TimestampMs>,
     metric_type: MetricType,
+    start: Option<TimestampMs>,
     duplicate: bool,
 }
 
@@ -80,6 +85,8 @@ pub struct Source<'a> {
     pub identity: GroupKey,
     /// Its group.
     pub group: GroupId,
+    /// Time of the row.
+    pub stamp: TimestampMs,
     /// Where its samples went.
     pub memory: &'a mut Memory,
     /// Its series with timestamps of their own.
@@ -103,6 +110,7 @@ impl Bench {
             layouts: LayoutTable::new(LAYOUTS_MAX),
             cells: Cells::default(),
             counts: Counts::default(),
+            zeros: Vec::new(),
             scan: Scan::default(),
             fresh: Vec::new(),
             timed: Vec::new(),
@@ -123,7 +131,8 @@ impl Bench {
         pass: &mut Pass<'_>,
     ) -> Result<TimedRows, ScrapeError> {
         self.counts = Counts { body_bytes: body.len(), ..Counts::default() };
-        let options = ReadOptions { histograms: source.spec.histograms, start_timestamps: false };
+        self.zeros.clear();
+        let options = self.options(source.spec);
         // An empty body has no format and no samples: it is what every format makes of nothing.
         let format = if body.is_empty() { Format::Text(Dialect::Text) } else { format };
         let followed = options.followed(format);
@@ -151,7 +160,9 @@ impl Bench {
         }
         duplicates += self.place_fresh(source, pass)?;
         pass.counters.duplicates += duplicates as u64;
-        let rows = self.place_timed(source, pass)?;
+        self.find_zeros(source);
+        let mut rows = self.place_timed(source, pass)?;
+        self.zeros.append(&mut rows.zeros);
         self.counts.added = rows.added;
         if pass.exemplars.is_enabled() {
             self.place_exemplars(source, &layout, texts, pass);
@@ -159,6 +170,12 @@ impl Bench {
         self.scan.keep_texts(made);
         self.relearn(source.memory, &layout, (format, options), body, pass)?;
         Ok(rows)
+    }
+
+    /// What is made of a target's bodies besides samples.
+    #[must_use]
+    pub fn options(&self, spec: &TargetSpec) -> ReadOptions {
+        ReadOptions { histograms: spec.histograms, start_timestamps: spec.start_zeros }
     }
 
     /// Places strays and histograms whose series are known and resolves the others; gives the
@@ -179,6 +196,7 @@ impl Bench {
                 value: Value::Float(stray.value),
                 timestamp: stray.timestamp,
                 metric_type: stray.metric_type,
+                start: stray.start,
                 duplicate: stray.duplicate,
             };
             duplicates += usize::from(!self.place_other(source, other)?);
@@ -191,6 +209,7 @@ impl Bench {
                 value: Value::Histogram(fit(found.histogram, &source.spec.native)?),
                 timestamp: found.timestamp,
                 metric_type: found.metric_type,
+                start: found.start,
                 duplicate: false,
             };
             duplicates += usize::from(!self.place_other(source, other)?);
@@ -216,10 +235,16 @@ impl Bench {
         let mut first = true;
         match known {
             Some(Place::Dropped) => return Ok(true),
-            Some(Place::Column(column)) => first = put(&mut self.cells, column, other.value),
+            Some(Place::Column(column)) => {
+                self.note_start(source, column, other.start, &other.value);
+                first = put(&mut self.cells, column, other.value);
+            }
             None if other.duplicate => first = false,
             None => match resolve(source.spec, other.text, other.metric_type)? {
-                Some(labels) => self.fresh.push(Fresh { hash, labels, value: other.value }),
+                Some(labels) => {
+                    let (value, start) = (other.value, other.start);
+                    self.fresh.push(Fresh { hash, labels, value, start });
+                }
                 None => {
                     source.memory.remember_stray(hash, Place::Dropped);
                     return Ok(true);
@@ -239,8 +264,8 @@ impl Bench {
         pass: &mut Pass<'_>,
     ) {
         let part = |range: &std::ops::Range<u32>| &texts[range.start as usize..range.end as usize];
-        for exemplar in &self.scan.exemplars {
-            let series = part(&exemplar.series);
+        for of_sample in self.scan.exemplars.chunk_by(|a, b| a.series == b.series) {
+            let series = part(&of_sample[0].series);
             let ordinal = layout.ordinal(series).and_then(|ordinal| u32::try_from(ordinal).ok());
             let place = match ordinal {
                 Some(ordinal) => Some(source.memory.place(ordinal)),
@@ -250,15 +275,23 @@ impl Bench {
                 continue;
             }
             let key = text_hash(series) ^ source.identity.0;
-            let mut labels = None;
-            if !pass.exemplars.knows(key) {
-                // The series was resolved for its sample, so it can be again.
-                let resolved = resolve(source.spec, series, exemplar.metric_type);
-                let Ok(Some(resolved)) = resolved else { continue };
-                labels = Some(resolved);
+            let before = pass.exemplars.counts.out_of_order;
+            for exemplar in of_sample {
+                let mut labels = None;
+                if !pass.exemplars.knows(key) {
+                    // The series was resolved for its sample, so it can be again.
+                    let resolved = resolve(source.spec, series, exemplar.metric_type);
+                    let Ok(Some(resolved)) = resolved else { break };
+                    labels = Some(resolved);
+                }
+                let times = (exemplar.timestamp, pass.now.wall);
+                pass.exemplars.add(key, labels, part(&exemplar.labels), exemplar.value, times);
             }
-            let times = (exemplar.timestamp, pass.now.wall);
-            pass.exemplars.add(key, labels, part(&exemplar.labels), exemplar.value, times);
+            // Those of a sample that has a newer one too are what was shown before.
+            let late = pass.exemplars.counts.out_of_order - before;
+            if late == of_sample.len() as u64 {
+                pass.counters.exemplars_out_of_order += late;
+            }
         }
     }
 
@@ -269,18 +302,48 @@ impl Bench {
         pass: &mut Pass<'_>,
     ) -> Result<usize, ScrapeError> {
         let mut duplicates = 0;
-        for fresh in self.fresh.drain(..) {
+        let mut all = std::mem::take(&mut self.fresh);
+        for fresh in all.drain(..) {
             let kind = fresh.value.kind();
             let column = pass.store.column(source.group, &fresh.labels, kind)?.0;
             source.memory.remember_stray(fresh.hash, Place::Column(column));
             if self.cells.len() <= column as usize {
                 self.cells.resize(column as usize + 1);
             }
+            self.note_start(source, column, fresh.start, &fresh.value);
             duplicates += usize::from(!put(&mut self.cells, column, fresh.value));
         }
+        self.fresh = all;
         self.cells.resize(pass.store.columns(source.group).max(self.cells.len()));
         sort_histograms(&mut self.cells);
         Ok(duplicates)
+    }
+
+    /// Notes where the counting of the layout's samples began.
+    fn find_zeros(&mut self, source: &Source<'_>) {
+        if !source.spec.start_zeros {
+            return;
+        }
+        for (ordinal, start) in &self.scan.starts {
+            if let Place::Column(column) = source.memory.place(*ordinal) {
+                let from = (source.group, column);
+                self.zeros.push(Zero { from, start: *start, until: source.stamp, native: None });
+            }
+        }
+    }
+
+    /// Notes where the counting of one sample began.
+    fn note_start(
+        &mut self,
+        source: &Source<'_>,
+        column: u32,
+        start: Option<TimestampMs>,
+        value: &Value,
+    ) {
+        if let Some(start) = start.filter(|_| source.spec.start_zeros) {
+            let from = (source.group, column);
+            self.zeros.push(Zero { from, start, until: source.stamp, native: value.native() });
+        }
     }
 
     fn place_timed(
@@ -372,6 +435,7 @@ fn keep_timed(
             }
         }
     }
-    timed.push(TimedSample { hash, timestamp, value: other.value, labels });
+    let start = other.start.filter(|_| source.spec.start_zeros);
+    timed.push(TimedSample { hash, timestamp, value: other.value, labels, start });
     Ok(true)
 }

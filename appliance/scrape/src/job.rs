@@ -83,6 +83,9 @@ pub struct JobOptions {
     pub limits: Limits,
     /// `extra_scrape_metrics`. Default false.
     pub extra_scrape_metrics: bool,
+    /// Whether series begin with a 0 where their counting began
+    /// (`--enable-feature=created-timestamp-zero-ingestion`). Default false.
+    pub start_zeros: bool,
     /// Whether there is a `scrape_failure_log_file`. Default false.
     pub failure_log: bool,
     /// `http_config`. Default none of it.
@@ -114,6 +117,7 @@ impl JobOptions {
             metric_relabel: Arc::from([]),
             limits: Limits::default(),
             extra_scrape_metrics: false,
+            start_zeros: false,
             failure_log: false,
             http: HttpOptions::default().shared(),
         }
@@ -250,6 +254,7 @@ pub fn target(job: &JobOptions, found: &LabelSet) -> Result<Option<TargetSpec>, 
         metric_relabel: job.metric_relabel.clone(),
         limits: job.limits,
         extra_scrape_metrics: job.extra_scrape_metrics,
+        start_zeros: job.start_zeros,
         failure_log: job.failure_log,
         http: Arc::clone(&job.http),
         socket,

@@ -6,10 +6,13 @@
 use std::collections::BTreeMap;
 
 use exposition::metrics::Collected;
+use exposition::recorder::Recorder;
 use model::duration::format_duration_ms;
+use model::time::Tick;
 
 use crate::error::ScrapeError;
 use crate::fetch::FetchFault;
+use crate::intervals::Intervals;
 use crate::notice::LeftOut;
 
 /// Upper bounds of the lateness buckets, seconds: 16 µs and its doublings, so that any quantile is
@@ -28,24 +31,20 @@ const LATENESS_BOUNDS: [f64; 22] = {
 /// Upper bounds of scrape durations, seconds.
 const DURATION_BOUNDS: [f64; 12] =
     [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
-/// Upper bounds of the distance of two scrapes, as parts of the interval.
-const INTERVAL_PARTS: [f64; 9] = [0.5, 0.9, 0.99, 0.999, 1.001, 1.01, 1.1, 2.0, 10.0];
-
 const NANOS_PER_SECOND: f64 = 1e9;
 
-/// Observations in buckets of fixed bounds.
+/// Observations in buckets of fixed bounds, and as a native histogram.
 #[derive(Clone, Debug)]
 pub struct Histogram {
     bounds: Vec<f64>,
     counts: Vec<u64>,
-    sum: f64,
-    count: u64,
+    recorder: Recorder,
 }
 
 impl Histogram {
     fn new(bounds: impl IntoIterator<Item = f64>) -> Histogram {
         let bounds: Vec<f64> = bounds.into_iter().collect();
-        Histogram { counts: vec![0; bounds.len()], bounds, sum: 0.0, count: 0 }
+        Histogram { counts: vec![0; bounds.len()], bounds, recorder: Recorder::default() }
     }
 
     /// Counts one observation.
@@ -54,8 +53,7 @@ impl Histogram {
         if let Some(count) = self.counts.get_mut(at) {
             *count += 1;
         }
-        self.sum += value;
-        self.count += 1;
+        self.recorder.observe(value);
     }
 
     fn cumulative(&self) -> Vec<(f64, u64)> {
@@ -95,6 +93,10 @@ pub struct Counters {
     pub groups_left: u64,
     /// Fetches that ended for targets that are gone.
     pub fetches_orphaned: u64,
+    /// Zeros stored where counting began.
+    pub zeros: u64,
+    /// Zeros that would have made rows too large.
+    pub zeros_left_out: u64,
     /// Times that the wall clock was set.
     pub clock_jumps: u64,
     /// Samples with a series that the scrape had already.
@@ -103,6 +105,12 @@ pub struct Counters {
     pub out_of_order: u64,
     /// Samples too old for storage or too far in the future.
     pub out_of_bounds: u64,
+    /// Exemplars older than the newest of their series, where all of a sample's were.
+    pub exemplars_out_of_order: u64,
+    /// Targets handed to another shard.
+    pub handed_over: u64,
+    /// Targets taken from another shard.
+    pub adopted: u64,
     sample_limit: u64,
     label_limits: u64,
     bucket_limit: u64,
@@ -111,24 +119,8 @@ pub struct Counters {
     pub lateness: Histogram,
     /// Seconds that fetches took.
     pub duration: Histogram,
-    /// Distances of scrapes.
-    pub intervals: Intervals,
-}
-
-/// Seconds between the beginnings of scrapes, by interval in milliseconds.
-#[derive(Clone, Debug, Default)]
-pub struct Intervals {
-    histograms: BTreeMap<u64, Histogram>,
-}
-
-impl Intervals {
-    /// Counts the distance of two scrapes of a target with this interval.
-    pub fn observe(&mut self, interval_ms: u64, nanos: u64) {
-        let interval_seconds = number(interval_ms) / 1e3;
-        let bounds = INTERVAL_PARTS.map(|part| part * interval_seconds);
-        let histogram = self.histograms.entry(interval_ms);
-        histogram.or_insert_with(|| Histogram::new(bounds)).observe(seconds(nanos));
-    }
+    /// How far apart scrapes begin, by interval in milliseconds.
+    pub intervals: BTreeMap<u64, Intervals>,
 }
 
 impl Default for Counters {
@@ -146,17 +138,22 @@ impl Default for Counters {
             rows_refused: 0,
             groups_left: 0,
             fetches_orphaned: 0,
+            zeros: 0,
+            zeros_left_out: 0,
             clock_jumps: 0,
             duplicates: 0,
             out_of_order: 0,
             out_of_bounds: 0,
+            exemplars_out_of_order: 0,
+            handed_over: 0,
+            adopted: 0,
             sample_limit: 0,
             label_limits: 0,
             bucket_limit: 0,
             body_limit: 0,
             lateness: Histogram::new(LATENESS_BOUNDS),
             duration: Histogram::new(DURATION_BOUNDS),
-            intervals: Intervals::default(),
+            intervals: BTreeMap::new(),
         }
     }
 }
@@ -182,6 +179,7 @@ impl Counters {
             out_of_order: self.out_of_order,
             duplicates: self.duplicates,
             out_of_bounds: self.out_of_bounds,
+            exemplars_out_of_order: self.exemplars_out_of_order,
         }
     }
 
@@ -201,41 +199,44 @@ impl Counters {
         }
     }
 
-    /// Reports everything.
-    pub fn collect(&self, into: &mut Collected) {
+    /// Counts the distance of two scrapes of a target with this interval.
+    pub fn observe_interval(&mut self, now: Tick, interval_ms: u64, nanos: u64) {
+        self.intervals.entry(interval_ms).or_default().observe(now, nanos);
+    }
+
+    /// Reports everything that `shard` has counted until `now`.
+    pub fn collect(&self, now: Tick, shard: u32, into: &mut Collected) {
         for (name, help, value) in self.upstream_counters() {
             into.counter(name, help, &[], number(value));
         }
         for (name, help, value) in self.own_counters() {
             into.counter(name, help, &[], number(value));
         }
-        report(
-            into,
-            "cresset_scrape_slot_lateness_seconds",
-            "Time from the slot to the beginning of its scrape.",
-            &[],
-            &self.lateness,
-        );
-        report(
-            into,
-            "cresset_scrape_fetch_duration_seconds",
-            "Time that fetches took, failed ones included.",
-            &[],
-            &self.duration,
-        );
-        for (interval_ms, histogram) in &self.intervals.histograms {
+        let shard = shard.to_string();
+        let help = "Time from the slot to the beginning of its scrape.";
+        let name = "cresset_scrape_slot_lateness_seconds";
+        let lateness = &self.lateness;
+        let labels = [("shard", shard.as_str())];
+        native(into, name, help, &labels, &lateness.cumulative(), &lateness.recorder);
+        let help = "Time that fetches took, failed ones included.";
+        let (name, duration) = ("cresset_scrape_fetch_duration_seconds", &self.duration);
+        native(into, name, help, &[], &duration.cumulative(), &duration.recorder);
+        let name = "prometheus_target_scrape_duration_seconds";
+        let help = "Total duration of the scrape from start to commit completion in seconds.";
+        native(into, name, help, &[], &[], &duration.recorder);
+        for (interval_ms, intervals) in &self.intervals {
             let interval = format_duration_ms(i64::try_from(*interval_ms).unwrap_or(i64::MAX));
             let labels = [("interval", interval.as_str())];
-            for name in [
-                "prometheus_target_interval_length_seconds",
-                "prometheus_target_interval_length_histogram_seconds",
-            ] {
-                report(into, name, "Actual intervals between scrapes.", &labels, histogram);
-            }
+            let (help, quantiles) = ("Actual intervals between scrapes.", intervals.quantiles(now));
+            let recorder = &intervals.recorder;
+            let name = "prometheus_target_interval_length_seconds";
+            into.summary(name, help, &labels, &quantiles, recorder.sum(), recorder.count());
+            let name = "prometheus_target_interval_length_histogram_seconds";
+            native(into, name, help, &labels, &intervals.buckets(), recorder);
         }
     }
 
-    fn upstream_counters(&self) -> [(&'static str, &'static str, u64); 7] {
+    fn upstream_counters(&self) -> [(&'static str, &'static str, u64); 9] {
         [
             (
                 "prometheus_target_scrapes_exceeded_sample_limit_total",
@@ -276,10 +277,22 @@ impl Counters {
                  bounds.",
                 self.out_of_bounds,
             ),
+            (
+                "prometheus_target_scrapes_exemplar_out_of_order_total",
+                "Total number of exemplar rejected due to not being out of the expected order.",
+                self.exemplars_out_of_order,
+            ),
+            (
+                "prometheus_target_scrapes_cache_flush_forced_total",
+                "How many times a scrape cache was flushed due to getting big while scrapes are \
+                 failing.",
+                // What a target is remembered by is bounded otherwise.
+                0,
+            ),
         ]
     }
 
-    fn own_counters(&self) -> [(&'static str, &'static str, u64); 13] {
+    fn own_counters(&self) -> [(&'static str, &'static str, u64); 17] {
         [
             ("cresset_scrape_scrapes_total", "Scrapes that ended.", self.scrapes),
             ("cresset_scrape_failures_total", "Scrapes that failed.", self.failures),
@@ -321,19 +334,41 @@ impl Counters {
                 "Fetches that ended for targets that are gone.",
                 self.fetches_orphaned,
             ),
+            (
+                "cresset_scrape_targets_handed_over_total",
+                "Targets handed to another shard.",
+                self.handed_over,
+            ),
+            (
+                "cresset_scrape_targets_adopted_total",
+                "Targets taken from another shard.",
+                self.adopted,
+            ),
+            (
+                "cresset_scrape_start_zeros_total",
+                "Zeros stored where the counting of a series began.",
+                self.zeros,
+            ),
+            (
+                "cresset_scrape_start_zeros_left_out_total",
+                "Zeros left out because their rows would have been too large.",
+                self.zeros_left_out,
+            ),
             ("cresset_scrape_clock_jumps_total", "Times the wall clock was set.", self.clock_jumps),
         ]
     }
 }
 
-fn report(
+/// Adds what `recorder` counted to `into`, with classic `buckets` beside it.
+fn native(
     into: &mut Collected,
     name: &'static str,
     help: &'static str,
     labels: &[(&str, &str)],
-    histogram: &Histogram,
+    buckets: &[(f64, u64)],
+    recorder: &Recorder,
 ) {
-    into.histogram(name, help, labels, &histogram.cumulative(), histogram.sum, histogram.count);
+    into.native_histogram(name, help, labels, buckets, recorder.histogram(), recorder.count());
 }
 
 #[cfg(test)]
@@ -347,22 +382,22 @@ mod tests {
             histogram.observe(value);
         }
         assert_eq!(histogram.cumulative(), [(1.0, 2), (2.0, 3)]);
-        assert_eq!((histogram.sum, histogram.count), (6.0, 4));
+        assert_eq!((histogram.recorder.sum(), histogram.recorder.count()), (6.0, 4));
     }
 
     #[test]
     fn names_that_dashboards_expect_are_there() {
         let mut counters = Counters::default();
-        counters.intervals.observe(15_000, 15_000_000_000);
+        counters.observe_interval(Tick(0), 15_000, 15_000_000_000);
         counters.count_failure(&ScrapeError::SampleLimit);
         let mut collected = Collected::default();
-        counters.collect(&mut collected);
+        counters.collect(Tick(0), 3, &mut collected);
         let text = collected.to_text();
         for line in [
             "prometheus_target_scrapes_exceeded_sample_limit_total 1",
             "prometheus_target_interval_length_seconds_count{interval=\"15s\"} 1",
             "cresset_scrape_bytes_total 0",
-            "cresset_scrape_slot_lateness_seconds_count 0",
+            "cresset_scrape_slot_lateness_seconds_count{shard=\"3\"} 0",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} in\n{text}");
         }

@@ -26,6 +26,15 @@ pub enum Value {
 }
 
 impl Value {
+    /// The histogram, where it is one.
+    #[must_use]
+    pub fn native(&self) -> Option<Arc<NativeHistogram>> {
+        match self {
+            Value::Float(_) => None,
+            Value::Histogram(histogram) => Some(Arc::clone(histogram)),
+        }
+    }
+
     /// The kind of column that it goes to.
     #[must_use]
     pub fn kind(&self) -> ColumnKind {

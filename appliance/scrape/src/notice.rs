@@ -43,6 +43,8 @@ pub struct LeftOut {
     pub duplicates: u64,
     /// Too old for storage or too far in the future.
     pub out_of_bounds: u64,
+    /// Exemplars older than the newest of their series.
+    pub exemplars_out_of_order: u64,
 }
 
 impl LeftOut {
@@ -53,6 +55,7 @@ impl LeftOut {
             out_of_order: self.out_of_order - before.out_of_order,
             duplicates: self.duplicates - before.duplicates,
             out_of_bounds: self.out_of_bounds - before.out_of_bounds,
+            exemplars_out_of_order: self.exemplars_out_of_order - before.exemplars_out_of_order,
         };
         (new != LeftOut::default()).then_some(new)
     }

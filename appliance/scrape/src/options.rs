@@ -3,6 +3,8 @@
 /// Settings of one shard's scraper.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
+    /// Number of the shard, for labels of what it counts.
+    pub shard: u32,
     /// Most fetches at once; targets due beyond it wait their turn, and skip slots when they wait
     /// too long. Range 1..=65 536. Default 1 024: sockets and buffers of one shard.
     pub in_flight_max: usize,
@@ -25,6 +27,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Options {
         Options {
+            shard: 0,
             in_flight_max: 1_024,
             body_bytes_max: 256 << 20,
             user_agent: concat!("Cresset/", env!("CARGO_PKG_VERSION")).to_owned(),

@@ -24,6 +24,7 @@ use storage::store::Store;
 use crate::active::{Active, Turn};
 use crate::exemplars::{ExemplarRequest, Exemplars, SeriesExemplars};
 use crate::fetch::{Fetch, FetchFault, Fetched, Timings};
+use crate::handover::{Handed, Handover, Share};
 use crate::ingest::Bench;
 use crate::metrics::{Counters, number, seconds};
 use crate::notice::{Notice, Notices};
@@ -32,6 +33,10 @@ use crate::pass::Pass;
 use crate::slots::SlotClock;
 use crate::status::TargetStatus;
 use crate::target::{TargetId, TargetSpec};
+
+/// A target is handed over at least so long before its next slot, milliseconds: the other shard has
+/// it by then.
+const HANDOVER_AHEAD_MS: u64 = 200;
 
 /// All targets of one shard.
 pub struct Scraper {
@@ -153,16 +158,27 @@ impl Scraper {
     }
 
     fn add(&mut self, now: Now, spec: Arc<TargetSpec>) -> TargetId {
-        let id = TargetId(self.next_id);
-        self.next_id = self.next_id.checked_add(1).expect("fewer than 2^32 targets in a run");
-        self.by_address.insert(address(&spec), id);
         let target = Active::new(spec, &self.options);
-        let identity = target.identity;
         let slot = target.schedule.at_or_after(now.wall);
-        self.targets.insert(id, target);
-        self.by_identity.insert(identity, id);
+        let id = self.insert(target);
         self.set_due(id, slot);
         id
+    }
+
+    fn insert(&mut self, target: Active) -> TargetId {
+        let id = TargetId(self.next_id);
+        self.next_id = self.next_id.checked_add(1).expect("fewer than 2^32 targets in a run");
+        self.by_address.insert(address(&target.spec), id);
+        self.by_identity.insert(target.identity, id);
+        self.targets.insert(id, target);
+        id
+    }
+
+    fn forget(&mut self, id: TargetId) -> Option<Active> {
+        let target = self.targets.remove(&id)?;
+        self.by_identity.remove(&target.identity);
+        self.by_address.remove(&address(&target.spec));
+        Some(target)
     }
 
     fn keep(&mut self, now: Now, id: TargetId, spec: Arc<TargetSpec>) {
@@ -312,9 +328,7 @@ impl Scraper {
     /// Ends the series of a target that left.
     fn remove(&mut self, now: Now, id: TargetId, out: &mut Out<'_>) {
         let departure = self.departures.remove(&id);
-        let Some((mut target, departure)) = self.targets.remove(&id).zip(departure) else { return };
-        self.by_identity.remove(&target.identity);
-        self.by_address.remove(&address(&target.spec));
+        let Some((mut target, departure)) = self.forget(id).zip(departure) else { return };
         if matches!(target.turn, Turn::InFlight(_)) {
             // Its answer finds nobody and is counted.
             self.in_flight = self.in_flight.checked_sub(1).expect("SC1: a fetch was out");
@@ -330,6 +344,63 @@ impl Scraper {
             effects: out.effects,
         };
         target.end(departure.slot, &mut self.bench, &mut pass);
+    }
+
+    /// Hands over targets that make up `share`, those whose next slot is farthest first. Their
+    /// series do not end here: whoever takes them goes on.
+    pub fn release(&mut self, now: Now, share: Share, store: &Store) -> Handed {
+        self.observe(now);
+        let load = |target: &Active| {
+            number(target.series() as u64) / number(target.spec.interval_ms.max(1))
+        };
+        let total: f64 = self.targets.values().map(load).sum();
+        let wanted = share.part.clamp(0.0, 1.0) * total;
+        let soonest = now.tick.after_ms(HANDOVER_AHEAD_MS);
+        let far = |(slot, _): &&(Slot, TargetId)| soonest <= self.clock.tick_of(*slot);
+        let candidates: Vec<(Slot, TargetId)> =
+            self.due.iter().rev().take_while(far).copied().collect();
+        let (mut handed, mut taken, mut series) = (Handed::default(), 0.0, 0);
+        for (slot, id) in candidates {
+            let target = &self.targets[&id];
+            let (more, more_series) = (load(target), target.series());
+            let fits = taken + more <= wanted && series + more_series <= share.series_max;
+            if more_series == 0 || !fits || !target.is_movable() {
+                continue;
+            }
+            handed.targets.push(target.hand_over(slot, store));
+            (taken, series) = (taken + more, series + more_series);
+            self.due.remove(&(slot, id));
+            self.forget(id);
+            self.counters.handed_over += 1;
+        }
+        handed.part = if total == 0.0 { 0.0 } else { taken / total };
+        handed
+    }
+
+    /// Takes over a target of another shard.
+    ///
+    /// # Errors
+    /// Storage has no room for it; it is given back.
+    pub fn adopt(
+        &mut self,
+        now: Now,
+        handover: Handover,
+        store: &mut Store,
+    ) -> Result<(), Handover> {
+        self.observe(now);
+        let identity = handover.spec.identity();
+        if let Some(id) = self.by_identity.get(&identity).copied() {
+            // A list of targets named it in the meantime.
+            self.keep(now, id, handover.spec);
+            return Ok(());
+        }
+        let Ok(target) = Active::adopt(&handover, &self.options, store) else {
+            return Err(handover);
+        };
+        let id = self.insert(target);
+        self.set_due(id, handover.slot);
+        self.counters.adopted += 1;
+        Ok(())
     }
 
     /// Takes a reading of the clocks; when the wall clock was set, the slots are counted anew.
@@ -387,9 +458,9 @@ impl Scraper {
         statuses
     }
 
-    /// Reports the counters.
-    pub fn collect(&self, into: &mut Collected) {
-        self.counters.collect(into);
+    /// Reports the counters until `now`.
+    pub fn collect(&self, now: Tick, into: &mut Collected) {
+        self.counters.collect(now, self.options.shard, into);
         self.exemplars.collect(into);
         let help = "Notices for logs that were lost because too many waited.";
         into.counter("cresset_scrape_notices_lost_total", help, &[], number(self.notices.lost()));

@@ -162,6 +162,8 @@ pub struct TargetSpec {
     pub limits: Limits,
     /// Whether the three further report series are written.
     pub extra_scrape_metrics: bool,
+    /// Whether series begin with a 0 where their counting began.
+    pub start_zeros: bool,
     /// Whether failed scrapes are told of, for the job's log of them.
     pub failure_log: bool,
     /// Credentials, certificates, proxies and the like.

@@ -23,6 +23,7 @@ use crate::error::ScrapeError;
 use crate::metrics::Counters;
 use crate::native::{Value, put_histogram, sort_histograms};
 use crate::pass::Pass;
+use crate::zeros::Zero;
 
 /// Farthest that a sample may lie ahead of the wall clock, milliseconds (upstream's
 /// `maxAheadTime`).
@@ -58,6 +59,8 @@ pub struct TimedSample {
     pub value: Value,
     /// Labels when the series is new.
     pub labels: Option<LabelSet>,
+    /// When the counting began, where zeros are wanted.
+    pub start: Option<TimestampMs>,
 }
 
 /// Rows to append: cells by timestamp and group.
@@ -66,6 +69,8 @@ pub struct TimedRows {
     rows: BTreeMap<(i64, u32), Vec<(u32, Value)>>,
     /// Series that were not known.
     pub added: usize,
+    /// Where counting began since the last sample of the series.
+    pub zeros: Vec<Zero>,
 }
 
 impl Timed {
@@ -154,6 +159,10 @@ impl Timed {
         if sample.timestamp.0 < series.last_ms {
             counters.out_of_order += 1;
         } else if series.last_ms < sample.timestamp.0 {
+            if let Some(start) = sample.start.filter(|start| series.last_ms < start.0) {
+                let (from, until) = ((series.group, series.column), sample.timestamp);
+                rows.zeros.push(Zero { from, start, until, native: sample.value.native() });
+            }
             series.last_ms = sample.timestamp.0;
             let cells = rows.rows.entry((sample.timestamp.0, series.group.0)).or_default();
             cells.push((series.column, sample.value.clone()));

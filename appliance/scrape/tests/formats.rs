@@ -72,6 +72,12 @@ impl Bed {
         self.scraper.statuses()[0].last_error.clone()
     }
 
+    fn metrics(&self) -> String {
+        let mut collected = exposition::metrics::Collected::default();
+        self.scraper.collect(self.now().tick, &mut collected);
+        collected.to_text()
+    }
+
     /// Samples of the series whose name begins with `t_`, a line each.
     fn shown(&self) -> Vec<String> {
         let matchers = vec![Matcher::new("__name__", MatchOp::Regex, "t_.*").expect("a pattern")];
@@ -220,4 +226,124 @@ fn classic_histograms_of_text_are_converted() {
     assert_eq!(bed.scrape(TEXT, body), "");
     assert_eq!(bed.scrape(TEXT, body), "");
     assert_eq!(bed.shown(), ["t_g 1 1", "t_h [-53: 3 [1.0, 2.0]] [-53: 3 [1.0, 2.0]]"]);
+}
+
+/// `google.protobuf.Timestamp` of whole seconds.
+fn time(seconds: u16) -> Vec<u8> {
+    let low = u8::try_from(seconds & 0x7f).expect("seven bits");
+    let high = u8::try_from(seconds >> 7).expect("below 2^15");
+    vec![1 << 3, low | 0x80, high]
+}
+
+/// A counter of OpenMetrics that began to count at `created`.
+fn counted(value: u32, created: f64) -> Vec<u8> {
+    let lines = format!("t_c_total {value}\nt_c_created {created}\n");
+    format!("# TYPE t_c counter\n{lines}# EOF\n").into_bytes()
+}
+
+fn zeros(job: &mut JobOptions) {
+    job.start_zeros = true;
+}
+
+#[test]
+fn counters_of_text_begin_with_a_zero_where_their_counting_began() {
+    let mut bed = Bed::new(zeros);
+    assert_eq!(bed.scrape(OPENMETRICS, &counted(5, 990.0)), "");
+    assert_eq!(bed.shown(), ["t_c_total 0 5"]);
+    // It began before the sample before: nothing to tell, nothing to complain about.
+    assert_eq!(bed.scrape(OPENMETRICS, &counted(6, 990.0)), "");
+    assert_eq!(bed.shown(), ["t_c_total 0 5 6"]);
+    // The process was started anew between two scrapes; a start ahead of the sample says nothing.
+    let restarted = bed.now().wall.0 as f64 / 1000.0 + 0.5;
+    assert_eq!(bed.scrape(OPENMETRICS, &counted(1, restarted)), "");
+    assert_eq!(bed.scrape(OPENMETRICS, &counted(2, 9e6)), "");
+    assert_eq!(bed.shown(), ["t_c_total 0 5 6 0 1 2"]);
+    assert!(bed.metrics().contains("cresset_scrape_start_zeros_total 2\n"));
+    assert!(bed.metrics().contains("prometheus_target_scrapes_sample_out_of_order_total 0\n"));
+}
+
+#[test]
+fn without_the_feature_the_start_is_a_sample() {
+    let mut bed = Bed::new(|_| {});
+    assert_eq!(bed.scrape(OPENMETRICS, &counted(5, 990.0)), "");
+    assert_eq!(bed.shown(), ["t_c_created 990", "t_c_total 5"]);
+}
+
+#[test]
+fn a_zero_is_newer_than_the_marker_of_a_failed_scrape() {
+    let mut bed = Bed::new(zeros);
+    assert_eq!(bed.scrape(OPENMETRICS, &counted(5, 990.0)), "");
+    let between = bed.now().wall.0 as f64 / 1000.0 + 1.0;
+    assert_ne!(bed.scrape(OPENMETRICS, b"garbage"), "");
+    assert_ne!(bed.scrape(OPENMETRICS, b"garbage"), "");
+    assert_eq!(bed.scrape(OPENMETRICS, &counted(1, between)), "");
+    assert_eq!(bed.shown(), ["t_c_total 0 5 NaN 1"], "the series had ended after that");
+    let down = bed.now().wall.0 as f64 / 1000.0;
+    for _ in 0..3 {
+        assert_ne!(bed.scrape(OPENMETRICS, b"garbage"), "");
+    }
+    // Between two failed scrapes, whose rows have `up` only.
+    assert_eq!(bed.scrape(OPENMETRICS, &counted(1, down + 15.0)), "");
+    assert_eq!(bed.shown(), ["t_c_total 0 5 NaN 1 NaN 0 1"]);
+}
+
+#[test]
+fn series_with_times_of_their_own_begin_with_a_zero_too() {
+    let mut bed = Bed::new(zeros);
+    let body = |value, at| {
+        let lines = format!("t_c_total {value} {at}\nt_c_created 990\n");
+        format!("# TYPE t_c counter\n{lines}# EOF\n").into_bytes()
+    };
+    assert_eq!(bed.scrape(OPENMETRICS, &body(5, 1000)), "");
+    assert_eq!(bed.scrape(OPENMETRICS, &body(6, 1005)), "");
+    assert_eq!(bed.shown(), ["t_c_total 0 5 6"]);
+}
+
+#[test]
+fn metrics_of_protobuf_begin_with_a_zero_too() {
+    let counter = |value| [double(1, value), bytes(3, &time(990))].concat();
+    let summary = [integer(1, 2), double(2, 3.0), bytes(4, &time(990))].concat();
+    let bucket = bytes(3, &[integer(1, 2), double(2, 1.0)].concat());
+    let histogram = [integer(1, 2), double(2, 9.0), bucket, bytes(15, &time(990))].concat();
+    let body = [
+        family("t_c", 0, 3, &counter(7.0)),
+        family("t_g", 1, 2, &double(1, 4.0)),
+        family("t_h", 4, 7, &histogram),
+        family("t_s", 2, 4, &summary),
+    ];
+    let mut bed = Bed::new(zeros);
+    assert_eq!(bed.scrape(PROTOBUF, &body.concat()), "");
+    assert_eq!(bed.scrape(PROTOBUF, &body.concat()), "");
+    let expected = [
+        "t_c 0 7 7",
+        "t_g 4 4",
+        "t_h_bucket +Inf 0 2 2",
+        "t_h_bucket 1.0 0 2 2",
+        "t_h_count 0 2 2",
+        "t_h_sum 0 9 9",
+        "t_s_count 0 2 2",
+        "t_s_sum 0 3 3",
+    ];
+    assert_eq!(bed.shown(), expected);
+}
+
+#[test]
+fn native_histograms_begin_with_an_empty_one() {
+    let content = [
+        integer(1, 5),
+        double(2, 9.0),
+        integer(5, 2),
+        bytes(12, &[integer(1, 2), integer(2, 2)].concat()),
+        bytes(13, &[4, 2]),
+        bytes(15, &time(990)),
+    ];
+    let body = family("t_h", 4, 7, &content.concat());
+    let mut bed = Bed::new(|job| {
+        zeros(job);
+        native_only(job);
+    });
+    assert_eq!(bed.scrape(PROTOBUF, &body), "");
+    assert_eq!(bed.scrape(PROTOBUF, &body), "");
+    let expected = ["t_h [1: 0 []] [1: 5 [2.0, 3.0]] [1: 5 [2.0, 3.0]]"];
+    assert_eq!(bed.shown(), expected);
 }

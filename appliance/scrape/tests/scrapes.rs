@@ -110,7 +110,7 @@ impl Bed {
 
     fn metric(&self, name: &str) -> String {
         let mut collected = Collected::default();
-        self.scraper.collect(&mut collected);
+        self.scraper.collect(self.now().tick, &mut collected);
         let text = collected.to_text();
         let line = text.lines().find(|line| line.split(' ').next() == Some(name));
         line.and_then(|line| line.split(' ').nth(1)).unwrap_or("absent").to_owned()
@@ -530,6 +530,24 @@ fn a_group_of_series_that_are_gone_is_left_unnoticed() {
             assert_eq!(added, expected.collect::<Vec<_>>());
         }
     }
+}
+
+#[test]
+fn a_body_that_fails_adds_no_series_of_the_group_just_left() {
+    let mut bed = Bed::new(Options { columns_spare: 16, ..Options::default() });
+    bed.apply(vec![spec_of(&job(), "a:1")]);
+    for round in 0..30 {
+        let series = (0..5).map(|at| format!("m{{r=\"{round}\",s=\"{at}\"}} {round}\n"));
+        let body = series.collect::<String>();
+        bed.scrape(&body);
+        bed.scrape(&format!("{body}{{{{{{\n"));
+    }
+    let left: u64 = bed.metric("cresset_scrape_groups_left_total").parse().unwrap();
+    assert!(2 <= left, "{left} groups left");
+    let series = bed.series();
+    let found = series.iter().find(|(labels, _)| labels.metric_name() == "scrape_series_added");
+    let added: Vec<f64> = found.expect("a report").1.iter().map(|(_, added)| *added).collect();
+    assert_eq!(added, [5.0, 0.0].repeat(30));
 }
 
 #[test]

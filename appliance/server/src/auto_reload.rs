@@ -6,9 +6,10 @@
 use std::hash::{DefaultHasher, Hasher};
 use std::path::{Path, PathBuf};
 
+use discovery::glob::files;
 use model::time::Tick;
 
-use crate::config::glob::files;
+use crate::config::jobs::FILES_MAX;
 use crate::config::section::scalar_text;
 use crate::config::tree::{Kind, Node, parse};
 
@@ -63,7 +64,7 @@ fn fingerprint(path: &Path) -> u64 {
     if let Ok(root) = parse(&text) {
         let directory = path.parent().unwrap_or(Path::new("."));
         for glob in globs(&root) {
-            for file in files(&directory.join(glob)).unwrap_or_default() {
+            for file in files(&directory.join(glob), FILES_MAX).unwrap_or_default() {
                 hasher.write(file.as_os_str().as_encoded_bytes());
                 add(&file, &mut hasher);
             }

@@ -31,12 +31,13 @@ use tsdb::directory::prometheus_sign;
 use crate::active_log::{ActiveLog, FILE_NAME};
 use crate::auto_reload::AutoReload;
 use crate::config::job::ScrapeConfig;
-use crate::config::{Config, load};
+use crate::config::{Config, Enabled, load_with};
 use crate::doctor;
 use crate::flags::{FEATURES, Flags};
 use crate::gate::Gate;
 use crate::kernel_events::KernelEvents;
 use crate::own_backend::{Orders, OwnBackend, Reload};
+use crate::own_pages::OwnPages;
 use crate::query_log::QueryLog;
 use crate::query_pool::QueryPool;
 use crate::request_id::RequestIds;
@@ -76,17 +77,19 @@ enum Origin {
 
 impl Origin {
     /// Reads the configuration; the error is complete text for people.
-    fn load(&self) -> Result<Config, String> {
+    fn load(&self, flags: &Flags) -> Result<Config, String> {
+        let enabled = Enabled::by(&flags.features);
         match self {
             Origin::File(path) => {
                 let shown = path.display();
                 let text = std::fs::read_to_string(path)
                     .map_err(|error| format!("couldn't load configuration ({shown}): {error}"))?;
-                load(&text, path).map_err(|error| error.to_string())
+                load_with(&text, path, enabled).map_err(|error| error.to_string())
             }
             Origin::Embedded(address) => {
                 let path = PathBuf::from("embedded configuration");
-                load(&embedded_yaml(*address), &path).map_err(|error| error.to_string())
+                let text = embedded_yaml(*address);
+                load_with(&text, &path, enabled).map_err(|error| error.to_string())
             }
         }
     }
@@ -124,7 +127,7 @@ pub fn run(flags: &Flags) -> anyhow::Result<()> {
     report_features(flags);
     if let Some(path) = &flags.config_file {
         // A file that does not hold must leave no trace, so it is read before any socket.
-        let config = Origin::File(path.clone()).load().map_err(Refused)?;
+        let config = Origin::File(path.clone()).load(flags).map_err(Refused)?;
         collectors = config.own.kernel_collectors;
     }
     let access = Watched::new(flags.web_config_file.clone()).map_err(Refused)?;
@@ -142,7 +145,7 @@ pub fn run(flags: &Flags) -> anyhow::Result<()> {
     let first = *bound.first().ok_or_else(|| anyhow!("no address to listen on"))?;
     let origin = flags.config_file.clone().map_or(Origin::Embedded(first), Origin::File);
     let auto_reload = auto_reload(flags);
-    let config = origin.load().map_err(Refused)?;
+    let config = origin.load(flags).map_err(Refused)?;
     report(&config);
     let mut options = machine_options(flags, &config);
     options.storage.check().map_err(|error| Refused(error.to_string()))?;
@@ -157,9 +160,15 @@ pub fn run(flags: &Flags) -> anyhow::Result<()> {
     let orders = Orders { reload, stop };
     let backend = OwnBackend::new(Arc::clone(&state), flags, orders.clone(), kernel_events);
     let (stop_web, stopping) = watch::channel(false);
+    let router = api::router::router(Arc::new(backend));
+    let own = OwnPages {
+        router: router.clone(),
+        addresses: bound.clone(),
+        prefix: flags.route_prefix.clone(),
+    };
     let service = spawn_service(Web {
         listeners,
-        router: api::router::router(Arc::new(backend)),
+        router,
         cpus: cores.service,
         connections_max: flags.connections_max,
         clients: Arc::clone(&state.clients),
@@ -173,7 +182,8 @@ pub fn run(flags: &Flags) -> anyhow::Result<()> {
     })?;
     let server = Server { flags, origin, state, reloads, stops, stop_web, service, bound };
     let limits = options.storage.clone();
-    server.run(options, config, Chores { auto_reload, limits, scrape_log })
+    let own = Arc::new(own);
+    server.run(options, config, own, Chores { auto_reload, limits, scrape_log })
 }
 
 fn auto_reload(flags: &Flags) -> Option<AutoReload> {
@@ -322,11 +332,18 @@ struct Server<'a> {
 }
 
 impl Server<'_> {
-    fn run(self, options: MachineOptions, config: Config, chores: Chores) -> anyhow::Result<()> {
+    fn run(
+        self,
+        options: MachineOptions,
+        config: Config,
+        own: Arc<OwnPages>,
+        chores: Chores,
+    ) -> anyhow::Result<()> {
         let handle = match self.recover(options)? {
             Recovered::Running(handle) => Arc::new(*handle),
             Recovered::Stopped => return self.end(None, None),
         };
+        handle.serve_own(own);
         for note in handle.notes() {
             tracing::info!("{note}");
         }
@@ -469,7 +486,7 @@ impl Server<'_> {
     /// Everything that may be refused comes first.
     fn take_over(&self, targets: &TargetThread, chores: &mut Chores) -> Result<(), String> {
         let fingerprint = chores.auto_reload.as_ref().map(AutoReload::fingerprint);
-        let config = self.origin.load()?;
+        let config = self.origin.load(self.flags)?;
         let query_log = open_query_log(&config)?;
         let scrape_log = ScrapeLog::open(&config.jobs)?;
         let options = machine_options(self.flags, &config);

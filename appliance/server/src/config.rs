@@ -9,6 +9,7 @@ use ebpf::collector::Collector;
 use exposition::protobuf::family::HistogramOptions;
 use machine::plan::Wanted;
 use model::label_set::LabelSet;
+use scrape::protocol::NATIVE;
 use scrape::relabel::NameScheme;
 use shard::pace::Bounds;
 
@@ -22,7 +23,6 @@ pub mod section;
 pub mod storage;
 pub mod cores;
 
-pub mod glob;
 pub mod url;
 
 pub mod http_config;
@@ -112,15 +112,46 @@ pub struct Own {
     pub kernel_collectors: Option<Vec<Collector>>,
 }
 
-/// Reads the configuration `text`, which lies at `path`: relative paths in it start there.
+/// What `--enable-feature` changes in what is read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Enabled {
+    /// `created-timestamp-zero-ingestion`: series begin with a 0 where their counting began, and
+    /// targets are asked for protocol buffers first unless the file says otherwise.
+    pub start_zeros: bool,
+    /// `extra-scrape-metrics`: the default of the field of this name.
+    pub extra_scrape_metrics: bool,
+}
+
+impl Enabled {
+    /// What the names given to `--enable-feature` switch on.
+    #[must_use]
+    pub fn by(features: &[String]) -> Enabled {
+        let has = |name: &str| features.iter().any(|feature| feature == name);
+        Enabled {
+            start_zeros: has("created-timestamp-zero-ingestion"),
+            extra_scrape_metrics: has("extra-scrape-metrics"),
+        }
+    }
+}
+
+/// Reads the configuration `text`, which lies at `path`: relative paths in it start there. No
+/// feature is enabled.
+///
+/// # Errors
+/// As of [`load_with`].
+pub fn load(text: &str, path: &Path) -> Result<Config, ConfigError> {
+    load_with(text, path, Enabled::default())
+}
+
+/// Reads the configuration `text`, which lies at `path`, with what is `enabled`.
 ///
 /// # Errors
 /// Every fault found, up to a bound; nothing of the configuration may be used.
-pub fn load(text: &str, path: &Path) -> Result<Config, ConfigError> {
+pub fn load_with(text: &str, path: &Path, enabled: Enabled) -> Result<Config, ConfigError> {
     let mut findings = Findings::default();
     findings.enter(path, text);
     let config = match tree::parse(text) {
-        Ok(root) => Some(read(&root, path, &mut findings)),
+        Ok(root) => Some(read(&root, path, enabled, &mut findings)),
         Err(fault) => {
             findings.push(fault);
             None
@@ -147,13 +178,13 @@ pub fn rule_patterns(text: &str, path: &Path) -> Vec<PathBuf> {
     top.texts("rule_files", &mut quiet).iter().map(|pattern| directory.join(pattern)).collect()
 }
 
-fn read(root: &Node, path: &Path, findings: &mut Findings) -> Config {
+fn read(root: &Node, path: &Path, enabled: Enabled, findings: &mut Findings) -> Config {
     let directory = path.parent().unwrap_or(Path::new("."));
     Form::Section(&TOP).check(root, findings);
     let top = Section::open(root, &TOP, findings);
     let null = Node { place: root.place, kind: tree::Kind::Null };
     let global = Section::open(top.get("global").unwrap_or(&null), &GLOBAL, findings);
-    let defaults = job_defaults(&global, directory, findings);
+    let defaults = job_defaults(&global, directory, enabled, findings);
     let external_labels = external_labels(&global, defaults.name_scheme, findings);
     check_globs(&top, findings);
     check_unsupported(&top, defaults.name_scheme, directory, findings);
@@ -200,7 +231,12 @@ fn check_unsupported(
     findings.take_wrong(within);
 }
 
-fn job_defaults(global: &Section<'_>, directory: &Path, findings: &mut Findings) -> JobDefaults {
+fn job_defaults(
+    global: &Section<'_>,
+    directory: &Path,
+    enabled: Enabled,
+    findings: &mut Findings,
+) -> JobDefaults {
     let interval = job::positive(global, "scrape_interval", findings);
     let interval_ms = interval.unwrap_or(INTERVAL_MS_DEFAULT);
     let timeout = job::positive(global, "scrape_timeout", findings);
@@ -218,9 +254,13 @@ fn job_defaults(global: &Section<'_>, directory: &Path, findings: &mut Findings)
         keep_dropped_targets: job::limit(global, "keep_dropped_targets", 0, findings),
         name_scheme,
         escaping: job::escaping(global, None, name_scheme, "global", findings),
-        protocols: job::protocols(global, "", findings),
+        protocols: job::protocols(global, "", findings)
+            .or_else(|| enabled.start_zeros.then(|| NATIVE.to_vec())),
+        start_zeros: enabled.start_zeros,
         histograms: job::histograms(global, HistogramOptions::default(), findings),
-        extra_scrape_metrics: global.boolean("extra_scrape_metrics", findings).unwrap_or(false),
+        extra_scrape_metrics: global
+            .boolean("extra_scrape_metrics", findings)
+            .unwrap_or(enabled.extra_scrape_metrics),
         failure_log: job::path(global, "scrape_failure_log_file", directory, findings),
     }
 }
@@ -372,6 +412,21 @@ mod tests {
             Err(error) => error.to_string(),
         };
         assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn features_change_defaults_only() {
+        let features = ["created-timestamp-zero-ingestion", "extra-scrape-metrics"];
+        let enabled = Enabled::by(&features.map(str::to_owned));
+        let text = "scrape_configs: [{job_name: a}, {job_name: b, extra_scrape_metrics: false, \
+                    scrape_protocols: [PrometheusText0.0.4]}]";
+        let config = load_with(text, Path::new("p.yml"), enabled).unwrap();
+        let [a, b] = &config.jobs[..] else { panic!("two jobs") };
+        assert_eq!((a.job.protocols.as_slice(), b.job.protocols.len()), (&NATIVE[..], 1));
+        assert!(a.job.start_zeros && b.job.start_zeros);
+        assert!(a.job.extra_scrape_metrics && !b.job.extra_scrape_metrics);
+        let plain = load(text, Path::new("p.yml")).unwrap();
+        assert!(!plain.jobs[0].job.start_zeros && !plain.jobs[0].job.extra_scrape_metrics);
     }
 
     #[test]

@@ -281,10 +281,10 @@ pub static WITHOUT_EFFECT: &[(&str, &str)] = &[
 pub static FEATURES: &[(&str, bool)] = &[
     ("auto-reload-config", false),
     ("concurrent-rule-eval", false),
-    ("created-timestamp-zero-ingestion", false),
+    ("created-timestamp-zero-ingestion", true),
     ("delayed-compaction", false),
     ("exemplar-storage", false),
-    ("extra-scrape-metrics", false),
+    ("extra-scrape-metrics", true),
     ("fast-startup", false),
     ("histograms-st-encoding", false),
     ("memory-snapshot-on-shutdown", false),

@@ -76,6 +76,8 @@ impl ScrapeLog {
                 let text = "Error on ingesting samples that are too old or are too far into the \
                             future";
                 warn(left_out.out_of_bounds, text);
+                let text = "Error on ingesting out-of-order exemplars";
+                warn(left_out.exemplars_out_of_order, text);
             }
         }
     }

@@ -9,9 +9,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use api::active::ActiveQueries;
 use api::backend::{DroppedTarget, Finished, Notification, Phase};
 use api::timestamp::format_rfc3339;
+use exposition::durations::{Durations, QUANTILES};
 use exposition::metrics::Collected;
 use machine::handle::Handle;
 use machine::open::Progress;
+use model::duration::format_duration_ms;
 use model::label_set::LabelSet;
 use model::time::{Now, Tick, TimestampMs};
 use remote::otlp::translate::OtlpSettings;
@@ -20,14 +22,16 @@ use tokio::sync::watch;
 
 use crate::active_log::ActiveLog;
 use crate::clients::Clients;
-use crate::durations::Durations;
 use crate::host::lines::{float, float_signed};
 use crate::query_log::QueryLog;
 use crate::query_pool::QueryPool;
-use crate::targets::PoolCounts;
+use crate::targets::{PoolCounts, PoolTotals};
 
 /// Parts of a query's work that upstream tells apart.
 const SLICES: [&str; 4] = ["inner_eval", "prepare_time", "queue_time", "result_sort"];
+
+/// Quantiles of upstream's summaries of scrape pools.
+const POOL_QUANTILES: [f64; 5] = [0.01, 0.05, 0.5, 0.9, 0.99];
 
 /// What is counted of queries.
 #[derive(Debug, Default)]
@@ -94,6 +98,8 @@ pub struct Found {
     pub dropped_counts: Vec<(String, u64)>,
     /// What is counted, a job.
     pub pools: Vec<PoolCounts>,
+    /// What is counted of all of them.
+    pub pool_totals: PoolTotals,
     /// Targets of all shards.
     pub targets: u64,
 }
@@ -255,7 +261,8 @@ impl State {
         let refused = float(self.clients.refused());
         into.counter("cresset_http_client_refused_total", help, &[], refused);
         self.collect_config(into);
-        self.collect_targets(into);
+        self.collect_targets(now, into);
+        self.collect_pools(now, into);
         self.discovery.collect(into);
         self.collect_queries(into);
         self.collect_durations(now, into);
@@ -277,7 +284,7 @@ impl State {
         into.gauge(name, help, &[], float_signed(loaded.at.0) / 1000.0);
     }
 
-    fn collect_targets(&self, into: &mut Collected) {
+    fn collect_targets(&self, now: Tick, into: &mut Collected) {
         let found = Arc::clone(&self.found.borrow());
         let help = "Targets of all shards.";
         into.gauge("cresset_config_targets", help, &[], float(found.targets));
@@ -286,6 +293,14 @@ impl State {
             let help = "Total number of syncs that were executed on a scrape pool.";
             let name = "prometheus_target_scrape_pool_sync_total";
             into.counter(name, help, &labels, float(pool.syncs));
+            let help = "Actual interval to sync the scrape pool.";
+            let lengths = &pool.sync_lengths;
+            let ((sum, count), quantiles) =
+                (lengths.totals(), lengths.quantiles(now, POOL_QUANTILES));
+            let name = "prometheus_target_sync_length_seconds";
+            into.summary(name, help, &labels, &quantiles, sum, count);
+            let name = "prometheus_target_sync_length_histogram_seconds";
+            into.histogram(name, help, &labels, &lengths.buckets(), sum, count);
             let help = "Total number of target sync failures.";
             let name = "prometheus_target_sync_failed_total";
             into.counter(name, help, &labels, float(pool.faults));
@@ -300,11 +315,49 @@ impl State {
         into.counter(name, help, &[], float(passed));
     }
 
+    fn collect_pools(&self, now: Tick, into: &mut Collected) {
+        let totals = self.found.borrow().pool_totals.clone();
+        // What cannot be made or loaded is refused with the whole configuration.
+        for (name, help, value) in [
+            (
+                "prometheus_target_scrape_pools_total",
+                "Total number of scrape pool creation attempts.",
+                totals.created,
+            ),
+            (
+                "prometheus_target_scrape_pools_failed_total",
+                "Total number of scrape pool creations that failed.",
+                0,
+            ),
+            (
+                "prometheus_target_scrape_pool_reloads_total",
+                "Total number of scrape pool reloads.",
+                totals.reloads,
+            ),
+            (
+                "prometheus_target_scrape_pool_reloads_failed_total",
+                "Total number of failed scrape pool reloads.",
+                0,
+            ),
+        ] {
+            into.counter(name, help, &[], float(value));
+        }
+        for (interval_ms, lengths) in &totals.reload_lengths {
+            let interval = format_duration_ms(i64::try_from(*interval_ms).unwrap_or(i64::MAX));
+            let labels = [("interval", interval.as_str())];
+            let ((sum, count), quantiles) =
+                (lengths.totals(), lengths.quantiles(now, POOL_QUANTILES));
+            let help = "Actual interval to reload the scrape pool with a given configuration.";
+            let name = "prometheus_target_reload_length_seconds";
+            into.summary(name, help, &labels, &quantiles, sum, count);
+        }
+    }
+
     fn collect_durations(&self, now: Tick, into: &mut Collected) {
         for (slice, durations) in SLICES.iter().zip(&self.queries.durations) {
             let labels = [("slice", *slice)];
             let (sum, count) = durations.totals();
-            let quantiles = durations.quantiles(now);
+            let quantiles = durations.quantiles(now, QUANTILES);
             let name = "prometheus_engine_query_duration_seconds";
             into.summary(name, "Query timings", &labels, &quantiles, sum, count);
             let name = "prometheus_engine_query_duration_histogram_seconds";

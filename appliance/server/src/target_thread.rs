@@ -3,8 +3,9 @@
 //! Path: `boot` → **target_thread** → `targets` → the machine's handle → shards.
 //! Owns: a small tokio runtime of its own: reading lists of megabytes and relabelling thousands of
 //! targets would keep connections waiting on the service thread.
-//! Never: waits for a shard.
+//! Never: waits for a shard, but where targets move from one to another.
 
+use std::collections::HashSet;
 use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
@@ -14,9 +15,12 @@ use anyhow::anyhow;
 use crossbeam::channel::{Receiver, RecvTimeoutError, Sender as Reply, bounded};
 use discovery::finder::{Finder, JobMechanisms};
 use machine::handle::Handle;
+use machine::placement::Placement;
 use machine::plan::bind;
 use tokio::sync::mpsc;
+use tokio::time::{MissedTickBehavior, interval};
 
+use crate::balance::{self, Balance, LOOK_INTERVAL};
 use crate::config::job::ScrapeConfig;
 use crate::host::lines::float_signed;
 use crate::state::{Found, State};
@@ -96,22 +100,59 @@ impl TargetThread {
 
 async fn run(handle: &Handle, state: &State, mut orders: mpsc::Receiver<Order>) {
     let mut finder = Finder::new(Arc::clone(&state.discovery));
-    let mut pools = Pools::default();
+    let (mut pools, mut moves) = (Pools::default(), Moves::default());
+    let mut looks = interval(LOOK_INTERVAL);
+    looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             order = orders.recv() => {
                 let Some(Order { jobs, reply }) = order else { return };
                 finder.apply(mechanisms(&jobs));
                 pools.configure(&jobs);
-                let targets = give(handle, state, &finder, &mut pools);
+                let targets = give(handle, state, &finder, &mut pools, &mut moves);
                 // Whoever asked may have left.
                 let _ = reply.try_send(targets);
             }
             () = finder.changed() => {
-                give(handle, state, &finder, &mut pools);
+                give(handle, state, &finder, &mut pools, &mut moves);
+            }
+            _ = looks.tick() => {
+                if look(handle, &mut moves).await {
+                    give(handle, state, &finder, &mut pools, &mut moves);
+                }
             }
         }
     }
+}
+
+/// Where targets are, and whether some should move.
+#[derive(Default)]
+struct Moves {
+    placement: Placement,
+    balance: Balance,
+}
+
+/// Moves targets from an overloaded shard to an idle one; true when all shards must be told theirs
+/// again. Nothing else is given to the shards meanwhile.
+async fn look(handle: &Handle, moves: &mut Moves) -> bool {
+    let wanted = moves.balance.look(machine::clock::tick(), &handle.worked_nanos());
+    let Some(wanted) = wanted else { return false };
+    let moved = balance::perform(handle, &mut moves.placement, wanted).await;
+    let percent = |part: f64| format!("{:.0} %", part * 100.0);
+    tracing::info!(
+        from = wanted.from,
+        to = wanted.to,
+        busy_from = percent(wanted.busy.0),
+        busy_to = percent(wanted.busy.1),
+        targets = moved.targets,
+        series = moved.series,
+        elsewhere = moves.placement.moved(),
+        "moved targets from a busy shard to an idle one"
+    );
+    if moved.is_torn {
+        tracing::warn!("a shard did not say what became of the targets it was given");
+    }
+    moved.is_torn
 }
 
 fn mechanisms(jobs: &[ScrapeConfig]) -> Vec<JobMechanisms> {
@@ -123,18 +164,29 @@ fn mechanisms(jobs: &[ScrapeConfig]) -> Vec<JobMechanisms> {
 }
 
 /// Makes the targets that there are and gives them to the shards; how many they are.
-fn give(handle: &Handle, state: &State, finder: &Finder, pools: &mut Pools) -> usize {
+fn give(
+    handle: &Handle,
+    state: &State,
+    finder: &Finder,
+    pools: &mut Pools,
+    moves: &mut Moves,
+) -> usize {
     let list = pools.list(|job| finder.groups(job));
     for fault in &list.faults {
         tracing::warn!("target left out: {fault}");
     }
     let targets = list.specs.len();
-    handle.set_targets(list.specs);
+    if moves.placement.moved() != 0 {
+        let there: HashSet<u128> = list.specs.iter().map(|spec| spec.identity().0).collect();
+        moves.placement.keep(|identity| there.contains(&identity));
+    }
+    handle.set_targets(list.specs, &moves.placement);
     finder.show_update(float_signed(machine::clock::now().wall.0) / 1000.0);
     state.found.send_replace(Arc::new(Found {
         dropped: list.dropped,
         dropped_counts: list.dropped_counts.into_iter().collect(),
         pools: list.pools,
+        pool_totals: list.pool_totals,
         targets: u64::try_from(targets).unwrap_or(u64::MAX),
     }));
     targets

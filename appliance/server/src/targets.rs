@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use api::backend::DroppedTarget;
 use discovery::group::Group;
+use exposition::durations::Durations;
 use model::label_set::LabelSet;
 use scrape::job::{discovered_labels, target};
 use scrape::target::TargetSpec;
@@ -32,10 +33,23 @@ pub struct TargetList {
     pub faults: Vec<String>,
     /// What is counted, a job.
     pub pools: Vec<PoolCounts>,
+    /// What is counted of all of them.
+    pub pool_totals: PoolTotals,
+}
+
+/// What is counted of all jobs that there were.
+#[derive(Clone, Debug, Default)]
+pub struct PoolTotals {
+    /// Jobs that were made.
+    pub created: u64,
+    /// Times that a job changed.
+    pub reloads: u64,
+    /// How long it took to make the targets of a job that changed, by its interval, milliseconds.
+    pub reload_lengths: BTreeMap<u64, Arc<Durations>>,
 }
 
 /// What is counted of a job.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub struct PoolCounts {
     /// Its name.
     pub job: String,
@@ -43,6 +57,8 @@ pub struct PoolCounts {
     pub faults: u64,
     /// Times that the targets were made, since the job is there.
     pub syncs: u64,
+    /// How long that took.
+    pub sync_lengths: Arc<Durations>,
     /// Times that `target_limit` was passed, since the job is there.
     pub limit_passed: u64,
     /// `target_limit`; 0 is none.
@@ -64,12 +80,15 @@ struct Pool {
     /// By the address of the group, which lives as long as it is a key here.
     made: HashMap<usize, (Arc<Group>, Vec<Made>)>,
     counts: PoolCounts,
+    /// It changed, and its targets were not made since.
+    is_reloaded: bool,
 }
 
 /// All jobs, in the order written.
 #[derive(Debug, Default)]
 pub struct Pools {
     pools: Vec<Pool>,
+    totals: PoolTotals,
 }
 
 impl Pools {
@@ -84,7 +103,12 @@ impl Pools {
                 if old.config == pool.config {
                     pool.written = old.written;
                     pool.made = old.made;
+                } else {
+                    self.totals.reloads += 1;
+                    pool.is_reloaded = true;
                 }
+            } else {
+                self.totals.created += 1;
             }
             self.pools.push(pool);
         }
@@ -95,8 +119,19 @@ impl Pools {
         let mut list = TargetList::default();
         for pool in &mut self.pools {
             let groups = groups_of(&pool.config.job.name);
+            let began = machine::clock::tick();
             pool.add_to(&mut list, groups);
+            let ended = machine::clock::tick();
+            let nanos = ended.since(began);
+            pool.counts.sync_lengths.observe(ended, nanos);
+            list.pools.push(pool.counts.clone());
+            if std::mem::take(&mut pool.is_reloaded) {
+                let interval_ms = pool.config.job.interval_ms;
+                let lengths = self.totals.reload_lengths.entry(interval_ms).or_default();
+                lengths.observe(ended, nanos);
+            }
         }
+        list.pool_totals = self.totals.clone();
         list
     }
 }
@@ -114,7 +149,13 @@ impl Pool {
             ..PoolCounts::default()
         };
         let config = config.clone();
-        Pool { config, written: Arc::new(written), made: HashMap::new(), counts }
+        Pool {
+            config,
+            written: Arc::new(written),
+            made: HashMap::new(),
+            counts,
+            is_reloaded: false,
+        }
     }
 
     fn add_to(&mut self, list: &mut TargetList, found: Vec<Arc<Group>>) {
@@ -147,7 +188,6 @@ impl Pool {
         }
         self.fail_all(&mut specs);
         list.specs.append(&mut specs);
-        list.pools.push(self.counts.clone());
     }
 
     fn make(&mut self, group: &Group, list: &mut TargetList) -> Vec<Made> {
@@ -305,6 +345,13 @@ scrape_configs:
         assert!(Arc::ptr_eq(&third.specs[0], &second.specs[0]));
         assert!(Arc::ptr_eq(&third.specs[1], &second.specs[1]));
         assert_eq!(third.pools[0].syncs, 3);
+        assert_eq!(third.pools[0].sync_lengths.totals().1, 3);
+        assert_eq!((third.pool_totals.created, third.pool_totals.reloads), (1, 0));
+        let changed = text.replace("job_name: a,", "job_name: a, scrape_interval: 7s,");
+        pools.configure(&load(&changed, Path::new("p.yml")).expect("valid").jobs);
+        let fourth = pools.list(|_| Vec::new()).pool_totals;
+        assert_eq!((fourth.created, fourth.reloads), (1, 1));
+        assert_eq!(fourth.reload_lengths[&7_000].totals().1, 1);
         pools.configure(&load(&text.replace("a,", "b,"), Path::new("p.yml")).expect("valid").jobs);
         let other = pools.list(|_| Vec::new());
         assert!(!Arc::ptr_eq(&other.specs[0], &third.specs[0]));

@@ -47,6 +47,46 @@ fn the_embedded_default_scrapes_itself_and_its_machine() {
     assert_eq!(server.end(Signal::TERM).code(), Some(0));
 }
 
+/// Asks over a connection that is kept; the answer up to the end of its JSON.
+fn ask_kept(stream: &mut std::net::TcpStream, path: &str) -> String {
+    use std::io::{Read as _, Write as _};
+    let head = format!("GET {path} HTTP/1.1\r\nHost: x\r\n\r\n");
+    stream.write_all(head.as_bytes()).expect("send");
+    let (mut answer, mut bytes) = (String::new(), [0; 4096]);
+    while !answer.contains("]}}") {
+        let count = stream.read(&mut bytes).expect("receive");
+        assert_ne!(count, 0, "the connection is kept: {answer}");
+        answer.push_str(&String::from_utf8_lossy(&bytes[..count]));
+    }
+    answer
+}
+
+#[test]
+fn its_own_scrape_waits_for_no_connection_of_others() {
+    let directory = tempfile::tempdir().expect("directory");
+    let server = Server::start(directory.path(), &["--web.max-connections=1"]);
+    server.wait_for_value("count(up == 1)", |count| count == 2.0);
+    // The one connection that there may be is this one from here on.
+    let mut kept = std::net::TcpStream::connect(server.address).expect("connect");
+    let timeout = Some(Duration::from_millis(DEADLINE_MS));
+    kept.set_read_timeout(timeout).expect("a timeout");
+    let scrapes = "/api/v1/query?query=sum(count_over_time(up%5B10m%5D))";
+    let number = |answer: &str| -> f64 {
+        let value = answer.rsplit('"').nth(1).and_then(|text| text.parse().ok());
+        value.unwrap_or_else(|| panic!("no value in {answer}"))
+    };
+    let before = number(&ask_kept(&mut kept, scrapes));
+    wait_for("further scrapes", || match number(&ask_kept(&mut kept, scrapes)) {
+        now if before + 4.0 <= now => Ok(()),
+        now => Err(format!("{now} after {before}")),
+    });
+    let least = ask_kept(&mut kept, "/api/v1/query?query=min(min_over_time(up%5B10m%5D))");
+    assert_eq!(number(&least), 1.0, "{least}");
+    drop(kept);
+    let pages = "cresset_access_own_pages_total";
+    server.wait_for_value(pages, |count| count >= 4.0);
+}
+
 #[test]
 fn samples_survive_a_restart_and_a_kill() {
     let directory = tempfile::tempdir().expect("directory");

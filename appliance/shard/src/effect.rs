@@ -16,6 +16,7 @@ use model::time::Tick;
 use remote::outcome::Pushed;
 use scrape::exemplars::SeriesExemplars;
 use scrape::fetch::Fetch;
+use scrape::handover::{Handed, Handover};
 use scrape::notice::Notice;
 use scrape::status::TargetStatus;
 use storage::block::reference::BlockRef;
@@ -67,6 +68,10 @@ pub enum Answer {
     Usage(Box<ShardUsage>),
     /// To `Targets`: by job, then URL.
     Targets(Vec<TargetStatus>),
+    /// To `Release`: they are scraped here no more, and their series have not ended.
+    Released(Box<Handed>),
+    /// To `Adopt`: those that could not be taken.
+    Adopted(Vec<Handover>),
     /// To `Exemplars`: by labels.
     Exemplars(Vec<SeriesExemplars>),
     /// To `PushedMetadata`: by name, each text once.
@@ -93,6 +98,8 @@ impl fmt::Debug for Answer {
             Answer::Deleted(number) => write!(f, "Deleted({number})"),
             Answer::Usage(usage) => write!(f, "Usage({} owners)", usage.owners.len()),
             Answer::Targets(targets) => write!(f, "Targets({})", targets.len()),
+            Answer::Released(handed) => write!(f, "Released({})", handed.targets.len()),
+            Answer::Adopted(refused) => write!(f, "Adopted({} refused)", refused.len()),
             Answer::Exemplars(series) => write!(f, "Exemplars({})", series.len()),
             Answer::PushedMetadata(families) => write!(f, "PushedMetadata({})", families.len()),
             Answer::Notices(notices) => write!(f, "Notices({})", notices.len()),

@@ -19,6 +19,7 @@ use model::time::TimestampMs;
 use remote::batch::Batch;
 use scrape::exemplars::ExemplarRequest;
 use scrape::fetch::{FetchFault, Fetched, Timings};
+use scrape::handover::{Handover, Share};
 use scrape::target::{TargetId, TargetSpec};
 use storage::effect::Event as StorageEvent;
 use storage::leases::Leases;
@@ -115,6 +116,10 @@ pub enum Question {
     Lease(Box<Leases>),
     /// States of all targets.
     Targets,
+    /// Hands over targets to another shard, up to a share of what is scraped here.
+    Release(Share),
+    /// Takes over targets of another shard.
+    Adopt(Vec<Handover>),
     /// Exemplars of series, scraped and pushed.
     Exemplars(ExemplarRequest),
     /// What was pushed beside samples about metric families.

@@ -12,6 +12,7 @@ use exposition::metrics::Collected;
 use model::time::{Now, Tick};
 use scrape::exemplars::{Exemplar, ExemplarRequest, SeriesExemplars};
 use scrape::fetch::Fetch;
+use scrape::handover::{Handed, Handover, Share};
 use scrape::scraper::{Ended, Out, Scraper};
 use storage::effect::{Effect as StorageEffect, Event as StorageEvent};
 use storage::selection::{LabelRequest, Rest, SelectRequest};
@@ -176,6 +177,8 @@ impl Shard {
                 Answer::Deleted(self.store.deleted())
             }
             Question::Targets => Answer::Targets(self.scraper.statuses()),
+            Question::Release(share) => Answer::Released(Box::new(self.release(now, share))),
+            Question::Adopt(targets) => Answer::Adopted(self.adopt(now, targets)),
             Question::Exemplars(wanted) => {
                 let pushed = pushed_exemplars(&self.store, &wanted);
                 Answer::Exemplars(merged(self.scraper.exemplars(&wanted), pushed))
@@ -185,7 +188,7 @@ impl Shard {
             }
             Question::Notices => Answer::Notices(self.scraper.take_notices()),
             Question::Stats => Answer::Stats(Box::new(self.store.stats(STATS_TOP))),
-            Question::Metrics => Answer::Metrics(Box::new(self.collect())),
+            Question::Metrics => Answer::Metrics(Box::new(self.collect(now.tick))),
             Question::Push(_) => unreachable!("a push is answered when it is durable"),
         }
     }
@@ -195,9 +198,26 @@ impl Shard {
         Answer::Select(self.store.select_page(&request, rest, self.options.select_page_series))
     }
 
-    fn collect(&self) -> Collected {
+    /// A shard that ends hands nothing over: its rows would go on elsewhere.
+    fn release(&mut self, now: Now, share: Share) -> Handed {
+        match self.phase {
+            Phase::Running => self.scraper.release(now, share, &self.store),
+            Phase::Stopping(_) | Phase::Stopped => Handed::default(),
+        }
+    }
+
+    /// Those that could not be taken.
+    fn adopt(&mut self, now: Now, targets: Vec<Handover>) -> Vec<Handover> {
+        if self.phase != Phase::Running {
+            return targets;
+        }
+        let adopt = |target| self.scraper.adopt(now, target, &mut self.store).err();
+        targets.into_iter().filter_map(adopt).collect()
+    }
+
+    fn collect(&self, now: Tick) -> Collected {
         let mut collected = Collected::default();
-        self.scraper.collect(&mut collected);
+        self.scraper.collect(now, &mut collected);
         self.store.collect(&mut collected);
         self.pusher.collect(&mut collected);
         for (name, help, value) in [

@@ -18,6 +18,7 @@ pub mod node;
 pub mod checks;
 pub mod world;
 pub mod pacing;
+pub mod moves;
 pub mod ledger;
 pub mod contents;
 pub mod drill_plan;

@@ -134,6 +134,8 @@ fn answer_text(answer: &Answer) -> String {
         | Answer::Blocks(_)
         | Answer::Delete(_)
         | Answer::Deleted(_)
+        | Answer::Released(_)
+        | Answer::Adopted(_)
         | Answer::Exemplars(_)
         | Answer::Notices(_)
         | Answer::Stats(_)

@@ -580,6 +580,8 @@ impl World {
             | Answer::Delete(_)
             | Answer::Deleted(_)
             | Answer::Targets(_)
+            | Answer::Released(_)
+            | Answer::Adopted(_)
             | Answer::Exemplars(_)
             | Answer::Notices(_)
             | Answer::Metrics(_)
@@ -693,6 +695,8 @@ fn event_text(event: &Event<'_>) -> String {
                 Question::LabelValues { .. } => "label values",
                 Question::LabelNames(_) => "label names",
                 Question::Targets => "targets",
+                Question::Release(_) => "release",
+                Question::Adopt(_) => "adopt",
                 Question::Exemplars(_) => "exemplars",
                 Question::Notices => "notices",
                 Question::Stats => "stats",

@@ -50,6 +50,7 @@ pub mod store;
 mod upkeep;
 mod late;
 pub mod fill;
+mod newest;
 mod store_blocks;
 mod annotate;
 pub mod report;

@@ -53,7 +53,9 @@ fn counts(text: &str, used: &str) -> bool {
     text.match_indices(used).any(|(at, _)| {
         let after = &text[at + used.len()..];
         ends_name(after)
-            && [" +=", " =", ".record", ".add", ".observe"].iter().any(|add| after.starts_with(add))
+            && [" +=", " =", ".record", ".add", ".observe", ".entry"]
+                .iter()
+                .any(|add| after.starts_with(add))
     })
 }
 

@@ -46,6 +46,8 @@ pub struct JobDefaults {
     pub protocols: Option<Vec<Protocol>>,
     /// The switches of histograms
     pub histograms: HistogramOptions,
+    /// Whether series begin with a 0 where their counting began.
+    pub start_zeros: bool,
     /// `extra_scrape_metrics`
     pub extra_scrape_metrics: bool,
     /// `scrape_failure_log_file`
@@ -211,6 +213,7 @@ fn read_options(
     job.compression = if gzip { Compression::Gzip } else { Compression::Identity };
     job.extra_scrape_metrics =
         section.boolean("extra_scrape_metrics", findings).unwrap_or(defaults.extra_scrape_metrics);
+    job.start_zeros = defaults.start_zeros;
     job.histograms = histograms(section, defaults.histograms, findings);
     job.native.buckets = section.count("native_histogram_bucket_limit", findings).unwrap_or(0);
     if let Some(factor) = section.number("native_histogram_min_bucket_factor", findings) {

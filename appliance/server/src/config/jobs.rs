@@ -4,12 +4,12 @@
 
 use std::path::{Path, PathBuf};
 
+use discovery::glob::files;
 use model::label_name::quote;
 
 use crate::config::fault::{Fault, Place};
 use crate::config::fields::scrape::SCRAPE_FILE;
 use crate::config::form::Form;
-use crate::config::glob::files;
 use crate::config::job::{self, JobDefaults, ScrapeConfig};
 use crate::config::section::{Findings, Section};
 use crate::config::tree::{Node, parse};
@@ -66,7 +66,7 @@ impl<'a> Jobs<'a> {
     pub fn read_files(&mut self, globs: &[String], directory: &Path, findings: &mut Findings) {
         let mut found: Vec<PathBuf> = Vec::new();
         for glob in globs {
-            match files(&directory.join(glob)) {
+            match files(&directory.join(glob), FILES_MAX) {
                 Ok(named) => found.extend(named),
                 Err(error) => {
                     let text = format!(

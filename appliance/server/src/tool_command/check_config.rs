@@ -6,6 +6,7 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
+use discovery::glob::files;
 use discovery::group::{Group, read_json, read_yaml};
 use discovery::mechanism::Mechanism;
 use model::duration::format_duration_ms;
@@ -13,7 +14,8 @@ use scrape::http_options::{Authorization, HttpOptions, Text};
 use scrape::job::target;
 
 use crate::config::job::ScrapeConfig;
-use crate::config::{Config, glob, load, rule_patterns, tree};
+use crate::config::jobs::FILES_MAX;
+use crate::config::{Config, load, rule_patterns, tree};
 use crate::targets::Pools;
 use crate::tool_arguments::CheckConfigOptions;
 use crate::tool_command::check_rules;
@@ -107,7 +109,7 @@ impl Checked {
 
     fn find_rule_files(&mut self, text: &str, path: &Path) -> Result<(), String> {
         for pattern in rule_patterns(text, path) {
-            let found = glob::files(&pattern)?;
+            let found = files(&pattern, FILES_MAX)?;
             let shown = pattern.display().to_string();
             if found.is_empty() && !shown.contains('*') {
                 return Err(format!("{shown:?} does not point to an existing file"));
@@ -149,7 +151,7 @@ impl Checked {
         for mechanism in &job.discovery {
             let Mechanism::File(options) = mechanism else { continue };
             for pattern in &options.files {
-                let found = glob::files(pattern)?;
+                let found = files(pattern, FILES_MAX)?;
                 if found.is_empty() {
                     let text = format!(
                         "  WARNING: file {:?} for file_sd in scrape job {:?} does not exist\n",

@@ -52,6 +52,22 @@ pub static HTTP_CLIENT: Table = Table {
     doc: "How `cresset query` and others reach a server (`--http.config.file`).",
     parts: &[HTTP],
 };
+/// The same for remote writes, which keep to HTTP/1.1 unless they are told otherwise.
+pub const HTTP_OF_WRITES: &[Field] = &[
+    HTTP[0],
+    HTTP[1],
+    HTTP[2],
+    HTTP[3],
+    HTTP[4],
+    HTTP[5],
+    HTTP[6],
+    HTTP[7],
+    yes("enable_http2", "boolean", "false", HTTP[8].doc),
+    PROXY[0],
+    PROXY[1],
+    PROXY[2],
+    PROXY[3],
+];
 
 /// `basic_auth`
 pub static BASIC_AUTH: Table = Table {

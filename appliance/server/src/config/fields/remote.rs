@@ -1,7 +1,7 @@
 //! Where samples are sent to and read from besides the own disk.
 
 use crate::config::field::{Field, Table, yes};
-use crate::config::fields::http::HTTP;
+use crate::config::fields::http::{HTTP, HTTP_OF_WRITES};
 
 /// One of `remote_write`
 pub static REMOTE_WRITE: Table = Table {
@@ -36,7 +36,7 @@ pub static REMOTE_WRITE: Table = Table {
             yes("azuread", "azuread", "", "Tokens of Azure."),
             yes("google_iam", "google_iam", "", "Tokens of Google."),
         ],
-        HTTP,
+        HTTP_OF_WRITES,
     ],
 };
 

@@ -4,14 +4,11 @@
 
 use std::path::{Path, PathBuf};
 
-/// Most files that one pattern may name.
-pub const FILES_MAX: usize = 10_000;
-
 /// The files that `pattern` names, in order of name.
 ///
 /// # Errors
-/// The pattern is none, or names too many files; the text is for people.
-pub fn files(pattern: &Path) -> Result<Vec<PathBuf>, String> {
+/// The pattern is none, or names more than `files_max` files; the text is for people.
+pub fn files(pattern: &Path, files_max: usize) -> Result<Vec<PathBuf>, String> {
     let mut found = vec![PathBuf::new()];
     for part in pattern.components() {
         let Some(text) = part.as_os_str().to_str().filter(|text| has_magic(text)) else {
@@ -23,14 +20,21 @@ pub fn files(pattern: &Path) -> Result<Vec<PathBuf>, String> {
         let mut deeper = Vec::new();
         for directory in &found {
             deeper.extend(matching(directory, &pattern));
-            if FILES_MAX < deeper.len() {
-                return Err(format!("pattern names more than {FILES_MAX} files"));
+            if files_max < deeper.len() {
+                return Err(format!("pattern names more than {files_max} files"));
             }
         }
         found = deeper;
     }
     found.retain(|path| path.symlink_metadata().is_ok());
     Ok(found)
+}
+
+/// Whether `name` is what `pattern` stands for; nothing is where the pattern is none.
+#[must_use]
+pub fn fits(pattern: &str, name: &str) -> bool {
+    let pattern: Vec<char> = pattern.chars().collect();
+    check(&pattern).is_ok() && is_match(&pattern, &name.chars().collect::<Vec<_>>())
 }
 
 fn has_magic(text: &str) -> bool {
@@ -185,13 +189,15 @@ mod tests {
             std::fs::write(directory.path().join(name), "").expect("write");
         }
         let names = |pattern: &str| {
-            let found = files(&directory.path().join(pattern)).expect("pattern");
+            let found = files(&directory.path().join(pattern), 10).expect("pattern");
             let name = |path: PathBuf| path.file_name().expect("name").to_owned();
             found.into_iter().map(name).collect::<Vec<_>>()
         };
         assert_eq!(names("*.yml"), ["a.yml", "b.yml"]);
         assert_eq!(names("c.json"), ["c.json"]);
         assert!(names("none/*").is_empty() && names("d.json").is_empty());
-        assert!(files(&directory.path().join("[a")).is_err());
+        assert!(files(&directory.path().join("[a"), 10).is_err());
+        assert!(files(&directory.path().join("*.yml"), 1).is_err(), "too many");
+        assert!(fits("[ab]?.json", "bc.json") && !fits("[ab", "a"));
     }
 }

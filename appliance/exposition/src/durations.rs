@@ -7,15 +7,13 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use model::time::Tick;
 
-use crate::host::lines::float;
-
 /// Windows that quantiles look at, and the length of each: upstream's five of two minutes.
 const WINDOWS: usize = 5;
 const WINDOW_NANOS: u64 = 120_000_000_000;
 /// Eight sizes an octave of nanoseconds.
 const SIZES: usize = 62 * 8;
-/// Quantiles that are given: upstream's.
-const QUANTILES: [f64; 3] = [0.5, 0.9, 0.99];
+/// Quantiles of most of upstream's summaries.
+pub const QUANTILES: [f64; 3] = [0.5, 0.9, 0.99];
 /// Upper bounds of the histogram in seconds: upstream's.
 const BOUNDS: [f64; 4] = [0.01, 0.1, 1.0, 10.0];
 const NANOS_PER_SECOND: f64 = 1e9;
@@ -61,9 +59,10 @@ impl Durations {
         }
     }
 
-    /// Seconds by quantile of what ended in the ten minutes before `now`; NaN when nothing did.
+    /// Seconds by each of `wanted` of what ended in the ten minutes before `now`; NaN when nothing
+    /// did.
     #[must_use]
-    pub fn quantiles(&self, now: Tick) -> [(f64, f64); 3] {
+    pub fn quantiles<const N: usize>(&self, now: Tick, wanted: [f64; N]) -> [(f64, f64); N] {
         let turn = now.0 / WINDOW_NANOS + 1;
         let oldest = turn.saturating_sub(window_count() - 1);
         let recent = |window: &&Window| {
@@ -76,7 +75,7 @@ impl Durations {
             }
         }
         let total = float(counts.iter().sum());
-        QUANTILES.map(|quantile| {
+        wanted.map(|quantile| {
             let mut before = 0;
             let found = counts.iter().position(|count| {
                 before += count;
@@ -102,6 +101,11 @@ impl Durations {
         let seconds = float(self.nanos.load(Ordering::Relaxed)) / NANOS_PER_SECOND;
         (seconds, self.count.load(Ordering::Relaxed))
     }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "counts and nanoseconds stay below 2^53")]
+fn float(count: u64) -> f64 {
+    count as f64
 }
 
 const fn window_count() -> u64 {
@@ -146,7 +150,7 @@ mod tests {
         for ms in 1..=1000 {
             durations.observe(Tick(MINUTE), ms * 1_000_000);
         }
-        for (quantile, seconds) in durations.quantiles(Tick(MINUTE)) {
+        for (quantile, seconds) in durations.quantiles(Tick(MINUTE), QUANTILES) {
             assert!((seconds / quantile - 1.0).abs() < 0.07, "{quantile}: {seconds}");
         }
         assert_eq!(durations.buckets(), [(0.01, 10), (0.1, 100), (1.0, 1000), (10.0, 1000)]);
@@ -158,13 +162,13 @@ mod tests {
     #[test]
     fn what_is_older_than_ten_minutes_is_forgotten() {
         let durations = Durations::default();
-        let is_nan = |at: u64| durations.quantiles(Tick(at * MINUTE))[0].1.is_nan();
+        let is_nan = |at: u64| durations.quantiles(Tick(at * MINUTE), QUANTILES)[0].1.is_nan();
         assert!(is_nan(0));
         durations.observe(Tick(MINUTE), 1_000_000);
         assert!(!is_nan(1) && !is_nan(9));
         assert!(is_nan(10));
         durations.observe(Tick(11 * MINUTE), 4_000_000_000);
-        let (_, seconds) = durations.quantiles(Tick(11 * MINUTE))[0];
+        let (_, seconds) = durations.quantiles(Tick(11 * MINUTE), QUANTILES)[0];
         assert!((seconds / 4.0 - 1.0).abs() < 0.07, "{seconds}");
         assert_eq!(durations.totals().1, 2);
     }
