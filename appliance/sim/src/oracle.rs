@@ -427,7 +427,8 @@ fn report_cells(scraped: &Scraped<'_>, added: usize) -> Vec<(LabelSet, Bits)> {
         Some(duration_seconds(scraped.timings.total_ns).to_bits()),
         exposed.and_then(number),
         exposed.and_then(number),
-        number(if exposed.is_some() { added } else { 0 }),
+        // Of a body that fails, what came before its fault is counted.
+        exposed.and_then(|_| number(added)),
     ];
     REPORT
         .iter()
