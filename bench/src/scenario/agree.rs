@@ -23,7 +23,7 @@ const SETTLED: Duration = Duration::from_secs(20);
 const CHANGED: Duration = Duration::from_secs(8);
 /// The job whose target is killed and started again.
 const KILLED: &str = "redis";
-/// The jobs whose series come and go by themselves: one that lives for a second is seen by one server.
+/// The jobs whose series come and go by themselves: a short life is seen by one server alone.
 const UNSTEADY: [&str; 3] = ["process", "cresset", "prometheus"];
 /// A series may come between two scrapes: the two servers are compared at this many moments, and
 /// must agree at one.
