@@ -1,18 +1,12 @@
 //! A stretch of the fleet's past, written to servers by remote write as fast as they take it.
 
-use std::time::{Duration, Instant};
+use anyhow::Context as _;
 
-use anyhow::{Context as _, bail};
-
-use crate::client;
 use crate::fleet::Fleet;
-use crate::remote_write::{HEADERS, put_bytes, put_varint, snappy};
+use crate::remote_write::{post, put_bytes, put_varint, snappy};
 
 /// Samples of each series in one request.
 const REQUEST_STEPS: u64 = 40;
-/// How long a server may refuse for the time being.
-const PATIENCE: Duration = Duration::from_secs(120);
-const REFUSED_PAUSE: Duration = Duration::from_millis(200);
 
 /// What `targets` of `fleet` showed every `step_ms`.
 pub(crate) struct Past {
@@ -111,19 +105,6 @@ fn labels(text: &str, target: u64) -> anyhow::Result<Vec<u8>> {
         put_bytes(&mut series, 1, &label);
     }
     Ok(series)
-}
-
-/// Posts a body; a server that is busy is asked again.
-fn post(address: &str, body: &[u8]) -> anyhow::Result<()> {
-    let begun = Instant::now();
-    loop {
-        let answer = client::post(address, "/api/v1/write", HEADERS, body)?;
-        match answer.status {
-            200..300 => return Ok(()),
-            429 | 503 if begun.elapsed() < PATIENCE => std::thread::sleep(REFUSED_PAUSE),
-            status => bail!("remote write answered {status} {:.300}", answer.body),
-        }
-    }
 }
 
 #[cfg(test)]

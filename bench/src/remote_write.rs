@@ -3,7 +3,9 @@
 //! It carries staleness markers bit for bit, which no text format does. The body is protobuf in a
 //! snappy block of literals alone.
 
-use anyhow::ensure;
+use std::time::{Duration, Instant};
+
+use anyhow::bail;
 use conformance::random::world::World;
 
 use crate::client;
@@ -15,12 +17,26 @@ const LITERAL_BYTES_MAX: usize = 1 << 16;
 pub(crate) const HEADERS: &str = "Content-Type: application/x-protobuf\r\n\
     Content-Encoding: snappy\r\nX-Prometheus-Remote-Write-Version: 0.1.0\r\n";
 
+/// How long a server may refuse for the time being, and how often it is asked again.
+const PATIENCE: Duration = Duration::from_secs(120);
+const REFUSED_PAUSE: Duration = Duration::from_millis(50);
+
 /// Writes all samples of `world` to the server at `address`.
 pub(crate) fn write(address: &str, world: &World) -> anyhow::Result<()> {
-    let body = snappy(&request(world));
-    let answer = client::post(address, "/api/v1/write", HEADERS, &body)?;
-    ensure!(answer.status / 100 == 2, "remote write answered {} {}", answer.status, answer.body);
-    Ok(())
+    post(address, &snappy(&request(world)))
+}
+
+/// Posts a body until it is taken; a server that is busy is asked again.
+pub(crate) fn post(address: &str, body: &[u8]) -> anyhow::Result<()> {
+    let begun = Instant::now();
+    loop {
+        let answer = client::post(address, "/api/v1/write", HEADERS, body)?;
+        match answer.status {
+            200..300 => return Ok(()),
+            429 | 503 if begun.elapsed() < PATIENCE => std::thread::sleep(REFUSED_PAUSE),
+            status => bail!("remote write answered {status} {:.300}", answer.body),
+        }
+    }
 }
 
 /// `WriteRequest`: time series (field 1) of labels (1: name 1, value 2) and samples (2: value 1,

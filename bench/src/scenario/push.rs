@@ -16,15 +16,12 @@ use crate::fleet::Fleet;
 use crate::past::Past;
 use crate::peers::{self, Peer, Table};
 use crate::process::Server;
-use crate::remote_write::{HEADERS, snappy};
+use crate::remote_write::{post, snappy};
 use crate::serve::now_ms;
 
 /// Series of a target, and so samples of a request.
 const TARGET_SERIES: u64 = 1_000;
 const STEP_MS: u64 = 15_000;
-/// How long a server may refuse for the time being, and how often it is asked again.
-const PATIENCE: Duration = Duration::from_secs(120);
-const REFUSED_PAUSE: Duration = Duration::from_millis(50);
 /// Requests that ask for answers and are timed, of which the median counts.
 const ANSWERS: usize = 5;
 /// How long the load lasts until the kill.
@@ -196,19 +193,6 @@ fn write_all(address: &str, bodies: &[Vec<u8>], writers: u64) -> anyhow::Result<
         }
         Ok(all)
     })
-}
-
-/// Posts a body until it is taken.
-fn post(address: &str, body: &[u8]) -> anyhow::Result<()> {
-    let begun = Instant::now();
-    loop {
-        let answer = client::post(address, "/api/v1/write", HEADERS, body)?;
-        match answer.status {
-            200..300 => return Ok(()),
-            429 | 503 if begun.elapsed() < PATIENCE => std::thread::sleep(REFUSED_PAUSE),
-            status => bail!("remote write answered {status} {:.300}", answer.body),
-        }
-    }
 }
 
 /// Median milliseconds of every answer.
